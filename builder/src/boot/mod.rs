@@ -1,0 +1,1 @@
+//! A test boot: QEMU against a simulated platform.

@@ -1,0 +1,1 @@
+//! What a component is, as data: `templates/<component>/`.

@@ -1,0 +1,1 @@
+//! The static init of each architecture: found, asked for its abilities, pinned.

@@ -1,0 +1,10 @@
+//! The builder of anymetal: from one site to everything its nodes boot from.
+
+pub mod boot;
+pub mod cli;
+pub mod component;
+pub mod init_binary;
+pub mod plan;
+pub mod site;
+pub mod sys;
+pub mod userdata;

@@ -1,0 +1,113 @@
+//! What an author said, once it is known to be right: every default filled in, every value checked.
+//! May not read a file or know where in the text something stood: `read` does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anymetal_contract::plan::{Arch, Bgp, Report};
+use anymetal_contract::{Digest, Phase};
+use ipnet::{Ipv4Net, Ipv6Net};
+
+/// One site, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Site {
+    /// Lower-case letters, digits, dashes; at most 40.
+    pub name: String,
+    /// The platform's name: `equinix-metal`.
+    pub platform: String,
+    /// The operating system: `debian-12`.
+    pub os: String,
+    /// At least one.
+    pub architectures: BTreeSet<Arch>,
+    /// Given, or `<first anycast IPv4 address with dashes>.sslip.io`.
+    pub domain: String,
+    /// Sorted, no duplicates, no host bits.
+    pub anycast4: Vec<Ipv4Net>,
+    /// Sorted, no duplicates, no host bits.
+    pub anycast6: Vec<Ipv6Net>,
+    /// Overrides of the platform's word.
+    pub bgp: Bgp,
+    /// Every component the site names, and those that are always there, by name.
+    pub components: BTreeMap<String, Choice>,
+    /// Settings of Hippo.
+    pub hippo: Hippo,
+    /// How Traefik gets certificates.
+    pub tls: Tls,
+    /// Where events go.
+    pub reports: Vec<Report>,
+    /// Content-addressed origins, without trailing slashes.
+    pub origins: Vec<String>,
+    /// The operator's own cloud-config, in the order given.
+    pub cloud_config: Vec<Extra>,
+    /// Deadlines that differ from init's own, in seconds.
+    pub deadlines: BTreeMap<Phase, u32>,
+}
+
+/// Which version of a component, and where it is when that is not generally known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// Three numbers, without a leading `v`.
+    pub version: String,
+    /// Given in the site; empty means that the component's description knows.
+    pub artefacts: BTreeMap<Arch, Pin>,
+}
+
+/// An archive the site pins itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// The archive's digest.
+    pub sha256: Digest,
+    /// Its size in bytes, when given.
+    pub size: Option<u64>,
+    /// Where it can be had, besides the site's origins. Empty means upstream's own URL.
+    pub urls: Vec<String>,
+}
+
+/// Settings of Hippo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hippo {
+    /// Who may make an account.
+    pub registration: Registration,
+    /// The administrator's name.
+    pub administrator: String,
+}
+
+/// Who may make an account in Hippo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Nobody.
+    Closed,
+    /// The administrator makes accounts for others. The default.
+    AdministratorOnly,
+    /// Anybody who reaches the address, and may then deploy: Hippo's own default, never ours.
+    Open,
+}
+
+/// How Traefik gets certificates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// Plain HTTP only.
+    None,
+    /// ACME with a DNS challenge: with anycast the validator may reach another node than the one that asked.
+    Acme {
+        /// The account's address.
+        email: String,
+        /// Traefik's name of the DNS provider.
+        dns_provider: String,
+    },
+    /// Files the operator puts on the node.
+    Files {
+        /// Absolute path of the chain.
+        certificate: String,
+        /// Absolute path of the key.
+        key: String,
+    },
+}
+
+/// One cloud-config document of the operator's own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Extra {
+    /// For messages: the file's name, or `cloud_config[0]`.
+    pub origin: String,
+    /// Its top-level keys.
+    pub document: serde_yaml::Mapping,
+}

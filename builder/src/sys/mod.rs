@@ -1,0 +1,1 @@
+//! Side effects: the only rooms that touch files, programs and clocks.

@@ -1,0 +1,67 @@
+//! The closed list of names templates may use, with what each means.
+//! May not hold values: `init/src/facts.rs` makes those, as a pure function of plan, metadata and machine.
+
+/// One name, and what it stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Name {
+    /// As a template writes it.
+    pub name: &'static str,
+    /// Its shape and meaning.
+    pub what: &'static str,
+    /// Whether every node has it; the others depend on what the platform says.
+    pub always: bool,
+}
+
+const fn always(name: &'static str, what: &'static str) -> Name {
+    Name { name, what, always: true }
+}
+
+const fn perhaps(name: &'static str, what: &'static str) -> Name {
+    Name { name, what, always: false }
+}
+
+/// All names.
+pub const NAMES: &[Name] = &[
+    always("site", "text: the site's name"),
+    always("platform", "text: the platform's name"),
+    always("domain", "text: the name the platform answers under"),
+    always("node", "text: the node's hostname"),
+    always("arch", "text: x86_64 or aarch64"),
+    always("anycast4", "list of text: the site's IPv4 prefixes"),
+    always("anycast6", "list of text: the site's IPv6 prefixes"),
+    always("communities", "list of text: communities asked for, as `asn:value`"),
+    always("components", "map: component name to {version, dir}; dir is where it is installed, through `current`"),
+    perhaps("node_id", "text: the platform's own id of this machine"),
+    perhaps("metro", "text: where it stands, as the platform names it"),
+    perhaps("facility", "text: the building, as the platform names it"),
+    perhaps("private4", "text: the private IPv4 management address, without a length"),
+    perhaps("private_gateway4", "text: the gateway of `private4`"),
+    perhaps("private_subnets", "list of text: prefixes reached through `private_gateway4`"),
+    perhaps("public4", "text: the public IPv4 management address"),
+    perhaps("public_gateway4", "text: the gateway of `public4`"),
+    perhaps("public6", "text: the public IPv6 management address"),
+    perhaps("public_gateway6", "text: the gateway of `public6`"),
+    perhaps("router_id", "text: an IPv4 address of this node, unique in the network"),
+    perhaps(
+        "neighbours",
+        "list of {name, family (4 or 6), address, asn, local_asn, source, multihop (hops; 1 = on-link), password (empty = none)}",
+    ),
+    perhaps("neighbour_routes", "list of {family (4 or 6), prefix, via}: how to reach neighbours that are not on-link"),
+];
+
+/// The name, when it is one of ours.
+pub fn named(name: &str) -> Option<&'static Name> {
+    NAMES.iter().find(|fact| fact.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_distinct() {
+        for fact in NAMES {
+            assert_eq!(NAMES.iter().filter(|other| other.name == fact.name).count(), 1, "{} stands twice", fact.name);
+        }
+    }
+}

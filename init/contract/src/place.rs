@@ -1,0 +1,39 @@
+//! Every path of a node that builder and init both know, or that an operator may rely on.
+//! Absolute, to be put under a root by whoever touches them.
+
+/// The plan, canonical JSON, 0644, dropped by cloud-init.
+pub const PLAN: &str = "/etc/anymetal/plan.json";
+/// The few lines of sh that fetch `anymetal-init`, 0755, dropped by cloud-init.
+pub const FETCH: &str = "/etc/anymetal/fetch-init";
+/// The unit that runs the first boot, dropped by cloud-init.
+pub const UNIT: &str = "/etc/systemd/system/anymetal.service";
+/// The first-boot binary once it is fetched and its digest is right.
+pub const INIT: &str = "/opt/anymetal/bin/anymetal-init";
+/// Components live below: `<OPT>/<component>/<version>/`, with `<OPT>/<component>/current` pointing at the one in use.
+pub const OPT: &str = "/opt/anymetal";
+/// What must outlive a reboot: ledger, content store, cursors of the reports. 0700.
+pub const STATE: &str = "/var/lib/anymetal";
+/// The ledger.
+pub const LEDGER: &str = "/var/lib/anymetal/ledger.json";
+/// The content store: one file per artefact, named by its sha256.
+pub const STORE: &str = "/var/lib/anymetal/store/sha256";
+/// How far each outward report has been accepted: one small file per sink.
+pub const CURSORS: &str = "/var/lib/anymetal/report";
+/// The events, one JSON document per line, appended before they are sent.
+pub const EVENTS: &str = "/var/log/anymetal/events.jsonl";
+/// Where this node stands, one JSON document, replaced whole.
+pub const STATUS: &str = "/run/anymetal/status.json";
+/// Held while a `run` is under way, so that there is one at a time.
+pub const LOCK: &str = "/run/anymetal/run.lock";
+
+/// Kernel command line: where the metadata service is instead, a base URL; for tests, so that the plan under test is the production plan.
+pub const ARG_METADATA: &str = "anymetal.metadata";
+/// Kernel command line: a content-addressed origin that goes before the plan's own, a base URL.
+pub const ARG_ORIGIN: &str = "anymetal.origin";
+/// Kernel command line: a webhook that gets every event, besides the plan's own reports.
+pub const ARG_REPORT: &str = "anymetal.report";
+
+/// The path of a blob below any content-addressed origin or web root: `sha256/<hex>`.
+pub fn blob(digest: &crate::Digest) -> String {
+    format!("sha256/{digest}")
+}

@@ -1,0 +1,307 @@
+//! The plan: everything every node of a site needs; no secrets, nothing node-specific.
+//! May not read or write one: the builder writes it in canonical JSON (RFC 8785: sorted keys, no white space, integers only), and
+//! the sha256 of those bytes is the plan digest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, Phase};
+
+/// The `kind` of every plan.
+pub const KIND: &str = "anymetal.plan";
+/// The `version` of the form described here.
+pub const VERSION: u32 = 1;
+
+/// A site's plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Always [`KIND`].
+    pub kind: String,
+    /// Always [`VERSION`].
+    pub version: u32,
+    /// The site's name: lower-case letters, digits and dashes.
+    pub site: String,
+    /// Which reader of metadata: `equinix-metal`.
+    pub platform: String,
+    /// The operating system of the nodes: `debian-12`.
+    pub os: String,
+    /// The name the platform answers under, without a trailing dot.
+    pub domain: String,
+    /// The prefixes all nodes of the site announce.
+    pub anycast: Anycast,
+    /// What the site says about BGP over what the metadata says.
+    pub bgp: Bgp,
+    /// The phases this plan has work for. `wake`, `plan` and `settle` need not be named.
+    pub phases: BTreeSet<Phase>,
+    /// Content-addressed origins, base URLs without a trailing slash: a blob is at `<origin>/sha256/<hex>`. Tried in this order, before an
+    /// artefact's own URLs.
+    pub origins: Vec<String>,
+    /// What is installed.
+    pub components: Vec<Component>,
+    /// What is rendered, in this order.
+    pub files: Vec<File>,
+    /// What is started, in this order.
+    pub services: Vec<Service>,
+    /// How long a phase may take before what it waits for is given up, in seconds. A phase that is not named has the default of init.
+    pub deadlines: BTreeMap<Phase, u32>,
+    /// Where events go, besides the console, the journal and the node's own files.
+    pub reports: Vec<Report>,
+}
+
+/// Anycast prefixes, in canonical text (RFC 5952 for IPv6), no host bits set, sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anycast {
+    /// IPv4 prefixes: `147.75.195.143/32`.
+    pub v4: Vec<String>,
+    /// IPv6 prefixes.
+    pub v6: Vec<String>,
+}
+
+/// Overrides of what the metadata says about BGP. What is not set here comes from the platform.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bgp {
+    /// Our own autonomous system number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_asn: Option<u32>,
+    /// The neighbours' autonomous system number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_asn: Option<u32>,
+    /// Hops to the neighbours, 1 to 255; 1 means on-link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multihop: Option<u8>,
+    /// Communities attached to what is announced, as `asn:value`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub communities: Vec<String>,
+}
+
+/// A processor architecture, by the name `uname -m` gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arch {
+    /// 64-bit ARM.
+    Aarch64,
+    /// 64-bit x86.
+    #[serde(rename = "x86_64")]
+    X86_64,
+}
+
+impl Arch {
+    /// All architectures.
+    pub const ALL: [Self; 2] = [Self::Aarch64, Self::X86_64];
+
+    /// The name, as `uname -m` prints it.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Aarch64 => "aarch64",
+            Self::X86_64 => "x86_64",
+        }
+    }
+
+    /// The architecture of that name.
+    pub fn named(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|arch| arch.id() == id)
+    }
+
+    /// The architecture this very program was compiled for, when it is one of ours.
+    pub fn own() -> Option<Self> {
+        Self::named(std::env::consts::ARCH)
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.id())
+    }
+}
+
+/// One component: a program and how it comes onto the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Component {
+    /// Its name: `consul`.
+    pub name: String,
+    /// Its version, or for a host package the lowest that will do: `1.8.7`.
+    pub version: String,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// Where a component comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Source {
+    /// From archives, one per architecture, unpacked to `/opt/anymetal/<component>/<version>/`.
+    Artefacts(BTreeMap<Arch, Artefact>),
+    /// From the operating system, which must have it already.
+    HostPackage(HostPackage),
+}
+
+/// One archive, pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Artefact {
+    /// The sha256 of the archive.
+    pub sha256: Digest,
+    /// Its size in bytes, when it is known; a transfer of another length is refused early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// What kind of archive.
+    pub format: Format,
+    /// What is taken out of it.
+    pub members: Vec<Member>,
+    /// Full URLs it can be had from, tried in this order after the plan's origins.
+    pub urls: Vec<String>,
+}
+
+/// The kind of an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Format {
+    /// A zip archive (HashiCorp).
+    #[serde(rename = "zip")]
+    Zip,
+    /// A gzipped tar archive (Traefik, Bindle, Hippo, Spin).
+    #[serde(rename = "tar.gz")]
+    TarGz,
+}
+
+/// One member of an archive and the name it gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// The member's path in the archive: `consul`.
+    pub member: String,
+    /// The file's name below the component's folder: `consul`.
+    pub file: String,
+    /// Whether it is a program.
+    pub executable: bool,
+}
+
+/// A program of the operating system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostPackage {
+    /// The package's name, for messages: `bird2`.
+    pub package: String,
+    /// The program, looked up on PATH: `bird`.
+    pub program: String,
+    /// The argument that makes it print its version: `--version`.
+    pub version_argument: String,
+}
+
+/// One file to render: a template's front matter and body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// The template's name, for messages: `bird/bird.conf`.
+    pub name: String,
+    /// Where the file goes, absolute.
+    pub path: String,
+    /// Its mode, four octal digits: `0640`.
+    pub mode: String,
+    /// Its owner, `user:group`.
+    pub owner: String,
+    /// The facts it needs (see [`crate::facts::NAMES`]); the boot stops and lists all that are missing.
+    pub needs: Vec<String>,
+    /// A command that must accept the file before it is put in place; `{}` stands for the path of the candidate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub check: Vec<String>,
+    /// The template.
+    pub body: String,
+}
+
+/// One systemd unit to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// The unit: `consul.service`.
+    pub unit: String,
+    /// The component it runs; a new version of it restarts the unit.
+    pub component: String,
+    /// The names of the files ([`File::name`]) whose change restarts or reloads the unit.
+    pub files: Vec<String>,
+    /// Whether a changed file needs only a reload.
+    pub reload: bool,
+    /// When it counts as ready.
+    pub ready: Ready,
+}
+
+/// When a service counts as ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Ready {
+    /// systemd says that it is active.
+    Active,
+    /// Consul's API names a leader. The value is the API's base URL: `http://127.0.0.1:8500`.
+    ConsulLeader(String),
+}
+
+impl Ready {
+    /// The word in [`crate::Abilities::ready`].
+    pub const fn id(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::ConsulLeader(_) => "consul-leader",
+        }
+    }
+}
+
+/// Where events go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Report {
+    /// To the platform's own state endpoint, when the metadata names one: beginnings, ends and waits, no progress.
+    Platform,
+    /// To this URL, every event, as one JSON document per POST.
+    Webhook(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn smallest() -> Plan {
+        Plan {
+            kind: KIND.into(),
+            version: VERSION,
+            site: "demo".into(),
+            platform: "equinix-metal".into(),
+            os: "debian-12".into(),
+            domain: "example.org".into(),
+            anycast: Anycast { v4: vec!["192.0.2.1/32".into()], v6: vec![] },
+            bgp: Bgp::default(),
+            phases: BTreeSet::from([Phase::Metadata, Phase::Acquire]),
+            origins: vec!["https://mirror.example/am".into()],
+            components: vec![Component {
+                name: "bird".into(),
+                version: "2.0.12".into(),
+                source: Source::HostPackage(HostPackage {
+                    package: "bird2".into(),
+                    program: "bird".into(),
+                    version_argument: "--version".into(),
+                }),
+            }],
+            files: vec![],
+            services: vec![],
+            deadlines: BTreeMap::from([(Phase::Metadata, 900)]),
+            reports: vec![Report::Platform, Report::Webhook("https://hook.example/".into())],
+        }
+    }
+
+    #[test]
+    fn a_plan_is_read_back_as_it_was_written() {
+        let plan = smallest();
+        assert_eq!(serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
+    }
+
+    #[test]
+    fn an_unknown_field_is_an_error() {
+        let text = serde_json::to_string(&smallest()).unwrap().replacen('{', "{\"mood\":\"fine\",", 1);
+        let error = serde_json::from_str::<Plan>(&text).unwrap_err().to_string();
+        assert!(error.contains("unknown field `mood`"), "{error}");
+    }
+}

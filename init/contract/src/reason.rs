@@ -1,0 +1,167 @@
+//! Why something failed: stable words, each with what it means and what to do about it.
+//! A code is never renamed; a new failure gets a new code.
+
+use std::fmt;
+
+/// A reason code. Written in events, in `status.json` and on the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The plan is missing, is not JSON, has unknown fields or a version this init cannot read.
+    PlanUnreadable,
+    /// The plan asks for something this init cannot do.
+    PlanBeyondInit,
+    /// The machine has no machine id.
+    MachineIdMissing,
+    /// The metadata service did not answer, or not with success, until the deadline.
+    MetadataUnreachable,
+    /// The metadata service answered with something that cannot be read.
+    MetadataInvalid,
+    /// The metadata never got the BGP neighbours the plan needs.
+    MetadataNoBgp,
+    /// The plan has no artefact of a component for this machine's architecture.
+    NoArtefact,
+    /// No origin gave the artefact.
+    ArtefactUnreachable,
+    /// An origin gave other bytes than the plan pins, and no other origin gave the right ones.
+    ArtefactMismatch,
+    /// The archive tries something an artefact must not: a path outside, a link out, a device, a bomb.
+    ArchiveHostile,
+    /// The archive is damaged, or the member the plan names is not in it.
+    ArchiveBroken,
+    /// A program the plan expects on the host is not there, or is too old.
+    HostPackageMissing,
+    /// Facts that templates need have no value.
+    FactsMissing,
+    /// A template cannot be rendered.
+    TemplateBroken,
+    /// The program a file is for does not accept the file.
+    FileRejected,
+    /// systemd could not start a unit, or the unit died.
+    ServiceFailed,
+    /// A service runs but did not become ready until the deadline.
+    ServiceNotReady,
+    /// A file system is full.
+    DiskFull,
+    /// The operating system refused something else.
+    HostFault,
+    /// Our own mistake.
+    Internal,
+}
+
+impl Reason {
+    /// All reasons.
+    pub const ALL: [Self; 20] = [
+        Self::PlanUnreadable,
+        Self::PlanBeyondInit,
+        Self::MachineIdMissing,
+        Self::MetadataUnreachable,
+        Self::MetadataInvalid,
+        Self::MetadataNoBgp,
+        Self::NoArtefact,
+        Self::ArtefactUnreachable,
+        Self::ArtefactMismatch,
+        Self::ArchiveHostile,
+        Self::ArchiveBroken,
+        Self::HostPackageMissing,
+        Self::FactsMissing,
+        Self::TemplateBroken,
+        Self::FileRejected,
+        Self::ServiceFailed,
+        Self::ServiceNotReady,
+        Self::DiskFull,
+        Self::HostFault,
+        Self::Internal,
+    ];
+
+    /// The stable word.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::PlanUnreadable => "plan-unreadable",
+            Self::PlanBeyondInit => "plan-beyond-init",
+            Self::MachineIdMissing => "machine-id-missing",
+            Self::MetadataUnreachable => "metadata-unreachable",
+            Self::MetadataInvalid => "metadata-invalid",
+            Self::MetadataNoBgp => "metadata-no-bgp",
+            Self::NoArtefact => "no-artefact",
+            Self::ArtefactUnreachable => "artefact-unreachable",
+            Self::ArtefactMismatch => "artefact-mismatch",
+            Self::ArchiveHostile => "archive-hostile",
+            Self::ArchiveBroken => "archive-broken",
+            Self::HostPackageMissing => "host-package-missing",
+            Self::FactsMissing => "facts-missing",
+            Self::TemplateBroken => "template-broken",
+            Self::FileRejected => "file-rejected",
+            Self::ServiceFailed => "service-failed",
+            Self::ServiceNotReady => "service-not-ready",
+            Self::DiskFull => "disk-full",
+            Self::HostFault => "host-fault",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// What to do about it, in one sentence.
+    pub const fn hint(self) -> &'static str {
+        match self {
+            Self::PlanUnreadable => {
+                "rebuild the user-data with the `anymetal` that belongs to this init, and provision again"
+            }
+            Self::PlanBeyondInit => "build the user-data with the init it pins: `anymetal build` checks its abilities",
+            Self::MachineIdMissing => "boot with systemd, or run `systemd-machine-id-setup`",
+            Self::MetadataUnreachable => {
+                "check that the machine is in a Layer 3 or hybrid network mode and that its default route works"
+            }
+            Self::MetadataInvalid => {
+                "look at what the metadata service answers, for example with curl, and report it with this message"
+            }
+            Self::MetadataNoBgp => {
+                "enable BGP on the project and create the BGP session of this device, then run `systemctl restart anymetal`"
+            }
+            Self::NoArtefact => "add the architecture to the site's `architectures` and build again",
+            Self::ArtefactUnreachable => "make one of the origins named above reachable from this machine",
+            Self::ArtefactMismatch => {
+                "put the right file at the origins named above, or pin the digest of the new one and build again"
+            }
+            Self::ArchiveHostile => "do not use this archive: compare its digest with the publisher's",
+            Self::ArchiveBroken => {
+                "compare the archive with the publisher's, and the member's name in the site with the archive's listing"
+            }
+            Self::HostPackageMissing => {
+                "use an image that has the package, or add it to `packages` in the site's `cloud_config`"
+            }
+            Self::FactsMissing => "set what is missing in the site, or correct what the platform says of this machine",
+            Self::TemplateBroken => "report this with the plan: the template does not fit its facts",
+            Self::FileRejected => "read the program's own words above; the old file is still in place",
+            Self::ServiceFailed => "read the unit's last lines above, and `journalctl -u` of the unit",
+            Self::ServiceNotReady => "read the unit's last lines above, and `journalctl -u` of the unit",
+            Self::DiskFull => {
+                "free space or use a larger disk; the boot goes on by itself after `systemctl restart anymetal`"
+            }
+            Self::HostFault => "read the cause above; after mending it run `systemctl restart anymetal`",
+            Self::Internal => "this is a mistake of anymetal: please report it with `/var/log/anymetal/events.jsonl`",
+        }
+    }
+
+    /// The reason of that code.
+    pub fn coded(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_and_read_back() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::coded(reason.code()), Some(reason));
+        }
+        assert_eq!(Reason::coded("bad-luck"), None);
+    }
+}

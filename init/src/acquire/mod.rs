@@ -1,0 +1,1 @@
+//! Every artefact of the plan into the content store, verified while it streams.

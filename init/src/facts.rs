@@ -1,0 +1,1 @@
+//! Values for the closed list of names templates may use: a pure function of plan, machine and host.

@@ -1,0 +1,1 @@
+//! Archives from the content store to `/opt/anymetal/<component>/<version>`.

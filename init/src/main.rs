@@ -1,0 +1,13 @@
+//! The first boot of an anymetal node: the command map, and nothing else.
+
+mod acquire;
+mod facts;
+mod failure;
+mod install;
+mod metadata;
+mod phase;
+mod render;
+mod sys;
+mod world;
+
+fn main() {}

@@ -1,0 +1,40 @@
+//! What a phase is to the runner: a function from the world to an answer.
+//! May not number, time, retry or report: the runner alone does.
+
+use anymetal_contract::{Outcome, Phase, Reason, Unit};
+
+use crate::failure::Failure;
+use crate::world::World;
+
+/// One line of the table in `boot.rs`.
+pub(crate) struct Entry {
+    pub(crate) phase: Phase,
+    /// Starts when all of these have ended well.
+    pub(crate) needs: &'static [Phase],
+    /// How long it may take, waits included, unless the plan says otherwise. Seconds.
+    pub(crate) deadline: u32,
+    /// `None`: this init has no work for it; a plan that asks for it is refused.
+    pub(crate) work: Option<Work>,
+}
+
+/// Makes the phase's promise true, or says why not. Called again after `Waiting`, until the deadline.
+pub(crate) type Work = fn(&World, &dyn Steps) -> Result<Answer, Failure>;
+
+/// What a phase answers when it has not failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// True now; the sentence says what was done.
+    Done(String),
+    /// Was true already.
+    Same(String),
+    /// Not yet, for a cause outside; ask again. At the deadline this becomes a failure with this reason.
+    Waiting { reason: Reason, message: String },
+}
+
+/// Where a phase says how far it is. The runner turns it into events; progress may be thinned out, the rest never is.
+pub(crate) trait Steps: Sync {
+    /// Something became of a step.
+    fn step(&self, step: &str, outcome: Outcome, message: &str);
+    /// A step is so far.
+    fn progress(&self, step: &str, done: u64, total: Option<u64>, unit: Unit);
+}

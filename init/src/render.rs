@@ -1,0 +1,1 @@
+//! A template and facts to text.

@@ -1,0 +1,3 @@
+//! Where a boot happens: root, kernel command line, and what earlier phases have made.
+
+pub(crate) struct World;

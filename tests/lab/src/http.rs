@@ -1,0 +1,190 @@
+//! A scripted HTTP/1.1 server on loopback: answers what it is told, and misbehaves on request.
+//! May not interpret what is asked for: the script does.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What came in.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// Path with query.
+    pub path: String,
+    /// Header names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body, by its content length.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// The first header of that lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What goes out.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Further headers.
+    pub headers: Vec<(String, String)>,
+    /// Close the connection after so many bytes of the body.
+    pub cut_after: Option<usize>,
+    /// Say this content length, whatever the body's is.
+    pub claim_length: Option<u64>,
+    /// Pause between the pieces of 64 KiB the body is sent in.
+    pub pace: Option<Duration>,
+}
+
+impl Response {
+    /// This status, this body.
+    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, body: body.into(), headers: Vec::new(), cut_after: None, claim_length: None, pace: None }
+    }
+
+    /// 200 with this body.
+    pub fn ok(body: impl Into<Vec<u8>>) -> Self {
+        Self::new(200, body)
+    }
+
+    /// 404 without words.
+    pub fn not_found() -> Self {
+        Self::new(404, "")
+    }
+}
+
+/// A server that runs until it is dropped.
+pub struct Server {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<Request>>>,
+    stop: Arc<AtomicBool>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Serves on a free port of 127.0.0.1. The script gets each request and how many came before it on the same path.
+    pub fn start(script: impl Fn(&Request, usize) -> Response + Send + Sync + 'static) -> Self {
+        Self::start_at("127.0.0.1:0", script)
+    }
+
+    /// Serves at this address; the listener belongs to the calling thread's network namespace.
+    pub fn start_at(address: &str, script: impl Fn(&Request, usize) -> Response + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).unwrap_or_else(|e| panic!("the lab cannot listen on {address}: {e}"));
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let acceptor = std::thread::spawn({
+            let (seen, stop, script) = (Arc::clone(&seen), Arc::clone(&stop), Arc::new(script));
+            move || {
+                for stream in listener.incoming() {
+                    if stop.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let Ok(stream) = stream else { continue };
+                    let (seen, script) = (Arc::clone(&seen), Arc::clone(&script));
+                    std::thread::spawn(move || serve(stream, &seen, &*script));
+                }
+            }
+        });
+        Self { address, seen, stop, acceptor: Some(acceptor) }
+    }
+
+    /// `http://127.0.0.1:<port>`, without a trailing slash.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Everything that has come in so far, in order of arrival.
+    pub fn requests(&self) -> Vec<Request> {
+        self.seen.lock().expect("no thread of the lab panics with the lock").clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        // Wakes the acceptor. Where this thread is in another namespace than the listener the acceptor is left to the end of the process.
+        if TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).is_ok()
+            && let Some(acceptor) = self.acceptor.take()
+        {
+            let _ended = acceptor.join();
+        }
+    }
+}
+
+fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Request, usize) -> Response) {
+    let Ok(reading) = stream.try_clone() else { return };
+    let mut reader = BufReader::new(reading);
+    let mut writer = stream;
+    while let Some(request) = read_request(&mut reader) {
+        let before = {
+            let mut seen = seen.lock().expect("no thread of the lab panics with the lock");
+            let before =
+                seen.iter().filter(|other| other.path == request.path && other.method == request.method).count();
+            seen.push(request.clone());
+            before
+        };
+        let whole = write_response(&mut writer, &script(&request, before), request.method == "HEAD");
+        if !matches!(whole, Ok(true)) {
+            let _already_gone = writer.shutdown(Shutdown::Both);
+            return;
+        }
+    }
+}
+
+fn read_request(reader: &mut impl BufRead) -> Option<Request> {
+    let mut line = String::new();
+    if reader.read_line(&mut line).ok()? == 0 {
+        return None;
+    }
+    let mut words = line.split_whitespace();
+    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let length = headers
+        .iter()
+        .find(|(name, _)| name == "content-length")
+        .and_then(|(_, value)| value.parse().ok())
+        .unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Request { method, path, headers, body })
+}
+
+/// Whether the connection may be used again.
+fn write_response(writer: &mut impl Write, response: &Response, head_only: bool) -> std::io::Result<bool> {
+    let length = response.claim_length.unwrap_or(response.body.len() as u64);
+    write!(writer, "HTTP/1.1 {} Lab\r\nContent-Length: {length}\r\n", response.status)?;
+    for (name, value) in &response.headers {
+        write!(writer, "{name}: {value}\r\n")?;
+    }
+    writer.write_all(b"\r\n")?;
+    if head_only {
+        return Ok(true);
+    }
+    let sent = &response.body[..response.cut_after.unwrap_or(usize::MAX).min(response.body.len())];
+    for piece in sent.chunks(64 * 1024) {
+        writer.write_all(piece)?;
+        if let Some(pace) = response.pace {
+            std::thread::sleep(pace);
+        }
+    }
+    writer.flush()?;
+    Ok(sent.len() as u64 == length)
+}

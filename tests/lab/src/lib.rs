@@ -1,0 +1,4 @@
+//! The lab: fake servers, doubles and namespaces the suites run against; never shipped.
+//! May not hold an assertion: suites judge, the lab only plays.
+
+pub mod http;
