@@ -1,1 +1,3 @@
 //! Side effects: the only rooms that touch files, programs, clocks and the network.
+
+pub(crate) mod http;
