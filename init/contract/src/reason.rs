@@ -132,7 +132,9 @@ impl Reason {
             Self::TemplateBroken => "report this with the plan: the template does not fit its facts",
             Self::FileRejected => "read the program's own words above; the old file is still in place",
             Self::ServiceFailed => "read the unit's last lines above, and `journalctl -u` of the unit",
-            Self::ServiceNotReady => "read the unit's last lines above, and `journalctl -u` of the unit",
+            Self::ServiceNotReady => {
+                "read what it waits for above, and `journalctl -u` of the unit; then run `systemctl restart anymetal`"
+            }
             Self::DiskFull => {
                 "free space or use a larger disk; the boot goes on by itself after `systemctl restart anymetal`"
             }

@@ -2,3 +2,5 @@
 //! May not hold an assertion: suites judge, the lab only plays.
 
 pub mod http;
+pub mod node;
+pub mod shipped;

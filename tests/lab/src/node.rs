@@ -1,0 +1,172 @@
+//! A node without a machine: its own network, its own copy-on-write view of the host's files, its own processes, production paths.
+//! May not touch the host outside its temporary folder and its own network namespace; both go when it is dropped. Needs root.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use nix::sched::{CloneFlags, setns};
+
+/// A node: `/` is the host's, overlaid; what it writes stays for its next start, as on a disk, except `/run`.
+pub struct Node {
+    name: String,
+    dir: tempfile::TempDir,
+}
+
+impl Node {
+    /// Whether this process may make one. When it may not, the sentence says why.
+    pub fn possible() -> Result<(), String> {
+        if nix::unistd::geteuid().is_root() { Ok(()) } else { Err("a node needs root for its namespaces".into()) }
+    }
+
+    /// A node whose loopback has these addresses besides its own (`10.70.17.9/31`), with the doubles of systemctl and journalctl, and
+    /// this kernel command line.
+    pub fn new(addresses: &[&str], cmdline: &str) -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("anymetal-node-").tempdir()?;
+        let name = dir
+            .path()
+            .file_name()
+            .context("a temporary folder has a name")?
+            .to_string_lossy()
+            .replace("anymetal-node-", "am");
+        let node = Self { name, dir };
+        // A file system of its own: an overlay's upper layer cannot lie in an overlay, and a disk can be made to fill up.
+        host(&["mount", "-t", "tmpfs", "-o", "size=1g,mode=0755", "anymetal-node", &node.path("").to_string_lossy()])?;
+        for folder in ["upper", "work", "merged"] {
+            fs::create_dir(node.path(folder))?;
+        }
+        fs::write(node.path("cmdline"), format!("{cmdline}\n"))?;
+        fs::write(node.path("console"), "")?;
+        let bin = node.path("upper/usr/bin");
+        fs::create_dir_all(&bin)?;
+        let doubles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../doubles");
+        for program in ["systemctl", "journalctl"] {
+            fs::copy(doubles.join(format!("{program}-double")), bin.join(program))
+                .with_context(|| format!("copying the double of {program}"))?;
+        }
+        node.write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")?;
+        host(&["ip", "netns", "add", &node.name])?;
+        host(&["ip", "-n", &node.name, "link", "set", "lo", "up"])?;
+        for address in addresses {
+            host(&["ip", "-n", &node.name, "address", "add", address, "dev", "lo"])?;
+        }
+        Ok(node)
+    }
+
+    /// Runs this in the node's network: a listener bound there is reachable from the node, and only from there.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let namespace = format!("/run/netns/{}", self.name);
+        std::thread::scope(|scope| {
+            scope
+                .spawn(move || {
+                    let namespace =
+                        fs::File::open(&namespace).unwrap_or_else(|e| panic!("the lab cannot open {namespace}: {e}"));
+                    setns(namespace, CloneFlags::CLONE_NEWNET)
+                        .unwrap_or_else(|e| panic!("the lab cannot enter a namespace: {e}"));
+                    work()
+                })
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Starts a program on the node. Killing the child kills everything it started, at once: a power cut.
+    pub fn start(&self, argv: &[&str]) -> anyhow::Result<Child> {
+        const SCRIPT: &str = r#"
+            d=$1; shift
+            mount -t overlay overlay -o "lowerdir=/,upperdir=$d/upper,workdir=$d/work" "$d/merged"
+            cd "$d/merged"
+            mount -t proc proc proc
+            mount --bind "$d/cmdline" proc/cmdline
+            mount -t tmpfs tmpfs run
+            mount -t tmpfs tmpfs dev
+            for device in null zero full random urandom; do touch dev/$device; mount --bind /dev/$device dev/$device; done
+            touch dev/console; mount --bind "$d/console" dev/console
+            exec chroot . "$@""#;
+        Command::new("ip")
+            .args(["netns", "exec", &self.name, "unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL"])
+            .args(["sh", "-euc", SCRIPT, "sh"])
+            .arg(self.path(""))
+            .args(argv)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("starting a program on the node")
+    }
+
+    /// Puts a file onto the node's disk, before it is started.
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) -> anyhow::Result<()> {
+        let path = self.disk(path);
+        fs::create_dir_all(path.parent().context("a file has a folder")?)?;
+        fs::write(&path, content).with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Where the node's own copy of a path is, when the node has written it.
+    pub fn disk(&self, path: &str) -> PathBuf {
+        self.path("upper").join(path.trim_start_matches('/'))
+    }
+
+    /// What the node has said on its console so far.
+    pub fn console(&self) -> String {
+        fs::read_to_string(self.path("console")).unwrap_or_default()
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.dir.path().join(below)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        for argv in
+            [["ip", "netns", "del", &self.name].as_slice(), &["umount", "--lazy", &self.path("").to_string_lossy()]]
+        {
+            if let Err(error) = host(argv) {
+                eprintln!("the lab could not clean up: {error:#}");
+            }
+        }
+    }
+}
+
+fn host(argv: &[&str]) -> anyhow::Result<()> {
+    let output =
+        Command::new(argv[0]).args(&argv[1..]).output().with_context(|| format!("running {}", argv.join(" ")))?;
+    ensure!(output.status.success(), "{}: {}", argv.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_keeps_its_disk_loses_its_run_and_leaves_the_host_alone() {
+        if let Err(why) = Node::possible() {
+            eprintln!("skipped: {why}");
+            return;
+        }
+        let node = Node::new(&["10.70.17.9/31"], "quiet anymetal.test=1").unwrap();
+        let server =
+            node.inside(|| crate::http::Server::start_at("10.70.17.9:0", |_, _| crate::http::Response::ok("hello")));
+        let script = "cat /proc/cmdline; ip -o -4 address show dev lo; echo kept >/etc/anymetal-kept; echo lost >/run/anymetal-lost; echo said >/dev/console";
+        let first = node.start(&["sh", "-euc", script]).unwrap().wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&first.stdout);
+        assert!(
+            said.contains("anymetal.test=1") && said.contains("10.70.17.9/31"),
+            "{said} {}",
+            String::from_utf8_lossy(&first.stderr)
+        );
+        let again = format!("cat /etc/anymetal-kept; test ! -e /run/anymetal-lost; curl -s {}", server.url());
+        let second = node.start(&["sh", "-euc", &again]).unwrap().wait_with_output().unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&second.stdout),
+            "kept\nhello",
+            "{}",
+            String::from_utf8_lossy(&second.stderr)
+        );
+        assert_eq!(node.console(), "said\n");
+        assert!(!Path::new("/etc/anymetal-kept").exists(), "the node wrote to the host");
+    }
+}

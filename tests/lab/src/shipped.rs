@@ -1,0 +1,35 @@
+//! What is shipped, built by the very commands a person uses.
+//! May not build in another way: the suites must see the same bytes.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The repository's top folder.
+pub fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the lab lies two folders below the top").to_owned()
+}
+
+/// The static first-boot binary of that architecture, as `make init` builds it.
+pub fn init(arch: &str) -> PathBuf {
+    make(&format!("init-{arch}"));
+    top().join(format!("target/{arch}-unknown-linux-musl/ship/anymetal-init"))
+}
+
+/// The folder with the demo's artefacts, content-addressed, as `make artefacts` fills it.
+pub fn artefacts() -> PathBuf {
+    make("artefacts");
+    top().join("target/demo")
+}
+
+fn make(target: &str) {
+    let output = Command::new("make")
+        .args(["--no-print-directory", target])
+        .current_dir(top())
+        // Cargo tells its children what it is testing; the cargo below must not hear it.
+        .env_remove("CARGO")
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .env_remove("MAKEFLAGS")
+        .output()
+        .unwrap_or_else(|e| panic!("running make {target}: {e}"));
+    assert!(output.status.success(), "make {target} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+}
