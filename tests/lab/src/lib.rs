@@ -1,6 +1,7 @@
 //! The lab: fake servers, doubles and namespaces the suites run against; never shipped.
 //! May not hold an assertion: suites judge, the lab only plays.
 
+pub mod cloud_init;
 pub mod http;
 pub mod node;
 pub mod shipped;
