@@ -1,4 +1,4 @@
-//! A double of cloud-init: what its write_files module does with a cloud-config, and the commands it would run, in order.
+//! A double of cloud-init: what its `write_files` module does with a cloud-config, and the commands it would run, in order.
 //! May not run them, and plays no other module: the machine boots of ring 4 have the real one.
 
 use std::io::Read as _;
