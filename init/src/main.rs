@@ -3,10 +3,13 @@
 mod acquire;
 mod facts;
 mod failure;
+#[cfg(test)]
+mod goldens;
 mod install;
 mod metadata;
 mod phase;
 mod render;
+mod secret;
 mod sys;
 mod world;
 

@@ -1,0 +1,88 @@
+//! Whether the clock is so wrong that it has to be set before a certificate can be checked.
+//! May not read or set a clock: `now` is given, and the answer is a value.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Certificates live for days at least; a clock that is off by less than this never made one look wrong.
+const TOLERATED: Duration = Duration::from_secs(3600);
+/// 1 January 2026 UTC, in seconds: a server that says it is earlier than this program is itself wrong.
+const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
+
+/// What to do about the clock.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Correction {
+    /// It is good enough.
+    Keep,
+    /// Set it to `to`; `off` says for people by how much it is wrong.
+    Step { to: SystemTime, off: String },
+    /// The date says nothing that can be used, and why.
+    Unusable(String),
+}
+
+/// Decides by the `Date` header of an answer (RFC 9110 section 6.6.1) and what the clock says now.
+pub(super) fn correction(date: &str, now: SystemTime) -> Correction {
+    let Ok(to) = httpdate::parse_http_date(date.trim()) else {
+        return Correction::Unusable(format!(
+            "the date {:?} is not one of HTTP",
+            date.chars().take(60).collect::<String>()
+        ));
+    };
+    if to < UNIX_EPOCH + EARLIEST {
+        return Correction::Unusable(format!("the date {date} is before this program was made"));
+    }
+    let (off, direction) = match to.duration_since(now) {
+        Ok(behind) => (behind, "behind"),
+        Err(ahead) => (ahead.duration(), "ahead"),
+    };
+    if off <= TOLERATED {
+        return Correction::Keep;
+    }
+    Correction::Step { to, off: format!("{} {direction}", spoken(off)) }
+}
+
+/// How long, as a person says it.
+fn spoken(time: Duration) -> String {
+    let minutes = time.as_secs() / 60;
+    match minutes / 60 {
+        hours @ ..48 => format!("{hours} h {} min", minutes % 60),
+        hours => format!("{} days", hours / 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: &str = "Sun, 22 Nov 2026 12:00:00 GMT";
+
+    fn at(text: &str) -> SystemTime {
+        humantime::parse_rfc3339(text).unwrap()
+    }
+
+    #[test]
+    fn only_a_clock_more_than_an_hour_off_is_stepped() {
+        let to = at("2026-11-22T12:00:00Z");
+        let step = |off: &str| Correction::Step { to, off: off.into() };
+        for (now, expected) in [
+            ("2026-11-22T12:00:00Z", Correction::Keep),
+            ("2026-11-22T11:00:00Z", Correction::Keep),
+            ("2026-11-22T13:00:00Z", Correction::Keep),
+            ("2026-11-22T10:59:59Z", step("1 h 0 min behind")),
+            ("2026-11-22T13:00:01Z", step("1 h 0 min ahead")),
+            ("2026-11-21T23:30:00Z", step("12 h 30 min behind")),
+            ("1970-01-01T00:00:00Z", step("20779 days behind")),
+        ] {
+            assert_eq!(correction(NOON, at(now)), expected, "at {now}");
+        }
+    }
+
+    #[test]
+    fn a_date_that_cannot_be_right_is_not_followed() {
+        for date in
+            ["", "yesterday", "2026-11-22T12:00:00Z", "Thu, 01 Jan 1970 00:00:00 GMT", "Wed, 31 Dec 2025 23:59:59 GMT"]
+        {
+            let decided = correction(date, at("2026-11-22T12:00:00Z"));
+            assert!(matches!(decided, Correction::Unusable(_)), "{date:?} gave {decided:?}");
+        }
+    }
+}

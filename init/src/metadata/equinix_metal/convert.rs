@@ -1,0 +1,199 @@
+//! Equinix Metal's document to our [`Machine`]: names, addresses and links; sessions are next door, in `neighbours`.
+//! May not stop at the first mistake: everything missing or contradictory is collected and named at once.
+
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::Ipv4Net;
+
+use super::super::{Machine, Management};
+use super::neighbours;
+use super::quoted;
+use super::wire::{EquinixAddress, EquinixMetadata};
+
+/// What is reached through the private gateway when a document does not say: all documents that say it have this.
+const PRIVATE_SUBNETS: &str = "10.0.0.0/8";
+/// The longest hostname (RFC 1035 section 2.3.4).
+const HOSTNAME_MOST: usize = 253;
+
+/// What reading found besides the machine.
+#[derive(Default)]
+pub(super) struct Findings {
+    /// Each makes the document unusable.
+    pub(super) problems: Vec<String>,
+    /// Each is told, and the boot goes on.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Findings {
+    pub(super) fn problem(&mut self, at: impl Display, what: impl Display) {
+        self.problems.push(format!("{at} {what}"));
+    }
+
+    pub(super) fn warn(&mut self, at: impl Display, what: impl Display) {
+        self.warnings.push(format!("{at} {what}"));
+    }
+
+    /// Parses a text form; says what it should have been.
+    pub(super) fn parse<T: FromStr>(&mut self, at: impl Display, text: &str, kind: &str) -> Option<T> {
+        let parsed = text.trim().parse().ok();
+        if parsed.is_none() {
+            self.problem(at, format_args!("is {}, which is not {kind}", quoted(text)));
+        }
+        parsed
+    }
+}
+
+pub(super) fn machine(document: EquinixMetadata) -> Result<Machine, Vec<String>> {
+    let mut findings = Findings::default();
+    let id = text("id", document.id, &mut findings);
+    let hostname = hostname(document.hostname, id.as_deref(), &mut findings);
+    let mut machine = Machine {
+        id,
+        hostname,
+        metro: text("metro", document.metro, &mut findings),
+        facility: text("facility", document.facility, &mut findings),
+        private4: None,
+        public4: None,
+        public6: None,
+        private_subnets: private_subnets(document.private_subnets, &mut findings),
+        neighbours: Vec::new(),
+        user_state_url: url("user_state_url", document.user_state_url, &mut findings),
+        phone_home_url: url("phone_home_url", document.phone_home_url, &mut findings),
+        warnings: Vec::new(),
+    };
+    let addresses = document.network.and_then(|network| network.addresses).unwrap_or_default();
+    place_addresses(&mut machine, &addresses, &mut findings);
+    machine.neighbours = neighbours::read(&machine, document.bgp_neighbors.unwrap_or_default(), &mut findings);
+    machine.warnings = findings.warnings;
+    if findings.problems.is_empty() { Ok(machine) } else { Err(findings.problems) }
+}
+
+/// A name that ends up in messages and files. Empty means not told.
+fn text(at: &str, text: Option<String>, findings: &mut Findings) -> Option<String> {
+    let text = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())?;
+    if text.chars().any(char::is_control) {
+        findings.problem(at, format_args!("is {}, which has control characters", quoted(&text)));
+    }
+    Some(text)
+}
+
+fn hostname(hostname: Option<String>, id: Option<&str>, findings: &mut Findings) -> String {
+    let hostname = text("hostname", hostname, findings);
+    if let Some(long) = hostname.as_ref().filter(|name| name.len() > HOSTNAME_MOST) {
+        findings.problem("hostname", format_args!("is longer than {HOSTNAME_MOST} bytes: {}", quoted(long)));
+    }
+    match (hostname, id) {
+        (Some(hostname), _) => hostname,
+        (None, Some(id)) => {
+            findings.warn("hostname", format_args!("is missing: the machine goes by its id {}", quoted(id)));
+            id.to_owned()
+        }
+        (None, None) => {
+            findings.problem("hostname", "and id are both missing: this does not describe a machine");
+            String::new()
+        }
+    }
+}
+
+fn url(at: &str, url: Option<String>, findings: &mut Findings) -> Option<String> {
+    let url = url.filter(|url| !url.is_empty())?;
+    let good =
+        ["http://", "https://"].iter().any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
+            && !url.chars().any(|c| c.is_control() || c.is_whitespace());
+    if good {
+        Some(url)
+    } else {
+        findings.warn(at, format_args!("is {}, which is not an http or https URL: it is not used", quoted(&url)));
+        None
+    }
+}
+
+fn private_subnets(subnets: Option<Vec<String>>, findings: &mut Findings) -> Vec<Ipv4Net> {
+    let subnets = subnets.unwrap_or_else(|| vec![PRIVATE_SUBNETS.to_owned()]);
+    let mut read = Vec::with_capacity(subnets.len());
+    for (i, subnet) in subnets.iter().enumerate() {
+        match subnet.trim().parse::<Ipv4Net>() {
+            Ok(subnet) => read.push(subnet.trunc()),
+            Err(_) => findings.warn(
+                format_args!("private_subnets[{i}]"),
+                format_args!("is {}, which is not an IPv4 prefix: it is left out", quoted(subnet)),
+            ),
+        }
+    }
+    read
+}
+
+/// Only what is enabled and meant for management: anything else may be an elastic address that is announced, not reached.
+fn place_addresses(machine: &mut Machine, addresses: &[EquinixAddress], findings: &mut Findings) {
+    for (i, wire) in addresses.iter().enumerate() {
+        if wire.enabled != Some(true) || wire.management != Some(true) {
+            continue;
+        }
+        let at = format!("network.addresses[{i}]");
+        match (wire.address_family, wire.public) {
+            (Some(4), Some(false)) => keep(&mut machine.private4, &at, "private IPv4", wire, findings),
+            (Some(4), Some(true)) => keep(&mut machine.public4, &at, "public IPv4", wire, findings),
+            (Some(6), Some(true)) => keep(&mut machine.public6, &at, "public IPv6", wire, findings),
+            (Some(6), Some(false)) => findings.warn(&at, "is a private IPv6 address: it is not used"),
+            (Some(4 | 6), None) => findings.problem(&at, "does not say whether it is public"),
+            (Some(other), _) => {
+                findings.problem(&at, format_args!("has address_family {other}, which is neither 4 nor 6"));
+            }
+            (None, _) => findings.problem(&at, "has no address_family"),
+        }
+    }
+}
+
+/// The first of a kind counts; machines with two bonds have more.
+fn keep<A>(slot: &mut Option<Management<A>>, at: &str, kind: &str, wire: &EquinixAddress, findings: &mut Findings)
+where
+    A: FromStr + Copy + PartialEq + Into<IpAddr> + Display,
+{
+    let Some(read) = management(at, wire, findings) else { return };
+    match slot {
+        None => *slot = Some(read),
+        Some(first) => findings.warn(
+            at,
+            format_args!("is a second {kind} management address, {}: {} is used", read.address, first.address),
+        ),
+    }
+}
+
+fn management<A>(at: &str, wire: &EquinixAddress, findings: &mut Findings) -> Option<Management<A>>
+where
+    A: FromStr + Copy + PartialEq + Into<IpAddr> + Display,
+{
+    let (kind, bits) = if wire.address_family == Some(4) { ("an IPv4 address", 32) } else { ("an IPv6 address", 128) };
+    let address = match &wire.address {
+        Some(text) => findings.parse::<A>(format_args!("{at}.address"), text, kind),
+        None => {
+            findings.problem(at, "has no address");
+            None
+        }
+    };
+    let length = match wire.cidr {
+        Some(length) if length <= bits => Some(length),
+        Some(length) => {
+            findings.problem(at, format_args!("has cidr {length}, more than the {bits} bits there are"));
+            None
+        }
+        None => {
+            findings.problem(at, "has no cidr");
+            None
+        }
+    };
+    let gateway = match wire.gateway.as_deref().filter(|text| !text.is_empty()) {
+        Some(text) => Some(findings.parse::<A>(format_args!("{at}.gateway"), text, kind)?),
+        None => None,
+    };
+    let read = Management { address: address?, length: length?, gateway };
+    if let Some(gateway) = gateway.filter(|gateway| !read.on_link((*gateway).into())) {
+        findings.warn(
+            at,
+            format_args!("has the gateway {gateway}, which is not on the link of {}/{}", read.address, read.length),
+        );
+    }
+    Some(read)
+}

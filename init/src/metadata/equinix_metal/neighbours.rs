@@ -1,0 +1,189 @@
+//! Equinix Metal's `bgp_neighbors` to our [`Neighbour`]s: who is spoken to, from which address, through which gateway.
+//! May not stop at the first mistake, and may not quote a password.
+
+use std::net::IpAddr;
+
+use super::super::{Family, Machine, Management, Neighbour};
+use super::convert::Findings;
+use super::quoted;
+use super::wire::{EquinixBgpNeighbor, EquinixPassword};
+use crate::secret::Secret;
+
+/// Hops to a neighbour that is not on-link. The platform says only that there are several; 5 is what its own generator of
+/// configurations writes, and a limit, not a count.
+const HOPS: u8 = 5;
+/// The longest key of RFC 2385 as Linux takes it (`TCP_MD5SIG_MAXKEYLEN`). BIRD notices a longer one only at run time.
+const PASSWORD_MOST: usize = 80;
+
+pub(super) fn read(machine: &Machine, sessions: Vec<EquinixBgpNeighbor>, findings: &mut Findings) -> Vec<Neighbour> {
+    let mut neighbours: Vec<Neighbour> = Vec::new();
+    for (i, session) in sessions.into_iter().enumerate() {
+        let at = format!("bgp_neighbors[{i}]");
+        for neighbour in read_session(machine, &at, session, findings) {
+            match neighbours.iter().find(|other| other.address == neighbour.address) {
+                None => neighbours.push(neighbour),
+                Some(same) if *same == neighbour => {
+                    findings.warn(&at, format_args!("names {} a second time", neighbour.address));
+                }
+                Some(_) => {
+                    findings.problem(&at, format_args!("contradicts an earlier session with {}", neighbour.address));
+                }
+            }
+        }
+    }
+    neighbours
+}
+
+fn read_session(machine: &Machine, at: &str, session: EquinixBgpNeighbor, findings: &mut Findings) -> Vec<Neighbour> {
+    let Some(family) = family(at, session.address_family, findings) else { return Vec::new() };
+    let peers = session.peer_ips.unwrap_or_default();
+    if peers.is_empty() {
+        findings.warn(at, "has no peer_ips yet: it is left out");
+        return Vec::new();
+    }
+    // The neighbours take an IPv4 session only from the private management address, and an IPv6 session only from the public one.
+    let (link, kind) = match family {
+        Family::V4 => (machine.private4.map(Management::any), "private IPv4"),
+        Family::V6 => (machine.public6.map(Management::any), "public IPv6"),
+    };
+    if link.is_none() {
+        let name = family.name();
+        findings.problem(
+            at,
+            format_args!(
+                "is an {name} session, which needs the {kind} management address, and network.addresses has none"
+            ),
+        );
+    }
+    let local_asn = asn(at, "customer_as", session.customer_as, findings);
+    let asn = asn(at, "peer_as", session.peer_as, findings);
+    let password = password(at, session.md5_enabled, session.md5_password, findings);
+    let addresses: Vec<IpAddr> = peers
+        .iter()
+        .enumerate()
+        .filter_map(|(n, text)| peer(&format!("{at}.peer_ips[{n}]"), text, family, findings))
+        .collect();
+    let (Some(link), Some(local_asn), Some(asn), Ok(password)) = (link, local_asn, asn, password) else {
+        return Vec::new();
+    };
+    cross_check(at, session.customer_ip.as_deref(), link.address, kind, findings);
+    let mut neighbours = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let several = session.multihop.unwrap_or(!link.on_link(address));
+        neighbours.push(Neighbour {
+            family,
+            address,
+            asn,
+            local_asn,
+            source: link.address,
+            multihop: if several { HOPS } else { 1 },
+            gateway: next_hop(at, &link, address, several, findings),
+            password: password.clone(),
+        });
+    }
+    neighbours
+}
+
+fn family(at: &str, family: Option<u8>, findings: &mut Findings) -> Option<Family> {
+    let known = Family::ALL.into_iter().find(|known| Some(known.number()) == family);
+    match (known, family) {
+        (None, Some(other)) => {
+            findings.problem(at, format_args!("has address_family {other}, which is neither 4 nor 6"));
+        }
+        (None, None) => findings.problem(at, "has no address_family"),
+        (Some(_), _) => {}
+    }
+    known
+}
+
+fn asn(at: &str, field: &str, asn: Option<u32>, findings: &mut Findings) -> Option<u32> {
+    match asn {
+        None => findings.problem(at, format_args!("has no {field}")),
+        // RFC 7607: 0 must not be used.
+        Some(0) => findings.problem(at, format_args!("has {field} 0, which nobody may have")),
+        Some(_) => return asn,
+    }
+    None
+}
+
+fn peer(at: &str, text: &str, family: Family, findings: &mut Findings) -> Option<IpAddr> {
+    let address: IpAddr = findings.parse(at, text, "an IP address")?;
+    if Family::of(address) == family {
+        return Some(address);
+    }
+    findings.problem(at, format_args!("is {address}, in a session of {}", family.name()));
+    None
+}
+
+/// `customer_ip` is what the platform believes our side to be; the address of the link is what works.
+fn cross_check(at: &str, customer: Option<&str>, source: IpAddr, kind: &str, findings: &mut Findings) {
+    let Some(customer) = customer.filter(|text| !text.is_empty()) else { return };
+    match customer.trim().parse::<IpAddr>() {
+        Ok(customer) if customer == source => {}
+        Ok(customer) => findings.warn(
+            at,
+            format_args!("has customer_ip {customer}, but the {kind} management address is {source}, which is used"),
+        ),
+        Err(_) => findings.warn(at, format_args!("has customer_ip {}, which is not an IP address", quoted(customer))),
+    }
+}
+
+fn next_hop(
+    at: &str,
+    link: &Management<IpAddr>,
+    peer: IpAddr,
+    several: bool,
+    findings: &mut Findings,
+) -> Option<IpAddr> {
+    if link.on_link(peer) {
+        return None;
+    }
+    if !several {
+        findings.warn(
+            at,
+            format_args!(
+                "says that {peer} is on-link, but the link is {}/{}: unless the site sets bgp.multihop the session will not come up",
+                link.address, link.length
+            ),
+        );
+    } else if link.gateway.is_none() {
+        findings.problem(at, format_args!("has {peer} several hops away, but {} has no gateway", link.address));
+    }
+    link.gateway
+}
+
+/// What BIRD's configuration and the kernel can carry: BIRD's strings know no escapes.
+fn password(
+    at: &str,
+    enabled: Option<bool>,
+    password: EquinixPassword,
+    findings: &mut Findings,
+) -> Result<Option<Secret>, ()> {
+    let text = match (enabled.unwrap_or(false), password) {
+        (true, EquinixPassword::Text(text)) if !text.is_empty() => text,
+        (true, EquinixPassword::NotText) => {
+            findings.problem(at, "has an md5_password that is not text");
+            return Err(());
+        }
+        (true, _) => {
+            findings.problem(at, "has md5_enabled, but no md5_password");
+            return Err(());
+        }
+        (false, EquinixPassword::Text(text)) if enabled.is_none() && !text.is_empty() => {
+            findings.problem(at, "has an md5_password, but does not say whether md5_enabled");
+            return Err(());
+        }
+        (false, _) => return Ok(None),
+    };
+    let fault = if text.contains('"') {
+        "has an md5_password with a double quote, which BIRD cannot express"
+    } else if text.chars().any(char::is_control) {
+        "has an md5_password with a control character, which BIRD cannot express"
+    } else if text.len() > PASSWORD_MOST {
+        "has an md5_password of more than 80 bytes, which TCP MD5 signatures cannot use"
+    } else {
+        return Ok(Some(Secret::new(text)));
+    };
+    findings.problem(at, format_args!("{fault}: set another one for the project's BGP"));
+    Err(())
+}
