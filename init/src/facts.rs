@@ -87,6 +87,7 @@ struct Route {
     via: String,
 }
 
+#[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
 fn empty_or_dots<S: serde::Serializer>(password: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
     match password {
         Some(password) => password.serialize(serializer),

@@ -4,9 +4,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Certificates live for days at least; a clock that is off by less than this never made one look wrong.
-const TOLERATED: Duration = Duration::from_secs(3600);
-/// 1 January 2026 UTC, in seconds: a server that says it is earlier than this program is itself wrong.
-const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
+const TOLERATED: Duration = Duration::from_hours(1);
+/// 1 January 2026 UTC: a server that says it is earlier than this program is itself wrong.
+const EARLIEST: Duration = Duration::from_hours(20_454 * 24);
 
 /// What to do about the clock.
 #[derive(Debug, PartialEq, Eq)]

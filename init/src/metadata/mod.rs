@@ -16,6 +16,7 @@ mod clock;
 mod equinix_metal;
 mod fetch;
 
+#[allow(unused_imports, reason = "the phase table calls it once it stands beside it")]
 pub(crate) use fetch::work;
 
 /// One machine, as its platform describes it. Nothing here is in the platform's words.

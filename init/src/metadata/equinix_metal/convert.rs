@@ -166,12 +166,11 @@ where
     A: FromStr + Copy + PartialEq + Into<IpAddr> + Display,
 {
     let (kind, bits) = if wire.address_family == Some(4) { ("an IPv4 address", 32) } else { ("an IPv6 address", 128) };
-    let address = match &wire.address {
-        Some(text) => findings.parse::<A>(format_args!("{at}.address"), text, kind),
-        None => {
-            findings.problem(at, "has no address");
-            None
-        }
+    let address = if let Some(text) = &wire.address {
+        findings.parse::<A>(format_args!("{at}.address"), text, kind)
+    } else {
+        findings.problem(at, "has no address");
+        None
     };
     let length = match wire.cidr {
         Some(length) if length <= bits => Some(length),
@@ -184,10 +183,9 @@ where
             None
         }
     };
-    let gateway = match wire.gateway.as_deref().filter(|text| !text.is_empty()) {
-        Some(text) => Some(findings.parse::<A>(format_args!("{at}.gateway"), text, kind)?),
-        None => None,
-    };
+    let gateway = wire.gateway.as_deref().filter(|text| !text.is_empty());
+    let gateway = gateway.map(|text| findings.parse::<A>(format_args!("{at}.gateway"), text, kind));
+    let gateway = gateway.flatten();
     let read = Management { address: address?, length: length?, gateway };
     if let Some(gateway) = gateway.filter(|gateway| !read.on_link((*gateway).into())) {
         findings.warn(
