@@ -103,6 +103,21 @@ impl Node {
         fs::write(&path, content).with_context(|| format!("writing {}", path.display()))
     }
 
+    /// What the node's next start finds on its kernel command line.
+    pub fn cmdline(&self, line: &str) -> anyhow::Result<()> {
+        fs::write(self.path("cmdline"), format!("{line}\n")).context("writing the kernel command line")
+    }
+
+    /// Fills the node's disk until only so many bytes are free. Removing the file that is returned frees it again.
+    pub fn fill(&self, free: u64) -> anyhow::Result<PathBuf> {
+        let path = self.path("filler");
+        let space = nix::sys::statvfs::statvfs(self.dir.path())?;
+        let size = (space.blocks_available() * space.fragment_size()).saturating_sub(free);
+        let file = fs::File::create(&path)?;
+        nix::fcntl::fallocate(&file, nix::fcntl::FallocateFlags::empty(), 0, i64::try_from(size)?)?;
+        Ok(path)
+    }
+
     /// Where the node's own copy of a path is, when the node has written it.
     pub fn disk(&self, path: &str) -> PathBuf {
         self.path("upper").join(path.trim_start_matches('/'))
