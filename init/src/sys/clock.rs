@@ -1,0 +1,15 @@
+//! What time it is.
+//! May not decide anything by it: rooms that decide take `now` as a value.
+#![expect(clippy::disallowed_methods, reason = "this is the room that reads the clocks")]
+
+use std::time::{Instant, SystemTime};
+
+/// The wall clock, as wrong as the machine has it.
+pub(crate) fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
+/// The clock that never jumps; for durations and deadlines.
+pub(crate) fn monotonic() -> Instant {
+    Instant::now()
+}
