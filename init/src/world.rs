@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
 use anymetal_contract::plan::Arch;
-use anymetal_contract::{Digest, Plan};
+use anymetal_contract::{Digest, Plan, place};
 
 use crate::facts::Facts;
+use crate::ledger::Keeper;
 use crate::metadata::Machine;
+use crate::services::Doings;
+use crate::settle::Verdict;
 
 /// The world a phase works on.
 pub(crate) struct World {
@@ -17,6 +20,10 @@ pub(crate) struct World {
     root: PathBuf,
     pub(crate) arch: Arch,
     pub(crate) overrides: Overrides,
+    /// Where the plan is; its place below the root unless the command line says otherwise.
+    pub(crate) plan_file: PathBuf,
+    /// Made by `wake`.
+    pub(crate) ledger: OnceLock<Keeper>,
     /// Made by `plan`.
     pub(crate) plan: OnceLock<Planned>,
     /// Made by `metadata`.
@@ -25,6 +32,10 @@ pub(crate) struct World {
     pub(crate) facts: OnceLock<Facts>,
     /// Names of components (by `install`) and files (by `files`) that this run changed; `services` restarts what they concern.
     pub(crate) changed: Mutex<BTreeSet<String>>,
+    /// What `services` has done so far in this run; it is called again while it waits.
+    pub(crate) services: Mutex<Doings>,
+    /// Made by the runner for `settle`.
+    pub(crate) verdict: OnceLock<Verdict>,
 }
 
 /// What the kernel command line points elsewhere, for tests; see `anymetal_contract::place`.
@@ -42,23 +53,53 @@ pub(crate) struct Planned {
     pub(crate) digest: Digest,
 }
 
+impl Overrides {
+    /// What a kernel command line says: words of the form `name=value`, the value perhaps in double quotes, the last one counting.
+    pub(crate) fn of(command_line: &str) -> Self {
+        let value = |name: &str| {
+            let mut values =
+                command_line.split_ascii_whitespace().filter_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+            values.next_back().map(|value| value.trim_matches('"').to_owned()).filter(|value| !value.is_empty())
+        };
+        Self {
+            metadata: value(place::ARG_METADATA),
+            origin: value(place::ARG_ORIGIN),
+            report: value(place::ARG_REPORT),
+        }
+    }
+}
+
 impl World {
     pub(crate) fn new(root: impl Into<PathBuf>, arch: Arch, overrides: Overrides) -> Self {
+        let root = root.into();
         Self {
-            root: root.into(),
+            plan_file: below(&root, Path::new(place::PLAN)),
+            root,
             arch,
             overrides,
+            ledger: OnceLock::new(),
             plan: OnceLock::new(),
             machine: OnceLock::new(),
             facts: OnceLock::new(),
             changed: Mutex::default(),
+            services: Mutex::default(),
+            verdict: OnceLock::new(),
         }
     }
 
     /// Where a path of the node is: below the root.
     pub(crate) fn at(&self, path: impl AsRef<Path>) -> PathBuf {
-        let path = path.as_ref();
-        self.root.join(path.strip_prefix("/").unwrap_or(path))
+        below(&self.root, path.as_ref())
+    }
+
+    /// Whether this is a node, and not a tree below some folder.
+    pub(crate) fn is_node(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
+    /// The ledger. Nothing starts before `wake` has made it.
+    pub(crate) fn ledger(&self) -> &Keeper {
+        self.ledger.get().expect("every phase but `wake` needs `wake`")
     }
 
     /// The plan. The table starts no phase that calls this before `plan` is done.
@@ -74,5 +115,39 @@ impl World {
     /// The facts. The table starts no phase that calls this before `facts` is done.
     pub(crate) fn facts(&self) -> &Facts {
         self.facts.get().expect("every phase that reads facts needs `facts`")
+    }
+}
+
+fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_is_below_the_root() {
+        let world = |root: &str| World::new(root, Arch::X86_64, Overrides::default());
+        assert_eq!(world("/").at("/etc/hosts"), Path::new("/etc/hosts"));
+        assert_eq!(world("/tmp/x").at("/etc/hosts"), Path::new("/tmp/x/etc/hosts"));
+        assert_eq!(world("/tmp/x").plan_file, Path::new("/tmp/x/etc/anymetal/plan.json"));
+        assert!(world("/").is_node() && !world("/tmp/x").is_node());
+    }
+
+    #[test]
+    fn the_kernel_command_line_overrides_by_name() {
+        assert_eq!(
+            Overrides::of(
+                "quiet anymetal.metadata=http://10.0.2.2:8000 anymetal.metadatax=no anymetal.report=\"http://a/b\" \
+                 anymetal.origin=http://one anymetal.origin=http://two console=ttyS0\n"
+            ),
+            Overrides {
+                metadata: Some("http://10.0.2.2:8000".into()),
+                origin: Some("http://two".into()),
+                report: Some("http://a/b".into()),
+            }
+        );
+        assert_eq!(Overrides::of("ro anymetal.metadata= anymetal.origin"), Overrides::default());
     }
 }

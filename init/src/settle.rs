@@ -1,0 +1,44 @@
+//! The phase `settle`: what has become of the boot, in one sentence.
+//! May not deliver it: the runner waits for the reports afterwards.
+
+use std::fmt;
+use std::time::Duration;
+
+use anymetal_contract::{Phase, Reason};
+
+use crate::failure::Failure;
+use crate::phase::{Answer, Steps};
+use crate::world::World;
+
+/// What has become of all other phases; made by the runner when none of them runs any more.
+#[derive(Debug, Clone)]
+pub(crate) struct Verdict {
+    /// How long the boot took.
+    pub(crate) took: Duration,
+    /// The first failure, when there was one.
+    pub(crate) failed: Option<Failed>,
+}
+
+/// A phase that failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Failed {
+    pub(crate) phase: Phase,
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "boot failed in {}: {}", self.phase, self.message)
+    }
+}
+
+/// The phase's work.
+pub(crate) fn work(world: &World, _: &dyn Steps) -> Result<Answer, Failure> {
+    let verdict = world.verdict.get().expect("the runner makes the verdict before it starts `settle`");
+    if let Some(failed) = &verdict.failed {
+        return Err(Failure::new(failed.reason, failed.clone()));
+    }
+    let plan = world.plan.get().map_or("unknown", |planned| planned.digest.short());
+    Ok(Answer::Done(format!("node is up, plan {plan}, {} s", verdict.took.as_secs())))
+}
