@@ -1,0 +1,298 @@
+//! What happened, told: kept on disk first, then shown on the console and in `status.json`, then sent to the sinks.
+//! May not fail: whatever cannot be told somewhere is told elsewhere, and the boot goes on.
+
+pub(crate) mod console;
+mod outbox;
+mod platform;
+mod sink;
+pub(crate) mod words;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anymetal_contract::event::{KIND, VERSION};
+use anymetal_contract::{Event, Outcome, Phase, Reason, Unit, place};
+
+use crate::plan::count;
+use crate::retry::Backoff;
+use crate::status::Status;
+use crate::sys::console::Console;
+use crate::sys::{clock, fs};
+use crate::world::World;
+use outbox::Outbox;
+pub(crate) use sink::Sink;
+
+/// Progress of one step is shown on the console at most so often; programs get all of it.
+const SHOWN_EVERY: Duration = Duration::from_secs(10);
+const HOSTNAME: &str = "/proc/sys/kernel/hostname";
+
+/// Something to tell.
+#[derive(Debug, Clone)]
+pub(crate) struct Said<'a> {
+    pub(crate) phase: Phase,
+    pub(crate) step: Option<&'a str>,
+    pub(crate) outcome: Outcome,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) message: &'a str,
+    pub(crate) amount: Option<Amount>,
+    /// How long the phase took, when this ends it.
+    pub(crate) took: Option<Duration>,
+}
+
+/// How much of what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Amount {
+    pub(crate) done: u64,
+    pub(crate) total: Option<u64>,
+    pub(crate) unit: Unit,
+}
+
+impl<'a> Said<'a> {
+    pub(crate) fn new(phase: Phase, outcome: Outcome, message: &'a str) -> Self {
+        Self { phase, step: None, outcome, reason: None, message, amount: None, took: None }
+    }
+}
+
+/// The one place everything is told through, by any thread.
+pub(crate) struct Journal {
+    events: PathBuf,
+    status: PathBuf,
+    cursors: PathBuf,
+    desk: Mutex<Desk>,
+    /// Something was said, a report got further, or the journal was closed.
+    news: Condvar,
+}
+
+struct Desk {
+    outbox: Outbox,
+    console: Console,
+    status: Status,
+    /// What this run has said, from number `first` on.
+    said: Vec<Event>,
+    first: u64,
+    /// How far each sink is, by its name.
+    sinks: BTreeMap<String, Progress>,
+    /// When progress was last shown on the console, by phase and step.
+    shown: BTreeMap<(Phase, Option<String>), Instant>,
+    complaints: Complaints,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Complaints {
+    events: bool,
+    status: bool,
+}
+
+struct Progress {
+    label: String,
+    cursor: u64,
+}
+
+impl Journal {
+    /// Opens the journal of the node in `world`.
+    pub(crate) fn open(world: &World, console: Console) -> Arc<Self> {
+        let (events, cursors) = (world.at(place::EVENTS), world.at(place::CURSORS));
+        let sent = fs::names(&cursors).iter().filter_map(|name| sink::read_cursor(&cursors.join(name))).max();
+        let (outbox, error) = Outbox::open(&events, sent.unwrap_or(0));
+        let node = fs::read_text(&world.at(HOSTNAME)).unwrap_or_default().trim().to_owned();
+        let first = outbox.next();
+        let desk = Desk {
+            outbox,
+            console,
+            status: Status::new(&node),
+            said: Vec::new(),
+            first,
+            sinks: BTreeMap::new(),
+            shown: BTreeMap::new(),
+            complaints: Complaints::default(),
+            closed: false,
+        };
+        let journal = Arc::new(Self {
+            events,
+            status: world.at(place::STATUS),
+            cursors,
+            desk: Mutex::new(desk),
+            news: Condvar::new(),
+        });
+        if let Some(error) = error {
+            journal.desk().complain_of_events(&error);
+        }
+        journal
+    }
+
+    /// What every event says of site and plan from now on.
+    pub(crate) fn identify(&self, site: &str, plan: &str) {
+        let mut desk = self.desk();
+        site.clone_into(&mut desk.status.site);
+        plan.clone_into(&mut desk.status.plan);
+    }
+
+    /// Tells something.
+    pub(crate) fn say(&self, said: &Said<'_>) {
+        let mut desk = self.desk();
+        let event = desk.event(said);
+        if let Err(error) = desk.outbox.keep(&event) {
+            desk.complain_of_events(&error);
+        }
+        desk.show(&event, said);
+        desk.status.take(&event, said.took);
+        let mut document = serde_json::to_string(&desk.status).expect("a status has only text for keys");
+        document.push('\n');
+        if let Err(error) = fs::replace_lightly(&self.status, document.as_bytes(), 0o644) {
+            desk.complain_of_status(&error);
+        }
+        desk.said.push(event);
+        drop(desk);
+        self.news.notify_all();
+    }
+
+    /// A line for the console alone: how the reports fare.
+    pub(crate) fn aside(&self, message: &str) {
+        self.desk().console.line(&console::aside(&words::one_line(&words::harmless(message), 500)));
+    }
+
+    /// Starts a sink, once: it gets what was said since it last accepted something, be it in an earlier run.
+    pub(crate) fn attach(self: &Arc<Self>, sink: Sink, backoff: Backoff) {
+        let cursor = sink::read_cursor(&self.cursors.join(sink.name())).unwrap_or(0);
+        {
+            let mut desk = self.desk();
+            if desk.closed || desk.sinks.contains_key(sink.name()) {
+                return;
+            }
+            desk.sinks.insert(sink.name().to_owned(), Progress { label: sink.label().to_owned(), cursor });
+        }
+        let journal = Arc::clone(self);
+        let name = format!("report {}", sink.label());
+        let spawned = std::thread::Builder::new()
+            .name("report".to_owned())
+            .spawn(move || sink.deliver(&journal, cursor, backoff));
+        if let Err(error) = spawned {
+            self.aside(&format!("starting the thread of {name}: {error}"));
+        }
+    }
+
+    /// Waits until every sink has accepted everything, at most so long, and then closes. Says what is kept for the next run.
+    pub(crate) fn settle(&self, limit: Duration) {
+        let desk = self.desk();
+        let last = desk.outbox.next() - 1;
+        let behind = |desk: &mut Desk| desk.sinks.values().any(|sink| sink.cursor < last);
+        let (mut desk, _) = self.news.wait_timeout_while(desk, limit, behind).unwrap_or_else(PoisonError::into_inner);
+        desk.closed = true;
+        let late: Vec<String> = desk
+            .sinks
+            .values()
+            .filter(|sink| sink.cursor < last)
+            .map(|sink| {
+                let events = count(usize::try_from(last - sink.cursor).unwrap_or(usize::MAX), "event");
+                format!("{} has not taken the last {events}: kept, and sent by the next run", sink.label)
+            })
+            .collect();
+        drop(desk);
+        self.news.notify_all();
+        for line in late {
+            self.aside(&line);
+        }
+    }
+
+    /// The number of this run's first event.
+    fn first(&self) -> u64 {
+        self.desk().first
+    }
+
+    /// This run's first event with a number above `cursor`; waits for it. `None` when the journal is closed.
+    fn after(&self, cursor: u64) -> Option<Event> {
+        let mut desk = self.desk();
+        loop {
+            if desk.closed {
+                return None;
+            }
+            let place = (cursor + 1).saturating_sub(desk.first);
+            if let Some(event) = usize::try_from(place).ok().and_then(|place| desk.said.get(place)) {
+                return Some(event.clone());
+            }
+            desk = self.news.wait(desk).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A sink has dealt with everything up to this number.
+    fn accepted(&self, sink: &str, seq: u64) {
+        // Without its cursor a sink gets these events again after a reboot: once at least, as promised.
+        let _not_kept = fs::replace_lightly(&self.cursors.join(sink), format!("{seq}\n").as_bytes(), 0o600);
+        if let Some(progress) = self.desk().sinks.get_mut(sink) {
+            progress.cursor = seq;
+        }
+        self.news.notify_all();
+    }
+
+    /// Waits so long. Says whether the journal is still open.
+    fn rest(&self, pause: Duration) -> bool {
+        let waited = self.news.wait_timeout_while(self.desk(), pause, |desk| !desk.closed);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.closed
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Desk {
+    fn event(&self, said: &Said<'_>) -> Event {
+        Event {
+            kind: KIND.to_owned(),
+            version: VERSION,
+            seq: self.outbox.next(),
+            time: humantime::format_rfc3339_millis(clock::wall()).to_string(),
+            site: self.status.site.clone(),
+            node: self.status.node.clone(),
+            plan: self.status.plan.clone(),
+            phase: said.phase.id().to_owned(),
+            step: said.step.map(|step| words::one_line(&words::harmless(step), 100)),
+            outcome: said.outcome,
+            reason: said.reason.map(|reason| reason.code().to_owned()),
+            message: words::harmless(said.message),
+            done: said.amount.map(|amount| amount.done),
+            total: said.amount.and_then(|amount| amount.total),
+            unit: said.amount.map(|amount| amount.unit),
+        }
+    }
+
+    fn show(&mut self, event: &Event, said: &Said<'_>) {
+        if said.outcome == Outcome::Progress {
+            let now = clock::monotonic();
+            let step = (said.phase, event.step.clone());
+            if self.shown.get(&step).is_some_and(|shown| now.duration_since(*shown) < SHOWN_EVERY) {
+                return;
+            }
+            self.shown.insert(step, now);
+        }
+        for line in console::lines(event, said.took) {
+            self.console.line(&line);
+        }
+    }
+
+    fn complain_of_events(&mut self, error: &anyhow::Error) {
+        if !std::mem::replace(&mut self.complaints.events, true) {
+            let line = format!("events are not kept in {}: {error:#}; they are still shown and sent", place::EVENTS);
+            self.console.line(&console::aside(&line));
+        }
+    }
+
+    fn complain_of_status(&mut self, error: &anyhow::Error) {
+        if !std::mem::replace(&mut self.complaints.status, true) {
+            self.console.line(&console::aside(&format!("{} is not up to date: {error:#}", place::STATUS)));
+        }
+    }
+}
+
+/// Starts every sink that is known by now: the kernel command line's at once, the plan's with the plan, the platform's with the metadata.
+pub(crate) fn attach_known(journal: &Arc<Journal>, world: &World, backoff: Backoff) {
+    for sink in sink::known(world) {
+        journal.attach(sink, backoff);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
