@@ -1,0 +1,241 @@
+//! The phase `services`: each unit enabled, running with what is installed and written now, and ready; one after the other.
+//! May not wait: it answers `Waiting` and is called again. What it has done so far lies in [`Doings`].
+
+mod applied;
+mod systemd;
+mod unit;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+
+use anyhow::Context as _;
+use anymetal_contract::plan::{Ready, Service};
+use anymetal_contract::{Outcome, Reason};
+
+use crate::failure::{Because as _, Failure};
+use crate::ledger::Applied;
+use crate::phase::{Answer, Steps};
+use crate::plan::count;
+use crate::sys::http::{Certificates, Http, Limits};
+use crate::world::World;
+use unit::{Action, Standing, Unit};
+
+/// Of how many waits in a row the first few, and then every so many, also tell the unit's last lines: at about 20 s, then every five minutes.
+const FIRST_LINES: u32 = 5;
+const LINES_EVERY: u32 = 20;
+/// The longest answer to a question about a leader: an address and a port in quotes, with room.
+const LONGEST: u64 = 4096;
+
+/// What this run has done with the units so far.
+#[derive(Debug, Default)]
+pub(crate) struct Doings {
+    prepared: bool,
+    /// By unit.
+    done: BTreeMap<String, Doing>,
+    ready: BTreeSet<String>,
+    waits: u32,
+}
+
+#[derive(Debug)]
+struct Doing {
+    action: Action,
+    /// The fewest automatic restarts seen, to count from.
+    restarts: u32,
+    /// The process that was there at the last look.
+    seen: Option<u32>,
+}
+
+/// Whether a service may be relied on.
+enum Readiness {
+    Ready(String),
+    NotYet(String),
+}
+
+/// The phase's work.
+pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
+    let mut doings = world.services.lock().unwrap_or_else(PoisonError::into_inner);
+    let services = &world.plan().services;
+    let wanted: Vec<Applied> = services
+        .iter()
+        .map(|service| {
+            applied::wanted(world, service).with_context(|| format!("looking what {} runs with", service.unit))
+        })
+        .collect::<anyhow::Result<_>>()
+        .because(Reason::HostFault)?;
+    if !doings.prepared {
+        prepare(world, services, &wanted).because(Reason::HostFault)?;
+        doings.prepared = true;
+    }
+    for (service, wanted) in services.iter().zip(&wanted) {
+        if !doings.done.contains_key(&service.unit) {
+            let doing = act(world, service, wanted, steps)?;
+            doings.done.insert(service.unit.clone(), doing);
+        }
+        match readiness(service, &mut doings)? {
+            Readiness::Ready(how) => {
+                if doings.ready.insert(service.unit.clone()) {
+                    doings.waits = 0;
+                    steps.step(&service.unit, Outcome::Done, &how);
+                }
+            }
+            Readiness::NotYet(why) => {
+                doings.waits += 1;
+                if doings.waits % LINES_EVERY == FIRST_LINES {
+                    let lines = with_lines("its last lines so far:", &service.unit);
+                    steps.step(&service.unit, Outcome::Waiting, &lines);
+                }
+                return Ok(Answer::Waiting {
+                    reason: Reason::ServiceNotReady,
+                    message: format!("{}: {why}", service.component),
+                });
+            }
+        }
+    }
+    Ok(answer(services, &doings))
+}
+
+fn answer(services: &[Service], doings: &Doings) -> Answer {
+    let touched: Vec<String> = services
+        .iter()
+        .filter_map(|service| Some((service, doings.done.get(&service.unit)?.action)))
+        .filter(|(_, action)| *action != Action::Nothing)
+        .map(|(service, action)| format!("{} {}", service.unit, action.past()))
+        .collect();
+    let ready = format!("{} ready", count(services.len(), "service"));
+    if touched.is_empty() { Answer::Same(ready) } else { Answer::Done(format!("{ready}: {}", touched.join(", "))) }
+}
+
+/// Once per run: forgets what the ledger has of units whose component has been installed anew, and makes systemd read new unit files.
+fn prepare(world: &World, services: &[Service], wanted: &[Applied]) -> anyhow::Result<()> {
+    let changed = world.changed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    world.ledger().change(|ledger| {
+        for service in services.iter().filter(|service| changed.contains(&service.component)) {
+            ledger.units.remove(&service.unit);
+        }
+    })?;
+    let differs = |(service, wanted): (&Service, &Applied)| {
+        world
+            .ledger()
+            .ask(|ledger| ledger.units.get(&service.unit).is_none_or(|applied| applied.program != wanted.program))
+    };
+    let unit_file =
+        |file: &anymetal_contract::plan::File| file.path.starts_with(applied::UNITS) && changed.contains(&file.name);
+    if services.iter().zip(wanted).any(differs) || world.plan().files.iter().any(unit_file) {
+        systemd::daemon_reload()?;
+    }
+    Ok(())
+}
+
+/// Enables the unit and makes it run with what it should. The ledger is told after systemd: a kill in between means one restart more.
+fn act(world: &World, service: &Service, wanted: &Applied, steps: &dyn Steps) -> Result<Doing, Failure> {
+    let name = &service.unit;
+    let unit = systemd::show(name).because(Reason::HostFault)?;
+    if !unit.is_loaded() {
+        return Err(Failure::new(Reason::ServiceFailed, format!("systemd cannot load {name} ({})", unit.load)));
+    }
+    if unit.wants_enabling() {
+        systemd::enable(name).because(Reason::ServiceFailed)?;
+    }
+    let applied = world.ledger().ask(|ledger| ledger.units.get(name).cloned());
+    let action = unit.action(applied.as_ref(), wanted, service.reload);
+    if let Some(verb) = action.verb() {
+        if unit.active == "failed" {
+            systemd::reset_failed(name).because(Reason::ServiceFailed)?;
+        }
+        systemd::queue(verb, name).because(Reason::ServiceFailed)?;
+        world
+            .ledger()
+            .change(|ledger| drop(ledger.units.insert(name.clone(), wanted.clone())))
+            .because(Reason::HostFault)?;
+        steps.step(name, Outcome::Started, action.past());
+    }
+    Ok(Doing { action, restarts: unit.restarts, seen: None })
+}
+
+fn readiness(service: &Service, doings: &mut Doings) -> Result<Readiness, Failure> {
+    let unit = systemd::show(&service.unit).because(Reason::HostFault)?;
+    let doing = doings.done.get_mut(&service.unit).expect("a unit is acted upon before its readiness is asked");
+    doing.restarts = doing.restarts.min(unit.restarts);
+    match unit.standing(unit.restarts - doing.restarts) {
+        Standing::Down(why) => {
+            let message = with_lines(&format!("{} {why}", service.unit), &service.unit);
+            Err(Failure::new(Reason::ServiceFailed, message))
+        }
+        Standing::Coming(why) => {
+            doing.seen = None;
+            Ok(Readiness::NotYet(format!("waiting for it to start: {why}")))
+        }
+        Standing::Up => match &service.ready {
+            Ready::Active => Ok(lasting(doing, &unit)),
+            Ready::ConsulLeader(base) => Ok(match leader(base) {
+                Ok(leader) => Readiness::Ready(format!("ready, its leader is {leader}")),
+                Err(error) => Readiness::NotYet(format!("waiting for a leader: {error:#}")),
+            }),
+        },
+    }
+}
+
+/// A unit that was just started is looked at twice: most that die at once are `active` for a moment before.
+fn lasting(doing: &mut Doing, unit: &Unit) -> Readiness {
+    let before = doing.seen.replace(unit.main_pid);
+    if doing.action == Action::Nothing || before == Some(unit.main_pid) {
+        Readiness::Ready(format!("ready, {} and {}", unit.active, doing.action.past()))
+    } else {
+        Readiness::NotYet("waiting to see that it stays up".to_owned())
+    }
+}
+
+/// Asks Consul's API for the leader (HTTP API, status: `GET /v1/status/leader` gives an address in quotes, or empty quotes).
+fn leader(base: &str) -> anyhow::Result<String> {
+    let url = format!("{}/v1/status/leader", base.trim_end_matches('/'));
+    let answered = Http::new(Limits::QUESTION, Certificates::Checked).get(&url, LONGEST)?;
+    let text = String::from_utf8_lossy(&answered.body);
+    anyhow::ensure!(answered.status == 200, "{url} answers {}: {}", answered.status, text.trim());
+    let leader: String = serde_json::from_str(&text).with_context(|| format!("reading the answer of {url}"))?;
+    anyhow::ensure!(!leader.is_empty(), "there is none yet");
+    Ok(leader)
+}
+
+fn with_lines(sentence: &str, unit: &str) -> String {
+    let lines = systemd::last_lines(unit);
+    if lines.is_empty() { sentence.to_owned() } else { format!("{sentence}\n{lines}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use anymetal_lab::http::{Response, Server};
+
+    use super::*;
+
+    #[test]
+    fn a_leader_is_a_string_that_is_not_empty() {
+        for (response, expected) in [
+            (Response::ok("\"10.0.0.1:8300\"\n"), Ok("10.0.0.1:8300")),
+            (Response::ok("\"\""), Err("there is none yet")),
+            (Response::ok("<html>"), Err("reading the answer of")),
+            (Response::new(500, "No known Consul servers"), Err("answers 500: No known Consul servers")),
+        ] {
+            let server = Server::start(move |request, _| {
+                assert_eq!(request.path, "/v1/status/leader");
+                response.clone()
+            });
+            match (leader(&format!("{}/", server.url())), expected) {
+                (Ok(leader), Ok(expected)) => assert_eq!(leader, expected),
+                (Err(error), Err(said)) => assert!(format!("{error:#}").contains(said), "{error:#}"),
+                (got, expected) => panic!("{got:?} instead of {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_unit_just_started_must_be_seen_twice_with_the_same_process() {
+        let unit = |main_pid| Unit { active: "active".into(), main_pid, ..Unit::default() };
+        let mut doing = Doing { action: Action::Start, restarts: 0, seen: None };
+        let is_ready = |doing: &mut Doing, main_pid| matches!(lasting(doing, &unit(main_pid)), Readiness::Ready(_));
+        assert!(!is_ready(&mut doing, 10));
+        assert!(!is_ready(&mut doing, 11), "another process is a first look again");
+        assert!(is_ready(&mut doing, 11));
+        let mut left = Doing { action: Action::Nothing, restarts: 0, seen: None };
+        assert!(is_ready(&mut left, 10));
+    }
+}
