@@ -1,16 +1,45 @@
 //! The first boot of an anymetal node: the command map, and nothing else.
 
+mod abilities;
 mod acquire;
+mod boot;
+mod cli;
 mod facts;
 mod failure;
 #[cfg(test)]
 mod goldens;
+mod files;
 mod install;
+mod ledger;
 mod metadata;
 mod phase;
+mod plan;
 mod render;
 mod secret;
+mod report;
+mod retry;
+mod runner;
+mod services;
+mod settle;
+mod status;
 mod sys;
+mod wake;
 mod world;
 
-fn main() {}
+use std::process::ExitCode;
+
+use cli::Command;
+
+fn main() -> ExitCode {
+    let command = match cli::typed() {
+        Ok(command) => command,
+        Err(code) => return code,
+    };
+    let ended = match command {
+        Command::Run(typed) => cli::run::run(&typed),
+        Command::Render(typed) => cli::render::run(&typed),
+        Command::Status(typed) => cli::status::run(&typed),
+        Command::Version(typed) => cli::version::run(typed),
+    };
+    ended.unwrap_or_else(|trouble| trouble.tell())
+}

@@ -1,0 +1,179 @@
+//! What was typed, and how a command ends: 0 done, 1 your input, 2 our fault or the world's.
+//! May not do what was asked: each command has its own room below.
+
+pub(crate) mod render;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod version;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anymetal_contract::Reason;
+use clap::{Args, Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// Turns this machine into one node of its site, and says how far it is.
+#[derive(Debug, Parser)]
+#[command(name = "anymetal-init", version, max_term_width = 80, after_help = AFTER)]
+struct Typed {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER: &str =
+    "Exit code: 0 done, 1 something is wrong with what you gave, 2 something is wrong\nwith the machine or with us.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the first boot, to its end or a clear failure; may be run again
+    #[command(after_help = RUN)]
+    Run(Run),
+    /// Write the files a node with that metadata would get; nothing else
+    Render(Render),
+    /// Say where this node stands
+    #[command(after_help = STATUS)]
+    Status(Status),
+    /// Print the version, or all this init can do
+    Version(Version),
+}
+
+const RUN: &str = "Exit code: 0 the node is up, 2 it is not, or another run is under way.";
+const STATUS: &str = "Exit code: 0 the node is up or on its way, 2 the boot has failed, was cut off or\n\
+                      has not begun. With --wait: 0 the node is up, 2 it is not.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Take this folder for the root of the node
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    /// Take this file for the plan, not the one below the root
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// For tests: wait no longer than this between two attempts
+    #[arg(long, value_name = "MS", hide = true)]
+    backoff_cap_ms: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Render {
+    /// The plan
+    #[arg(long, value_name = "FILE")]
+    plan: PathBuf,
+    /// What the platform's metadata service answers
+    #[arg(long, value_name = "FILE")]
+    metadata: PathBuf,
+    /// The folder to write the files below; their paths are printed
+    #[arg(long, value_name = "DIR")]
+    root: PathBuf,
+    /// The node's architecture [default: this machine's]
+    #[arg(long, value_name = "x86_64|aarch64")]
+    arch: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Print the document as it is
+    #[arg(long)]
+    json: bool,
+    /// Wait until the boot has ended; there is no limit
+    #[arg(long)]
+    wait: bool,
+    /// Take this folder for the root of the node
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Version {
+    /// Print what this init can read and do, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was typed; or, when there is nothing to be done any more, the exit code.
+pub(crate) fn typed() -> Result<Command, ExitCode> {
+    Typed::try_parse().map(|typed| typed.command).map_err(|error| {
+        let _nowhere_to_say_it = error.print();
+        // clap's own code for wrong usage is 2; here that is never the user's fault.
+        if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+    })
+}
+
+/// Why a command could not be done: something to say, and whose fault it is.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    code: u8,
+    message: String,
+    hint: Option<&'static str>,
+}
+
+impl Trouble {
+    /// Something is wrong with what was given.
+    fn given(error: &anyhow::Error) -> Self {
+        Self { code: 1, message: format!("{error:#}"), hint: None }
+    }
+
+    /// Something is wrong with the machine or with us.
+    fn ours(error: &anyhow::Error) -> Self {
+        Self { code: 2, message: format!("{error:#}"), hint: None }
+    }
+
+    /// A failure of a room that reads plan and metadata, where those were given by the user.
+    fn failed(failure: &Failure) -> Self {
+        let ours = matches!(failure.reason, Reason::Internal | Reason::HostFault | Reason::DiskFull);
+        Self { code: if ours { 2 } else { 1 }, message: failure.chain(), hint: Some(failure.reason.hint()) }
+    }
+
+    /// Says it on stderr.
+    pub(crate) fn tell(&self) -> ExitCode {
+        let hint = self.hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+        let lines = format!("anymetal-init: {}\n{hint}", self.message);
+        let _nowhere_to_say_it = std::io::stderr().write_all(lines.as_bytes());
+        ExitCode::from(self.code)
+    }
+}
+
+/// Writes to stdout. A reader that has gone away (`| head`) is not an error.
+fn print(text: &str) -> Result<(), Trouble> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Trouble::ours(&anyhow::Error::new(error).context("writing to stdout")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_help_of_every_command_fits_80_columns() {
+        let mut program = Typed::command();
+        program.build();
+        let names: Vec<String> = program.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        let mut pages = vec![program.render_long_help().to_string()];
+        for name in &names {
+            pages.push(program.find_subcommand_mut(name).unwrap().render_long_help().to_string());
+        }
+        assert_eq!(names[..4], ["run", "render", "status", "version"]);
+        for line in pages.iter().flat_map(|page| page.lines()) {
+            assert!(line.chars().count() <= 80, "{line:?} is {} columns wide", line.chars().count());
+        }
+        assert!(!pages[1].contains("backoff"), "a flag for tests is shown: {}", pages[1]);
+    }
+
+    #[test]
+    fn what_was_given_is_1_and_the_machine_is_2() {
+        for (reason, code) in
+            [(Reason::FactsMissing, 1), (Reason::PlanUnreadable, 1), (Reason::DiskFull, 2), (Reason::Internal, 2)]
+        {
+            assert_eq!(Trouble::failed(&Failure::new(reason, "x")).code, code, "{reason}");
+        }
+    }
+}

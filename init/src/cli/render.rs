@@ -1,0 +1,44 @@
+//! `anymetal-init render`: the files a node with that metadata would get, below a folder.
+//! May not touch anything outside that folder, nor run a program: it is a preview on somebody's desk.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use anymetal_contract::plan::Arch;
+
+use super::{Render, Trouble, print};
+use crate::sys::fs;
+use crate::{facts, files, metadata, plan, render};
+
+pub(crate) fn run(typed: &Render) -> Result<ExitCode, Trouble> {
+    let arch = match &typed.arch {
+        Some(name) => {
+            Arch::named(name).with_context(|| format!("reading --arch {name}: x86_64 or aarch64 is expected"))
+        }
+        None => Arch::own().context("looking up this machine's architecture: it is none of ours; give --arch"),
+    };
+    let arch = arch.map_err(|error| Trouble::given(&error))?;
+    let plan = fs::read(&typed.plan).map_err(|error| Trouble::given(&error))?;
+    let plan = plan::read(&plan).and_then(|plan| plan::check(&plan, arch).map(|()| plan));
+    let plan = plan.map_err(|failure| Trouble::failed(&failure))?;
+    let document = fs::read_text(&typed.metadata).map_err(|error| Trouble::given(&error))?;
+    let machine = metadata::read(&plan.platform, &document).map_err(|failure| Trouble::failed(&failure))?;
+    let facts = facts::make(&plan, &machine, arch).map_err(|failure| Trouble::failed(&failure))?;
+    // All or nothing: a template that breaks leaves no half of a node behind.
+    let mut rendered = Vec::new();
+    for file in &plan.files {
+        rendered.push((file, render::render(file, &facts).map_err(|failure| Trouble::failed(&failure))?));
+    }
+    for (file, text) in rendered {
+        let path = typed.root.join(file.path.trim_start_matches('/'));
+        let mode = files::mode(&file.mode).expect("the plan has been checked");
+        fs::replace(&path, text.as_bytes(), mode).map_err(|error| Trouble::ours(&error))?;
+        print(&format!("{}\n", display(&path)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn display(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
