@@ -1,1 +1,160 @@
 //! Every artefact of the plan into the content store, verified while it streams.
+//! May not touch the disk or the network itself: `sys::store` and `sys::http` do.
+
+pub(crate) mod amount;
+mod origin;
+mod transfer;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anymetal_contract::plan::{Artefact, Component, Source};
+use anymetal_contract::{Outcome, Reason, place};
+
+use amount::Amount;
+use origin::Missed;
+use transfer::{Clients, Got, Wanted};
+
+use crate::failure::{Because as _, Failure};
+use crate::phase::{Answer, Steps};
+use crate::sys::http::Limits;
+use crate::sys::store::Store;
+use crate::world::World;
+
+/// Transfers under way at a time: enough to fill a link when one origin is slow, few enough not to be taken for an attack.
+const AT_ONCE: usize = 4;
+
+/// Makes sure that every artefact this machine needs is in the store.
+pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
+    acquire(world, steps, Limits::TRANSFER)
+}
+
+/// As [`work`], with other limits on time.
+fn acquire(world: &World, steps: &dyn Steps, limits: Limits) -> Result<Answer, Failure> {
+    let wanted = wanted(world)?;
+    if wanted.is_empty() {
+        return Ok(Answer::Same("this plan has no artefacts".into()));
+    }
+    let store = Store::open(world.at(place::STORE)).because(Reason::HostFault)?;
+    require_room(&store, &wanted)?;
+    let clients = Clients::new(limits);
+    let next = AtomicUsize::new(0);
+    let mut got: Vec<(usize, Result<Got, Missed>)> = std::thread::scope(|scope| {
+        let worker = || {
+            let mut mine = Vec::new();
+            loop {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                let Some(wanted) = wanted.get(place) else { return mine };
+                let result = transfer::fetch(&store, &clients, wanted, steps);
+                tell(wanted, &result, steps);
+                mine.push((place, result));
+            }
+        };
+        let workers: Vec<_> = (0..AT_ONCE.min(wanted.len())).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("a transfer does not panic")).collect()
+    });
+    got.sort_by_key(|(place, _)| *place);
+    sum_up(got.into_iter().map(|(_, result)| result))
+}
+
+/// The artefact of a component for this machine; `None` when the component has none for any machine.
+pub(crate) fn artefact<'a>(world: &World, component: &'a Component) -> Result<Option<&'a Artefact>, Failure> {
+    let Source::Artefacts(by_arch) = &component.source else { return Ok(None) };
+    by_arch.get(&world.arch).map(Some).ok_or_else(|| {
+        let others: Vec<_> = by_arch.keys().map(ToString::to_string).collect();
+        let others = if others.is_empty() { "none at all".to_owned() } else { others.join(", ") };
+        let Component { name, version, .. } = component;
+        let message = format!("the plan has no artefact of {name} {version} for {}; it has {others}", world.arch);
+        Failure::new(Reason::NoArtefact, message)
+    })
+}
+
+/// What is needed, each digest once.
+fn wanted(world: &World) -> Result<Vec<Wanted<'_>>, Failure> {
+    let plan = world.plan();
+    let (mut seen, mut all) = (BTreeSet::new(), Vec::new());
+    for component in &plan.components {
+        let Some(artefact) = artefact(world, component)? else { continue };
+        if seen.insert(&artefact.sha256) {
+            all.push(Wanted {
+                name: &component.name,
+                title: format!("{} {}", component.name, component.version),
+                candidates: origin::candidates(world.overrides.origin.as_deref(), &plan.origins, artefact),
+                artefact,
+            });
+        }
+    }
+    Ok(all)
+}
+
+/// Stops before the first byte when what is to come, as far as its size is known, does not fit.
+fn require_room(store: &Store, wanted: &[Wanted]) -> Result<(), Failure> {
+    let missing = wanted.iter().filter(|wanted| !store.blob(&wanted.artefact.sha256).exists());
+    let needed = missing
+        .filter_map(|wanted| Some(wanted.artefact.size?.saturating_sub(store.part_length(&wanted.artefact.sha256))))
+        .fold(0, u64::saturating_add);
+    let free = store.free().because(Reason::HostFault)?;
+    if needed > free {
+        let message = format!(
+            "the artefacts need {} more in {}, where {} is free",
+            Amount(needed),
+            store.dir().display(),
+            Amount(free)
+        );
+        return Err(Failure::new(Reason::DiskFull, message));
+    }
+    Ok(())
+}
+
+fn tell(wanted: &Wanted, result: &Result<Got, Missed>, steps: &dyn Steps) {
+    match result {
+        Ok(Got::Same) => {
+            steps.step(wanted.name, Outcome::Same, &format!("{} is in the store already", wanted.title));
+        }
+        Ok(Got::Fetched { bytes, base }) => {
+            let message = format!("{}, {} from {base}", wanted.title, Amount(*bytes));
+            steps.step(wanted.name, Outcome::Done, &message);
+        }
+        Err(Missed::NotYet { message, .. }) => steps.step(wanted.name, Outcome::Waiting, message),
+        Err(Missed::Never(failure)) => steps.step(wanted.name, Outcome::Failed, &failure.chain()),
+    }
+}
+
+/// One answer from all: a failure if there is one, else a wait if there is one.
+fn sum_up(results: impl Iterator<Item = Result<Got, Missed>>) -> Result<Answer, Failure> {
+    let (mut failed, mut waiting) = (Vec::new(), Vec::new());
+    let (mut count, mut bytes, mut bases) = (0, 0, Vec::new());
+    for result in results {
+        match result {
+            Ok(Got::Same) => {}
+            Ok(Got::Fetched { bytes: more, base }) => {
+                count += 1;
+                bytes += more;
+                if !bases.contains(&base) {
+                    bases.push(base);
+                }
+            }
+            Err(Missed::Never(failure)) => failed.push(failure),
+            Err(Missed::NotYet { reason, message }) => waiting.push((reason, message)),
+        }
+    }
+    if failed.len() == 1 {
+        return Err(failed.remove(0));
+    }
+    if let Some(first) = failed.first() {
+        let reason = first.reason;
+        let all: Vec<_> = failed.iter().map(Failure::chain).collect();
+        return Err(Failure::new(reason, all.join("; ")));
+    }
+    if let Some((reason, _)) = waiting.first() {
+        let all: Vec<_> = waiting.iter().map(|(_, message)| message.as_str()).collect();
+        return Ok(Answer::Waiting { reason: *reason, message: all.join("; ") });
+    }
+    if count == 0 {
+        return Ok(Answer::Same("all artefacts already in the store".into()));
+    }
+    let noun = if count == 1 { "artefact" } else { "artefacts" };
+    Ok(Answer::Done(format!("{count} {noun}, {} from {}", Amount(bytes), bases.join(" and "))))
+}

@@ -1,1 +1,201 @@
-//! Archives from the content store to `/opt/anymetal/<component>/<version>`.
+//! Archives from the content store to `/opt/anymetal/<component>/<version>`, and the host's own programs.
+//! May not touch the disk itself: `sys::tree` does. Never looks into an archive but through `unpack`.
+
+mod host;
+mod limits;
+mod record;
+mod tarball;
+#[cfg(test)]
+mod tests;
+mod unpack;
+mod zipped;
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io::{BufReader, Read};
+use std::path::{Component as Part, Path, PathBuf};
+
+use anyhow::Context as _;
+use anymetal_contract::plan::{Artefact, Component, Member, Source};
+use anymetal_contract::{Outcome, Reason, place};
+
+use record::Record;
+use unpack::Sink;
+
+use crate::acquire;
+use crate::failure::{Because as _, Failure};
+use crate::phase::{Answer, Steps};
+use crate::sys::store::{BUFFER, Store};
+use crate::sys::tree::{self, Copying, Staging};
+use crate::sys::program;
+use crate::world::World;
+
+/// Makes sure that every component is at its place and that the host has the programs it must have.
+pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
+    install(world, steps, &program::search_path())
+}
+
+/// As [`work`], with the host's programs looked up elsewhere.
+fn install(world: &World, steps: &dyn Steps, path: &OsStr) -> Result<Answer, Failure> {
+    let components = &world.plan().components;
+    if components.is_empty() {
+        return Ok(Answer::Same("this plan has no components".into()));
+    }
+    let mut wanted = Vec::new();
+    for component in components {
+        let artefact = acquire::artefact(world, component)?;
+        if let Some(artefact) = artefact {
+            check_places(component, artefact)?;
+        }
+        wanted.push((component, artefact));
+    }
+    // The host's programs first: they cost nothing, and all that is missing is said at once.
+    let hosts = hosts(components, steps, path)?;
+    let mut hosts = hosts.into_iter();
+    let (mut words, mut changed) = (Vec::new(), false);
+    for (component, artefact) in wanted {
+        let title = format!("{} {}", component.name, component.version);
+        let Some(artefact) = artefact else {
+            words.extend(hosts.next());
+            continue;
+        };
+        let became = put(world, component, artefact, steps).map_err(|failure| about(&title, failure));
+        let (outcome, word) = match &became {
+            Ok(None) => (Outcome::Same, format!("{title} in place")),
+            Ok(Some(how)) => (Outcome::Done, format!("{title} {how}")),
+            Err(failure) => (Outcome::Failed, failure.chain()),
+        };
+        steps.step(&component.name, outcome, &word);
+        if became?.is_some() {
+            changed = true;
+            world.changed.lock().expect("no phase panics with the lock").insert(component.name.clone());
+        }
+        words.push(word);
+    }
+    let message = words.join("; ");
+    Ok(if changed { Answer::Done(message) } else { Answer::Same(message) })
+}
+
+/// One sentence for each program of the host, in order; or all that is missing.
+fn hosts(components: &[Component], steps: &dyn Steps, path: &OsStr) -> Result<Vec<String>, Failure> {
+    let (mut words, mut missing) = (Vec::new(), Vec::new());
+    for component in components {
+        let Source::HostPackage(package) = &component.source else { continue };
+        match host::check(component, package, path) {
+            Ok(version) => {
+                let word = format!("{} {version} from {}", component.name, package.package);
+                steps.step(&component.name, Outcome::Same, &word);
+                words.push(word);
+            }
+            Err(failure) => {
+                steps.step(&component.name, Outcome::Failed, &failure.chain());
+                missing.push(failure);
+            }
+        }
+    }
+    match missing.len() {
+        0 => Ok(words),
+        1 => Err(missing.remove(0)),
+        _ => {
+            let all: Vec<_> = missing.iter().map(Failure::chain).collect();
+            Err(Failure::new(Reason::HostPackageMissing, all.join("; ")))
+        }
+    }
+}
+
+/// One component at its place, and `current` pointing at it. What was done; `None` when all was so already.
+fn put(
+    world: &World,
+    component: &Component,
+    artefact: &Artefact,
+    steps: &dyn Steps,
+) -> Result<Option<&'static str>, Failure> {
+    let home = world.at(Path::new(place::OPT).join(&component.name));
+    let dir = home.join(&component.version);
+    let installed = match record::check(&dir, artefact).because(Reason::HostFault)? {
+        Ok(()) => false,
+        Err(why) => {
+            if let Some(why) = why {
+                let message = format!("{} {} is installed anew: {why}", component.name, component.version);
+                steps.step(&component.name, Outcome::Progress, &message);
+            }
+            unpack_into(world, &home, component, artefact)?;
+            true
+        }
+    };
+    let switched = tree::point(&home, &component.version).because(Reason::HostFault)?;
+    Ok(match (installed, switched) {
+        (true, _) => Some("installed"),
+        (false, true) => Some("made current"),
+        (false, false) => None,
+    })
+}
+
+fn unpack_into(world: &World, home: &Path, component: &Component, artefact: &Artefact) -> Result<(), Failure> {
+    let store = Store::open(world.at(place::STORE)).because(Reason::HostFault)?;
+    let archive = store.read(&artefact.sha256).because(Reason::HostFault)?;
+    let staging = Staging::begin(home, &component.version, artefact.sha256.short()).because(Reason::HostFault)?;
+    let mut writing = Writing { staging: &staging, record: Record::of(artefact) };
+    unpack::unpack(BufReader::with_capacity(BUFFER, archive), artefact.format, &artefact.members, &mut writing)?;
+    let text = writing.record.text();
+    staging.file(record::NAME, 0o644, &mut text.as_bytes()).map_err(copying)?;
+    staging.finish().because(Reason::HostFault)
+}
+
+/// The sink of an archive's members: files of a version that is being made.
+struct Writing<'a> {
+    staging: &'a Staging,
+    record: Record,
+}
+
+impl Sink for Writing<'_> {
+    fn file(&mut self, member: &Member, from: &mut dyn Read) -> Result<(), Failure> {
+        let digest = self.staging.file(&member.file, record::mode(member.executable), from).map_err(copying)?;
+        self.record.add(member, digest);
+        Ok(())
+    }
+}
+
+fn copying(failed: Copying) -> Failure {
+    match failed {
+        Copying::Reading(error) => unpack::unreadable(&error),
+        Copying::Writing(error) => Err::<(), _>(error).because(Reason::HostFault).expect_err("it is an error"),
+    }
+}
+
+/// The plan's names as paths: nothing in them may lead out of the component's folder, or onto what is ours there.
+fn check_places(component: &Component, artefact: &Artefact) -> Result<(), Failure> {
+    let beyond = |what: &str, name: &str| {
+        let message = format!("the plan's {what} {name:?} of {} cannot be a path below {}", component.name, place::OPT);
+        Err(Failure::new(Reason::PlanBeyondInit, message))
+    };
+    let plain = |name: &str| {
+        let parts: Vec<_> = Path::new(name).components().collect();
+        let normal = !parts.is_empty() && parts.iter().all(|part| matches!(part, Part::Normal(_))) && !name.contains('\0');
+        // Rebuilt from its parts it must be the same text: no doubled or trailing slash, no `.` in between.
+        normal && parts.iter().collect::<PathBuf>().as_os_str() == name
+    };
+    let single = |name: &str| plain(name) && !name.contains('/') && !name.starts_with('.') && name != tree::CURRENT;
+    if !single(&component.name) {
+        return beyond("name", &component.name);
+    }
+    if !single(&component.version) || component.version.contains(".new-") || component.version.contains(".old-") {
+        return beyond("version", &component.version);
+    }
+    let (mut files, mut members) = (BTreeSet::new(), BTreeSet::new());
+    for member in &artefact.members {
+        if !plain(&member.file) || member.file == record::NAME || !files.insert(&member.file) {
+            return beyond("file", &member.file);
+        }
+        if !members.insert(&member.member) {
+            return beyond("member", &member.member);
+        }
+    }
+    Ok(())
+}
+
+/// Says which component a failure is about.
+fn about(title: &str, failure: Failure) -> Failure {
+    let error = Err::<(), _>(failure.error).with_context(|| format!("installing {title}")).expect_err("it is an error");
+    Failure { reason: failure.reason, error }
+}

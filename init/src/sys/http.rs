@@ -1,8 +1,10 @@
 //! The network: GET and POST, with limits on time and size.
 //! May not retry or judge a status: whoever asked knows what is final.
 
-use std::io::Read;
-use std::time::Duration;
+#![expect(clippy::disallowed_methods, reason = "the flow of a transfer is judged by the clock that runs while it flows")]
+
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -10,6 +12,7 @@ use anyhow::Context as _;
 #[derive(Clone)]
 pub(crate) struct Http {
     agent: ureq::Agent,
+    silence: Duration,
 }
 
 /// What came back, whatever the status.
@@ -25,6 +28,9 @@ pub(crate) struct Stream {
     pub(crate) status: u16,
     /// What the server says the whole body of this answer is long, in bytes.
     pub(crate) length: Option<u64>,
+    /// Where in the whole file the body begins, when the server said so (`Content-Range` of a 206), in bytes.
+    pub(crate) first: Option<u64>,
+    /// Ends with an error when nothing, or nearly nothing, has come for [`Limits::silence`].
     pub(crate) body: Box<dyn Read + Send>,
 }
 
@@ -32,11 +38,15 @@ pub(crate) struct Stream {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) connect: Duration,
-    /// From the first byte sent to the last byte received; `None` for streams, whose readers watch the flow themselves.
+    /// From the first byte sent to the last byte received; `None` for streams, which may take as long as they flow.
     pub(crate) whole: Option<Duration>,
-    /// Silence that ends a transfer.
+    /// Silence that ends a transfer: each read of the socket, and of a stream also a flow below [`LEAST_FLOW`] for so long.
     pub(crate) silence: Duration,
 }
+
+/// Bytes per second below which a stream counts as silent: at this rate the smallest artefact of a site would take most of a day,
+/// and an origin that drips would hold the boot for ever.
+const LEAST_FLOW: u64 = 1024;
 
 impl Limits {
     /// A short question: metadata, a health check, a report.
@@ -67,11 +77,12 @@ impl Http {
             .timeout_connect(Some(limits.connect))
             .timeout_global(limits.whole)
             .timeout_recv_response(Some(limits.silence))
-            .timeout_recv_body(limits.whole)
+            // For each read of the socket; ureq's own limit for bodies is a total, which a large file may exceed.
+            .timeout_per_read(Some(limits.silence))
             .user_agent(concat!("anymetal-init/", env!("CARGO_PKG_VERSION")))
             .accept("*/*")
             .build();
-        Self { agent: config.into() }
+        Self { agent: config.into(), silence: limits.silence }
     }
 
     /// Asks for a document of at most `most` bytes.
@@ -100,7 +111,78 @@ impl Http {
         let response = request.call().with_context(|| format!("asking {url}"))?;
         let status = response.status().as_u16();
         let length = response.body().content_length();
-        Ok(Stream { status, length, body: Box::new(response.into_body().into_reader()) })
+        let first = response
+            .headers()
+            .get("content-range")
+            .and_then(|value| value.to_str().ok())
+            .and_then(first_of_range);
+        let body = Flowing {
+            inner: response.into_body().into_reader(),
+            window: Window { since: Instant::now(), bytes: 0, silence: self.silence },
+        };
+        Ok(Stream { status, length, first, body: Box::new(body) })
+    }
+}
+
+/// Whether a request failed because the peer's certificate, or TLS with it, was not accepted.
+pub(crate) fn certificate_refused(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| match cause.downcast_ref::<ureq::Error>() {
+        Some(ureq::Error::Rustls(_) | ureq::Error::Tls(_)) => true,
+        // rustls reports a failed handshake through the stream, as invalid data.
+        Some(ureq::Error::Io(inner)) => inner.kind() == io::ErrorKind::InvalidData,
+        _ => false,
+    })
+}
+
+/// Whether reading a body failed because nothing, or nearly nothing, came any more.
+pub(crate) fn fell_silent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::TimedOut
+        || error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<ureq::Error>())
+            .is_some_and(|inner| matches!(inner, ureq::Error::Timeout(_)))
+}
+
+/// The `first` of `bytes first-last/total` (RFC 9110, section 14.4).
+fn first_of_range(value: &str) -> Option<u64> {
+    let (first, _) = value.trim().strip_prefix("bytes ")?.split_once('-')?;
+    first.trim().parse().ok()
+}
+
+/// A body that must keep flowing.
+struct Flowing<R> {
+    inner: R,
+    window: Window,
+}
+
+impl<R: Read> Read for Flowing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buffer)?;
+        if length > 0 && !self.window.flows(Instant::now(), length) {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "hardly a byte comes any more"));
+        }
+        Ok(length)
+    }
+}
+
+/// How much has come since when.
+struct Window {
+    since: Instant,
+    bytes: u64,
+    silence: Duration,
+}
+
+impl Window {
+    /// Whether the flow, with these bytes read by `now`, is still one. Judged once per window of [`Limits::silence`].
+    fn flows(&mut self, now: Instant, length: usize) -> bool {
+        self.bytes += length as u64;
+        let open = now.duration_since(self.since);
+        if open < self.silence {
+            return true;
+        }
+        let enough = u128::from(self.bytes) * 1000 >= u128::from(LEAST_FLOW) * open.as_millis();
+        (self.since, self.bytes) = (now, 0);
+        enough
     }
 }
 
@@ -116,4 +198,30 @@ fn answered(response: ureq::http::Response<ureq::Body>, url: &str, most: u64) ->
         .with_context(|| format!("reading the answer of {url}"))?;
     anyhow::ensure!(body.len() as u64 <= most, "reading the answer of {url}: it is longer than {most} bytes");
     Ok(Answered { status, date, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drip_is_as_good_as_silence_and_a_slow_flow_is_not() {
+        let (start, silence) = (Instant::now(), Duration::from_secs(30));
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut drip = Window { since: start, bytes: 0, silence };
+        assert!(drip.flows(after(20), 1), "judged before the window was over");
+        assert!(!drip.flows(after(40), 1), "two bytes in 40 s were taken for a flow");
+        let mut slow = Window { since: start, bytes: 0, silence };
+        assert!(slow.flows(after(31), 32 * 1024), "1 KiB/s was taken for silence");
+        assert!(!slow.flows(after(62), 1), "the first window's bytes counted for the second");
+    }
+
+    #[test]
+    fn the_first_byte_of_a_range_is_read() {
+        assert_eq!(first_of_range("bytes 100-199/200"), Some(100));
+        assert_eq!(first_of_range("bytes 0-0/*"), Some(0));
+        for other in ["bytes */200", "lines 1-2/3", "", "bytes -5/9"] {
+            assert_eq!(first_of_range(other), None, "{other:?}");
+        }
+    }
 }

@@ -1,0 +1,191 @@
+//! Where an artefact can be had, what each place said, and what follows from that.
+//! May not ask anybody: it takes answers as values and decides.
+
+use std::fmt;
+
+use anymetal_contract::plan::Artefact;
+use anymetal_contract::{Digest, Reason, place};
+
+use super::amount::Amount;
+use crate::failure::Failure;
+
+/// One place to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Candidate {
+    /// The full URL.
+    pub(super) url: String,
+    /// What a success is said to have come from: the origin, or scheme and host of a full URL.
+    pub(super) base: String,
+}
+
+/// What a place said instead of giving the artefact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Said {
+    /// A whole file, and another one.
+    OtherBytes(Digest),
+    /// That the file is so long, while the plan pins another length.
+    OtherLength { claimed: u64, pinned: u64 },
+    /// More bytes than the file may have.
+    TooMuch { most: u64 },
+    /// This status.
+    Status(u16),
+    /// Nothing, or not all; the words say how it ended.
+    Broke(String),
+}
+
+/// Why an artefact is not in the store.
+#[derive(Debug)]
+pub(super) enum Missed {
+    /// It will not get there.
+    Never(Failure),
+    /// It may get there when it is tried again.
+    NotYet { reason: Reason, message: String },
+}
+
+/// All places to ask for an artefact, in order, each once.
+pub(super) fn candidates(first: Option<&str>, origins: &[String], artefact: &Artefact) -> Vec<Candidate> {
+    let addressed = first.into_iter().chain(origins.iter().map(String::as_str)).map(|origin| {
+        let origin = origin.trim_end_matches('/');
+        Candidate { url: format!("{origin}/{}", place::blob(&artefact.sha256)), base: shown(origin) }
+    });
+    let full = artefact.urls.iter().map(|url| Candidate { url: url.clone(), base: host_of(&shown(url)).to_owned() });
+    let mut all: Vec<Candidate> = Vec::new();
+    for candidate in addressed.chain(full) {
+        if !all.iter().any(|other| other.url == candidate.url) {
+            all.push(candidate);
+        }
+    }
+    all
+}
+
+/// What follows when no place gave the artefact: final when every one of them has another file, else worth another try.
+pub(super) fn judge(title: &str, digest: &Digest, said: &[(&Candidate, Said)]) -> Missed {
+    let each: Vec<_> = said.iter().map(|(asked, said)| format!("{} {said}", shown(&asked.url))).collect();
+    let message = format!("no origin gave {title} (sha256 {}…): {}", digest.short(), each.join("; "));
+    let wrong = said.iter().filter(|(_, said)| said.is_wrong()).count();
+    if said.is_empty() {
+        let message = format!("the plan names no origin and no URL for {title}");
+        Missed::Never(Failure::new(Reason::ArtefactUnreachable, message))
+    } else if wrong == said.len() {
+        Missed::Never(Failure::new(Reason::ArtefactMismatch, message))
+    } else {
+        let reason = if wrong > 0 { Reason::ArtefactMismatch } else { Reason::ArtefactUnreachable };
+        Missed::NotYet { reason, message }
+    }
+}
+
+/// A URL for people: without user, password, query and fragment, which may be secret.
+pub(super) fn shown(url: &str) -> String {
+    let plain = url.split(['?', '#']).next().unwrap_or(url);
+    let Some((scheme, rest)) = plain.split_once("://") else { return plain.to_owned() };
+    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
+fn host_of(shown: &str) -> &str {
+    let start = shown.find("://").map_or(0, |at| at + 3);
+    shown[start..].find('/').map_or(shown, |slash| &shown[..start + slash])
+}
+
+impl Said {
+    /// Whether the place answered properly, with a file that is not the artefact.
+    fn is_wrong(&self) -> bool {
+        matches!(self, Self::OtherBytes(_) | Self::OtherLength { .. } | Self::TooMuch { .. })
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherBytes(digest) => write!(f, "gave other bytes (sha256 {}…)", digest.short()),
+            Self::OtherLength { claimed, pinned } => write!(f, "offers {claimed} bytes where {pinned} are pinned"),
+            Self::TooMuch { most } => write!(f, "sends more than {most} bytes ({})", Amount(*most)),
+            Self::Status(status) => write!(f, "answered {status}"),
+            Self::Broke(words) => f.write_str(words),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anymetal_contract::plan::Format;
+
+    use super::*;
+
+    fn artefact(urls: &[&str]) -> Artefact {
+        Artefact {
+            sha256: Digest::of([0xab; 32]),
+            size: None,
+            format: Format::Zip,
+            members: vec![],
+            urls: urls.iter().map(|url| (*url).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn the_override_goes_first_then_the_plans_origins_then_the_artefacts_own_urls() {
+        let blob = format!("sha256/{}", "ab".repeat(32));
+        let own = artefact(&["https://releases.example/consul/consul_1.8.7.zip"]);
+        let all = candidates(Some("http://10.0.2.2:8000/"), &["https://mirror.example/am".into()], &own);
+        let urls: Vec<_> = all.iter().map(|candidate| (candidate.url.as_str(), candidate.base.as_str())).collect();
+        assert_eq!(
+            urls,
+            [
+                (format!("http://10.0.2.2:8000/{blob}").as_str(), "http://10.0.2.2:8000"),
+                (format!("https://mirror.example/am/{blob}").as_str(), "https://mirror.example/am"),
+                ("https://releases.example/consul/consul_1.8.7.zip", "https://releases.example"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_place_named_twice_is_asked_once() {
+        assert_eq!(candidates(Some("http://a/"), &["http://a".into()], &artefact(&[])).len(), 1);
+    }
+
+    #[test]
+    fn what_is_shown_of_a_url_holds_no_secret() {
+        for (url, text) in [
+            ("https://user:word@a.example:8443/x/y?token=t#f", "https://a.example:8443/x/y"),
+            ("http://[2001:db8::1]:80/x", "http://[2001:db8::1]:80/x"),
+            ("http://a", "http://a"),
+            ("nonsense", "nonsense"),
+        ] {
+            assert_eq!(shown(url), text);
+        }
+    }
+
+    #[test]
+    fn every_place_is_named_with_what_it_said() {
+        let (a, b) = (
+            Candidate { url: "https://a/x".into(), base: "https://a".into() },
+            Candidate { url: "https://b/x".into(), base: "https://b".into() },
+        );
+        let other = Said::OtherBytes(Digest::of([0xde; 32]));
+        let digest = Digest::of([0xab; 32]);
+        let Missed::Never(failure) =
+            judge("consul 1.8.7", &digest, &[(&a, other.clone()), (&b, Said::OtherLength { claimed: 9, pinned: 12 })])
+        else {
+            panic!("two wrong files are final")
+        };
+        assert_eq!(failure.reason, Reason::ArtefactMismatch);
+        assert_eq!(
+            failure.chain(),
+            "no origin gave consul 1.8.7 (sha256 abababababab…): https://a/x gave other bytes (sha256 dededededede…); \
+             https://b/x offers 9 bytes where 12 are pinned"
+        );
+        let Missed::NotYet { reason, message } = judge("consul 1.8.7", &digest, &[(&a, other), (&b, Said::Status(404))])
+        else {
+            panic!("a place that may come back is waited for")
+        };
+        assert_eq!(reason, Reason::ArtefactMismatch);
+        assert!(message.ends_with("https://b/x answered 404"), "{message}");
+        let silent = Said::Broke("sent nothing".into());
+        assert!(matches!(
+            judge("consul 1.8.7", &digest, &[(&a, Said::Status(503)), (&b, silent)]),
+            Missed::NotYet { reason: Reason::ArtefactUnreachable, .. }
+        ));
+        assert!(matches!(judge("consul 1.8.7", &digest, &[]), Missed::Never(_)));
+    }
+}

@@ -1,0 +1,276 @@
+//! One artefact: from the first place that gives the right bytes into the store, verified while it streams, resumed when cut.
+//! May not decide what a failed round means: `origin` does.
+
+use std::io::Read as _;
+
+use anyhow::Context as _;
+use anymetal_contract::plan::Artefact;
+use anymetal_contract::{Outcome, Reason, Unit};
+
+use super::amount::Amount;
+use super::origin::{Candidate, Missed, Said, judge, shown};
+use crate::failure::{Because as _, Failure};
+use crate::phase::Steps;
+use crate::sys::http::{self, Certificates, Http, Limits, Stream};
+use crate::sys::store::{BUFFER, Part, Store};
+
+/// What an artefact without a pinned size may have at most: four times the largest of the field's archives (a Nomad with all its
+/// drivers is below half a gigabyte), so that a wrong URL cannot fill the disk.
+const MOST: u64 = 2 << 30;
+/// How often one place is asked in a round when its answers break off without having brought much.
+const TRIES: u32 = 3;
+/// What an answer that broke off must have brought for the next one not to count as a try.
+const WORTHWHILE: u64 = 1 << 20;
+/// Bytes between two words on progress.
+const PROGRESS: u64 = 512 * 1024;
+
+/// An artefact that a component needs.
+pub(super) struct Wanted<'a> {
+    /// The component, which is the step's name.
+    pub(super) name: &'a str,
+    /// Name and version, for messages.
+    pub(super) title: String,
+    pub(super) artefact: &'a Artefact,
+    pub(super) candidates: Vec<Candidate>,
+}
+
+/// How an artefact got into the store.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Got {
+    /// It was there.
+    Same,
+    /// So many bytes came, the last of them from there.
+    Fetched { bytes: u64, base: String },
+}
+
+/// The clients that transfers share: one that checks certificates, one that does not.
+pub(super) struct Clients {
+    checked: Http,
+    ignoring: Http,
+    limits: Limits,
+}
+
+/// What became of one request.
+enum Ended {
+    /// The body came to its end.
+    Whole,
+    /// What came cannot be right, or does not fit what is there.
+    Odd(Said),
+    /// The body broke off.
+    Cut { words: String, silent: bool },
+    /// There was no body for us.
+    Said(Said),
+}
+
+/// One place being asked.
+struct Asking<'a> {
+    clients: &'a Clients,
+    wanted: &'a Wanted<'a>,
+    candidate: &'a Candidate,
+    steps: &'a dyn Steps,
+    /// Its certificate was refused once.
+    unchecked: bool,
+    /// The bytes in the part began with another answer than the present one.
+    resumed: bool,
+}
+
+impl Clients {
+    pub(super) fn new(limits: Limits) -> Self {
+        let (checked, ignoring) = (Http::new(limits, Certificates::Checked), Http::new(limits, Certificates::Ignored));
+        Self { checked, ignoring, limits }
+    }
+}
+
+/// Makes sure that the artefact is in the store.
+pub(super) fn fetch(store: &Store, clients: &Clients, wanted: &Wanted, steps: &dyn Steps) -> Result<Got, Missed> {
+    let digest = &wanted.artefact.sha256;
+    match store.measure(digest).because(Reason::HostFault).map_err(Missed::Never)? {
+        Some((found, _)) if found == *digest => return Ok(Got::Same),
+        Some((found, _)) => {
+            let message =
+                format!("the store's copy of {} is damaged (sha256 {}…); fetching it again", wanted.title, found.short());
+            steps.step(wanted.name, Outcome::Progress, &message);
+            store.discard(digest).because(Reason::HostFault).map_err(Missed::Never)?;
+        }
+        None => {}
+    }
+    let mut part = store.part(digest).because(Reason::HostFault).map_err(Missed::Never)?;
+    match round(clients, wanted, steps, &mut part) {
+        Ok(Got::Fetched { bytes, base }) => {
+            part.keep().because(Reason::HostFault).map_err(|failure| Missed::Never(with_room(failure, store, wanted)))?;
+            Ok(Got::Fetched { bytes, base })
+        }
+        Err(Missed::Never(failure)) => {
+            if part.length() == 0 || failure.reason == Reason::DiskFull {
+                // Nothing worth keeping, or the room is needed: a disk that is left full takes the rest of the node with it.
+                part.remove().because(Reason::HostFault).map_err(Missed::Never)?;
+            }
+            Err(Missed::Never(with_room(failure, store, wanted)))
+        }
+        other => other,
+    }
+}
+
+/// Asks each place in order until the part is whole and right.
+fn round(clients: &Clients, wanted: &Wanted, steps: &dyn Steps, part: &mut Part) -> Result<Got, Missed> {
+    let digest = &wanted.artefact.sha256;
+    if part.length() > 0 {
+        if part.digest() == *digest {
+            return Ok(Got::Fetched { bytes: part.length(), base: "an earlier run".into() });
+        }
+        if wanted.artefact.size.is_some_and(|size| part.length() >= size) {
+            part.clear().because(Reason::HostFault).map_err(Missed::Never)?;
+        }
+    }
+    let mut said: Vec<(&Candidate, Said)> = Vec::new();
+    for (place, candidate) in wanted.candidates.iter().enumerate() {
+        let mut asking = Asking { clients, wanted, candidate, steps, unchecked: false, resumed: part.length() > 0 };
+        match asking.ask(part).map_err(Missed::Never)? {
+            None => return Ok(Got::Fetched { bytes: part.length(), base: candidate.base.clone() }),
+            Some(words) => {
+                if let Some(next) = wanted.candidates.get(place + 1) {
+                    let message = format!("{} {words}; asking {}", shown(&candidate.url), next.base);
+                    steps.step(wanted.name, Outcome::Progress, &message);
+                }
+                said.push((candidate, words));
+            }
+        }
+    }
+    Err(judge(&wanted.title, digest, &said))
+}
+
+impl Asking<'_> {
+    /// `None` when the part is whole and right, else what this place has to say.
+    fn ask(&mut self, part: &mut Part) -> Result<Option<Said>, Failure> {
+        let (mut restarted, mut poor) = (false, 0);
+        loop {
+            let before = part.length();
+            self.resumed = before > 0;
+            let odd = match self.request(part)? {
+                Ended::Whole if part.digest() == self.wanted.artefact.sha256 => return Ok(None),
+                Ended::Whole => Said::OtherBytes(part.digest()),
+                Ended::Odd(said) => said,
+                Ended::Said(said) => return Ok(Some(said)),
+                Ended::Cut { words, silent } => {
+                    poor += u32::from(part.length().saturating_sub(before) < WORTHWHILE);
+                    if silent || poor >= TRIES {
+                        return Ok(Some(Said::Broke(words)));
+                    }
+                    continue;
+                }
+            };
+            // Whether the first bytes or the last are wrong nobody can tell: this place gets a fair try from the start.
+            part.clear().because(Reason::HostFault)?;
+            if !self.resumed || restarted {
+                return Ok(Some(odd));
+            }
+            restarted = true;
+        }
+    }
+
+    /// One request and its answer.
+    fn request(&mut self, part: &mut Part) -> Result<Ended, Failure> {
+        let from = part.length();
+        let stream = match self.open(from) {
+            Ok(stream) => stream,
+            Err(error) => return Ok(Ended::Said(Said::Broke(format!("did not answer ({})", causes(&error))))),
+        };
+        let start = match (stream.status, from) {
+            (200, _) => 0,
+            (206, 1..) if stream.first == Some(from) => from,
+            (206, 1..) => return Ok(Ended::Odd(Said::Broke("answered with another range than was asked for".into()))),
+            (416, 1..) => return Ok(Ended::Odd(Said::Status(416))),
+            (status, _) => return Ok(Ended::Said(Said::Status(status))),
+        };
+        let claimed = stream.length.map(|length| start.saturating_add(length));
+        let pinned = self.wanted.artefact.size;
+        match (claimed, pinned) {
+            (Some(claimed), Some(pinned)) if claimed != pinned => {
+                return Ok(Ended::Said(Said::OtherLength { claimed, pinned }));
+            }
+            (Some(claimed), None) if claimed > MOST => return Ok(Ended::Said(Said::TooMuch { most: MOST })),
+            _ => {}
+        }
+        if start == 0 && from > 0 {
+            // It does not do ranges.
+            part.clear().because(Reason::HostFault)?;
+            self.resumed = false;
+        }
+        self.stream(stream, part, claimed)
+    }
+
+    fn open(&mut self, from: u64) -> anyhow::Result<Stream> {
+        let url = &self.candidate.url;
+        if !self.unchecked {
+            match self.clients.checked.open(url, from) {
+                Err(error) if http::certificate_refused(&error) => {
+                    let message = format!(
+                        "the certificate of {} is not accepted ({}); going on without it, since the digest pins the bytes",
+                        self.candidate.base,
+                        causes(&error)
+                    );
+                    self.steps.step(self.wanted.name, Outcome::Progress, &message);
+                    self.unchecked = true;
+                }
+                other => return other,
+            }
+        }
+        self.clients.ignoring.open(url, from)
+    }
+
+    /// The body into the part, up to what may come.
+    fn stream(&self, mut stream: Stream, part: &mut Part, claimed: Option<u64>) -> Result<Ended, Failure> {
+        let expected = self.wanted.artefact.size.or(claimed);
+        let most = self.wanted.artefact.size.unwrap_or(MOST);
+        let mut buffer = vec![0; BUFFER];
+        let mut spoken = part.length();
+        loop {
+            match stream.body.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) if part.length() + read as u64 > most => return Ok(Ended::Odd(Said::TooMuch { most })),
+                Ok(read) => part.append(&buffer[..read]).because(Reason::HostFault)?,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Ok(self.cut(&error, part.length(), expected)),
+            }
+            if part.length() - spoken >= PROGRESS {
+                spoken = part.length();
+                self.steps.progress(self.wanted.name, spoken, expected, Unit::Bytes);
+            }
+        }
+        self.steps.progress(self.wanted.name, part.length(), expected, Unit::Bytes);
+        match expected {
+            Some(expected) if part.length() < expected => {
+                Ok(Ended::Cut { words: format!("ended after {} of {expected} bytes", part.length()), silent: false })
+            }
+            _ => Ok(Ended::Whole),
+        }
+    }
+
+    fn cut(&self, error: &std::io::Error, length: u64, expected: Option<u64>) -> Ended {
+        let of = expected.map(|expected| format!(" of {expected}")).unwrap_or_default();
+        let silent = http::fell_silent(error);
+        let words = if silent {
+            format!("fell silent for {} s after {length}{of} bytes", self.clients.limits.silence.as_secs())
+        } else {
+            format!("broke off after {length}{of} bytes ({error})")
+        };
+        Ended::Cut { words, silent }
+    }
+}
+
+/// The causes below the outermost sentence, which repeats the URL as it is.
+fn causes(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// A full disk is told with what is needed and what is free.
+fn with_room(failure: Failure, store: &Store, wanted: &Wanted) -> Failure {
+    if failure.reason != Reason::DiskFull {
+        return failure;
+    }
+    let needed = wanted.artefact.size.map_or("it".to_owned(), |size| Amount(size).to_string());
+    let free = store.free().map_or("an unknown amount".to_owned(), |free| Amount(free).to_string());
+    let message =
+        format!("storing {}: {needed} must fit into {}, where {free} is free", wanted.title, store.dir().display());
+    Failure { reason: failure.reason, error: Err::<(), _>(failure.error).context(message).expect_err("it is an error") }
+}

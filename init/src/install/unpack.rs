@@ -1,0 +1,79 @@
+//! An archive's asked-for members to a sink, in one pass, whatever the format.
+//! May not write anywhere: the sink does.
+
+use std::fmt;
+use std::io::{self, BufRead, Read, Seek};
+
+use anymetal_contract::plan::{Format, Member};
+
+use super::limits::{broken, hostile};
+use super::{tarball, zipped};
+use crate::failure::Failure;
+
+/// Where members go.
+pub(super) trait Sink {
+    /// Takes one member's content, to its end. An error of reading is given back through [`unreadable`].
+    fn file(&mut self, member: &Member, from: &mut dyn Read) -> Result<(), Failure>;
+}
+
+/// Gives every asked-for member to the sink. What the sink got counts only when this ends well: an archive may turn out hostile,
+/// or to lack a member, at its very end.
+pub(super) fn unpack(
+    archive: impl BufRead + Seek,
+    format: Format,
+    members: &[Member],
+    sink: &mut dyn Sink,
+) -> Result<(), Failure> {
+    match format {
+        Format::Zip => zipped::unpack(archive, members, sink),
+        Format::TarGz => tarball::unpack(archive, members, sink),
+    }
+}
+
+/// What a failed read of an archive means: hostile when one of our own limits stopped it, else damaged.
+pub(super) fn unreadable(error: &io::Error) -> Failure {
+    if let Some(limit) = error.get_ref().and_then(|inner| inner.downcast_ref::<OverLimit>()) {
+        return hostile(limit.to_string());
+    }
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => broken(format!("the archive ends too early ({error})")),
+        _ => broken(format!("the archive is damaged ({error})")),
+    }
+}
+
+/// An error of reading that says a limit was passed.
+#[derive(Debug)]
+pub(super) struct OverLimit(pub(super) String);
+
+impl fmt::Display for OverLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for OverLimit {}
+
+/// A member's content, which is exactly as long as its header says or an error.
+pub(super) struct Exactly<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R> Exactly<R> {
+    pub(super) fn new(inner: R, length: u64) -> Self {
+        Self { inner, left: length }
+    }
+}
+
+impl<R: Read> Read for Exactly<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        if read == 0 && self.left > 0 && !buffer.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a member is shorter than its header says"));
+        }
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, "a member is longer than its header says")
+        })?;
+        Ok(read)
+    }
+}
