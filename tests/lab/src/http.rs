@@ -1,7 +1,7 @@
 //! A scripted HTTP/1.1 server on loopback: answers what it is told, and misbehaves on request.
 //! May not interpret what is asked for: the script does.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read as _, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -39,6 +39,8 @@ pub struct Response {
     pub headers: Vec<(String, String)>,
     /// Close the connection after so many bytes of the body.
     pub cut_after: Option<usize>,
+    /// After so many bytes of the body, send nothing more, and keep the connection until the client closes it.
+    pub stall_after: Option<usize>,
     /// Say this content length, whatever the body's is.
     pub claim_length: Option<u64>,
     /// Pause between the pieces of 64 KiB the body is sent in.
@@ -48,12 +50,28 @@ pub struct Response {
 impl Response {
     /// This status, this body.
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, body: body.into(), headers: Vec::new(), cut_after: None, claim_length: None, pace: None }
+        let (cut_after, stall_after, claim_length, pace) = (None, None, None, None);
+        Self { status, body: body.into(), headers: Vec::new(), cut_after, stall_after, claim_length, pace }
     }
 
     /// 200 with this body.
     pub fn ok(body: impl Into<Vec<u8>>) -> Self {
         Self::new(200, body)
+    }
+
+    /// This file, from the byte on that the request asks for (`Range: bytes=N-`), as a good server of files does it.
+    pub fn file(request: &Request, file: &[u8]) -> Self {
+        let asked = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+        match asked {
+            None => Self::ok(file),
+            Some(from) if from < file.len() => {
+                let mut response = Self::new(206, &file[from..]);
+                let range = format!("bytes {from}-{}/{}", file.len() - 1, file.len());
+                response.headers.push(("Content-Range".into(), range));
+                response
+            }
+            Some(_) => Self::new(416, ""),
+        }
     }
 
     /// 404 without words.
@@ -133,7 +151,12 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Request
             seen.push(request.clone());
             before
         };
-        let whole = write_response(&mut writer, &script(&request, before), request.method == "HEAD");
+        let response = script(&request, before);
+        let whole = write_response(&mut writer, &response, request.method == "HEAD");
+        if response.stall_after.is_some() && whole.is_ok() {
+            // Whatever comes, even nothing, ends the stall; and so does the client by closing.
+            let _gone = reader.read(&mut [0]);
+        }
         if !matches!(whole, Ok(true)) {
             let _already_gone = writer.shutdown(Shutdown::Both);
             return;
@@ -178,7 +201,8 @@ fn write_response(writer: &mut impl Write, response: &Response, head_only: bool)
     if head_only {
         return Ok(true);
     }
-    let sent = &response.body[..response.cut_after.unwrap_or(usize::MAX).min(response.body.len())];
+    let stop = response.cut_after.or(response.stall_after).unwrap_or(usize::MAX);
+    let sent = &response.body[..stop.min(response.body.len())];
     for piece in sent.chunks(64 * 1024) {
         writer.write_all(piece)?;
         if let Some(pace) = response.pace {
@@ -186,5 +210,5 @@ fn write_response(writer: &mut impl Write, response: &Response, head_only: bool)
         }
     }
     writer.flush()?;
-    Ok(sent.len() as u64 == length)
+    Ok(sent.len() as u64 == length && response.stall_after.is_none())
 }

@@ -5,3 +5,7 @@ pub mod cloud_init;
 pub mod http;
 pub mod node;
 pub mod shipped;
+pub mod archive;
+pub mod disk;
+pub mod http;
+pub mod tls;
