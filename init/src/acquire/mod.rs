@@ -5,7 +5,7 @@ pub(crate) mod amount;
 mod origin;
 mod transfer;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};

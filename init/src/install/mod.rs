@@ -2,6 +2,8 @@
 //! May not touch the disk itself: `sys::tree` does. Never looks into an archive but through `unpack`.
 
 mod host;
+#[cfg(test)]
+mod hostile;
 mod limits;
 mod record;
 mod tarball;

@@ -49,8 +49,6 @@ pub(super) fn unpack(archive: impl BufRead, members: &[Member], sink: &mut dyn S
         let mut entry = entry.map_err(|error| unreadable(&error))?;
         meter.header.set(None);
         member(&mut entry, &mut census, sink)?;
-        // To the end, so that what comes before the next member's content is its header and nothing else.
-        drain(&mut entry)?;
     }
     if meter.ended.get() {
         return Err(broken("the archive ends too early (it has no end mark)"));
@@ -62,15 +60,16 @@ pub(super) fn unpack(archive: impl BufRead, members: &[Member], sink: &mut dyn S
 
 fn member<R: Read>(entry: &mut Entry<R>, census: &mut Census, sink: &mut dyn Sink) -> Result<(), Failure> {
     let kind = kind(entry)?;
-    if entry.header().entry_type().is_pax_global_extensions() {
-        // Words about the archive as a whole (git writes them); their name is never used.
-        return census.meet(b"pax_global_header", &kind).map(drop);
-    }
+    // Words about the archive as a whole (git writes them) have a name that is never used.
+    let global = entry.header().entry_type().is_pax_global_extensions();
+    let asked = if global { census.meet(b"pax_global_header", &kind)? } else { census.meet(&entry.path_bytes(), &kind)? };
     let size = entry.size();
-    match census.meet(&entry.path_bytes(), &kind)? {
-        Some(member) => sink.file(member, &mut Exactly::new(entry, size)),
-        None => Ok(()),
+    let mut content = Exactly::new(entry, size);
+    if let Some(member) = asked {
+        sink.file(member, &mut content)?;
     }
+    // To the end, so that what comes before the next member's content is its header and nothing else.
+    io::copy(&mut content, &mut io::sink()).map(drop).map_err(|error| unreadable(&error))
 }
 
 fn kind<R: Read>(entry: &mut Entry<R>) -> Result<Kind, Failure> {
@@ -97,10 +96,6 @@ fn kind<R: Read>(entry: &mut Entry<R>) -> Result<Kind, Failure> {
         }
     }
     Ok(kind)
-}
-
-fn drain(from: &mut impl Read) -> Result<(), Failure> {
-    io::copy(from, &mut io::sink()).map(drop).map_err(|error| unreadable(&error))
 }
 
 /// Reads to the end what stands behind the end mark: padding, which is zeros.

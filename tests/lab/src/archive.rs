@@ -109,7 +109,7 @@ pub fn tar_member(entry: &Entry) -> Vec<u8> {
 
 /// One gzip member.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).expect("memory takes it");
     encoder.finish().expect("memory takes it")
 }
@@ -134,7 +134,7 @@ pub fn zip_streamed(entries: &[Entry]) -> Vec<u8> {
 }
 
 fn zip_entries<W: std::io::Write + std::io::Seek>(writer: &mut zip::ZipWriter<W>, entries: &[Entry]) {
-    let options = SimpleFileOptions::default().unix_permissions(0o600).compression_level(Some(1));
+    let options = SimpleFileOptions::default().unix_permissions(0o600);
     for entry in entries {
         match &entry.kind {
             Kind::File => {
