@@ -175,7 +175,8 @@ mod tests {
             "no origin gave consul 1.8.7 (sha256 abababababab…): https://a/x gave other bytes (sha256 dededededede…); \
              https://b/x offers 9 bytes where 12 are pinned"
         );
-        let Missed::NotYet { reason, message } = judge("consul 1.8.7", &digest, &[(&a, other), (&b, Said::Status(404))])
+        let Missed::NotYet { reason, message } =
+            judge("consul 1.8.7", &digest, &[(&a, other), (&b, Said::Status(404))])
         else {
             panic!("a place that may come back is waited for")
         };

@@ -87,8 +87,11 @@ pub(super) fn fetch(store: &Store, clients: &Clients, wanted: &Wanted, steps: &d
     match store.measure(digest).because(Reason::HostFault).map_err(Missed::Never)? {
         Some((found, _)) if found == *digest => return Ok(Got::Same),
         Some((found, _)) => {
-            let message =
-                format!("the store's copy of {} is damaged (sha256 {}…); fetching it again", wanted.title, found.short());
+            let message = format!(
+                "the store's copy of {} is damaged (sha256 {}…); fetching it again",
+                wanted.title,
+                found.short()
+            );
             steps.step(wanted.name, Outcome::Progress, &message);
             store.discard(digest).because(Reason::HostFault).map_err(Missed::Never)?;
         }
@@ -97,7 +100,9 @@ pub(super) fn fetch(store: &Store, clients: &Clients, wanted: &Wanted, steps: &d
     let mut part = store.part(digest).because(Reason::HostFault).map_err(Missed::Never)?;
     match round(clients, wanted, steps, &mut part) {
         Ok(Got::Fetched { bytes, base }) => {
-            part.keep().because(Reason::HostFault).map_err(|failure| Missed::Never(with_room(failure, store, wanted)))?;
+            part.keep()
+                .because(Reason::HostFault)
+                .map_err(|failure| Missed::Never(with_room(failure, store, wanted)))?;
             Ok(Got::Fetched { bytes, base })
         }
         Err(Missed::Never(failure)) => {

@@ -19,19 +19,24 @@ pub(super) fn check(component: &Component, host: &HostPackage, path: &OsStr) -> 
     let lowest = &component.version;
     let missing = |words: String| Failure::new(Reason::HostPackageMissing, words);
     let Some(found) = program::find(program, path) else {
-        return Err(missing(format!("the package {package} is needed, at least {lowest}: there is no program {program}")));
+        return Err(missing(format!(
+            "the package {package} is needed, at least {lowest}: there is no program {program}"
+        )));
     };
     let printed = program::output(&found, version_argument, PATIENCE)
         .map_err(|error| Failure { reason: Reason::HostPackageMissing, error })?;
     let shown = found.display();
     let Some(version) = version_in(&printed) else {
-        let first = printed.lines().find(|line| !line.trim().is_empty()).unwrap_or("").chars().take(200).collect::<String>();
+        let first =
+            printed.lines().find(|line| !line.trim().is_empty()).unwrap_or("").chars().take(200).collect::<String>();
         return Err(missing(format!(
             "the package {package} is needed, at least {lowest}: {shown} {version_argument} names no version, it prints {first:?}"
         )));
     };
     if numbers(&version) < numbers(lowest) {
-        return Err(missing(format!("the package {package} is too old: {shown} is {version}, at least {lowest} is needed")));
+        return Err(missing(format!(
+            "the package {package} is too old: {shown} is {version}, at least {lowest} is needed"
+        )));
     }
     Ok(version)
 }

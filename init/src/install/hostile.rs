@@ -56,7 +56,8 @@ fn zip_with(entry: Entry, sentence: &str) {
 #[test]
 fn good_archives_give_the_member() {
     let body = noise(200_000, 1);
-    let entries = [Entry::file("LICENSE.txt", "words"), Entry::bare("d/", Kind::Directory), Entry::file("consul", body.clone())];
+    let entries =
+        [Entry::file("LICENSE.txt", "words"), Entry::bare("d/", Kind::Directory), Entry::file("consul", body.clone())];
     for (format, archive) in
         [(Format::Zip, zip(&entries)), (Format::Zip, zip_streamed(&entries)), (Format::TarGz, tar_gz(&entries))]
     {
@@ -177,11 +178,7 @@ fn bombs() {
 fn bombs_behind_the_end_mark() {
     let mut archive = tar(&[consul()]);
     archive.resize(16 << 20, 0);
-    refused(
-        Format::TarGz,
-        &gzip(&archive),
-        "archive-hostile: the archive unpacks to more than 200 times its size",
-    );
+    refused(Format::TarGz, &gzip(&archive), "archive-hostile: the archive unpacks to more than 200 times its size");
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub(super) const MOST_NAME: usize = 4096;
 pub(super) const MOST_HEADER: u64 = 64 << 10;
 /// Names of an archive's members that a message lists.
 const LISTED: usize = 10;
+/// Letters of a name that a message shows.
+const LISTED_LENGTH: usize = 200;
 
 /// What a member is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +39,12 @@ pub(super) enum Kind {
 /// What has been met of one archive.
 pub(super) struct Census<'a> {
     members: &'a [Member],
+    /// Their names as components.
+    asked: Vec<Vec<String>>,
     taken: Vec<bool>,
     listed: Vec<String>,
     count: usize,
+    files: usize,
 }
 
 pub(super) fn hostile(message: impl Into<String>) -> Failure {
@@ -61,7 +66,8 @@ pub(super) fn bomb(unpacked: u64, compressed: u64) -> Option<String> {
 
 impl<'a> Census<'a> {
     pub(super) fn of(members: &'a [Member]) -> Self {
-        Self { members, taken: vec![false; members.len()], listed: Vec::new(), count: 0 }
+        let asked = members.iter().map(|member| plain_of(&member.member)).collect();
+        Self { members, asked, taken: vec![false; members.len()], listed: Vec::new(), count: 0, files: 0 }
     }
 
     /// One more member of the archive: refused, to be passed over (`None`), or the one that is asked for.
@@ -72,21 +78,27 @@ impl<'a> Census<'a> {
         }
         let path = plain(name)?;
         let shown = path.join("/");
-        match kind {
-            Kind::File | Kind::Directory => {}
-            Kind::Symbolic(target) if !stays_inside(&path[..path.len().saturating_sub(1)], target) => {
-                return Err(hostile(format!("the member {shown:?} is a link out of the archive, to {}", quoted(target))));
-            }
-            Kind::Hard(target) if !stays_inside(&[], target) => {
-                return Err(hostile(format!("the member {shown:?} is a link out of the archive, to {}", quoted(target))));
-            }
-            Kind::Symbolic(_) | Kind::Hard(_) => {}
+        let out = match kind {
+            Kind::File | Kind::Directory => None,
+            Kind::Symbolic(target) => Some((&path[..path.len().saturating_sub(1)], target)),
+            Kind::Hard(target) => Some((&path[..0], target)),
             Kind::Other(words) => return Err(hostile(format!("the member {shown:?} is {words}"))),
+        };
+        if let Some((folder, target)) = out
+            && !stays_inside(folder, target)
+        {
+            let target = quoted(target);
+            return Err(hostile(format!("the member {shown:?} is a link out of the archive, to {target}")));
         }
-        if self.listed.len() < LISTED && *kind != Kind::Directory {
-            self.listed.push(shown.clone());
+        if *kind != Kind::Directory {
+            self.files += 1;
+            if self.listed.len() < LISTED {
+                self.listed.push(shown.escape_debug().take(LISTED_LENGTH).collect());
+            }
         }
-        let Some(place) = self.members.iter().position(|member| plain_of(&member.member) == path) else { return Ok(None) };
+        let Some(place) = self.asked.iter().position(|asked| *asked == path) else {
+            return Ok(None);
+        };
         match kind {
             Kind::File if self.taken[place] => Err(hostile(format!("the member {shown:?} is in the archive twice"))),
             Kind::File => {
@@ -102,7 +114,7 @@ impl<'a> Census<'a> {
     pub(super) fn close(self) -> Result<(), Failure> {
         let missing: Vec<_> = self.members.iter().zip(&self.taken).filter(|(_, taken)| !**taken).collect();
         let Some((first, _)) = missing.first() else { return Ok(()) };
-        let more = self.count.saturating_sub(self.listed.len());
+        let more = self.files - self.listed.len();
         let listing = match (self.listed.is_empty(), more) {
             (true, _) => "no files".to_owned(),
             (false, 0) => self.listed.join(", "),
@@ -121,7 +133,8 @@ fn plain(name: &[u8]) -> Result<Vec<String>, Failure> {
     if name.is_empty() || name.contains(&0) {
         return Err(hostile(format!("a member's name is {}", quoted(name))));
     }
-    let absolute = matches!(name[0], b'/' | b'\\') || (name.len() > 1 && name[1] == b':' && name[0].is_ascii_alphabetic());
+    let absolute =
+        matches!(name[0], b'/' | b'\\') || (name.len() > 1 && name[1] == b':' && name[0].is_ascii_alphabetic());
     if absolute {
         return Err(hostile(format!("the member {} has an absolute path", quoted(name))));
     }
@@ -155,7 +168,7 @@ fn stays_inside(folder: &[String], target: &[u8]) -> bool {
 
 /// A name from an archive, made harmless for a terminal.
 fn quoted(name: &[u8]) -> String {
-    let short = &name[..name.len().min(200)];
+    let short = &name[..name.len().min(LISTED_LENGTH)];
     format!("{:?}", String::from_utf8_lossy(short))
 }
 
@@ -185,7 +198,11 @@ mod tests {
             ("a\0b", Kind::File, r#"archive-hostile: a member's name is "a\0b""#),
             ("l", link("/etc"), r#"archive-hostile: the member "l" is a link out of the archive, to "/etc""#),
             ("d/l", link("../../x"), r#"archive-hostile: the member "d/l" is a link out of the archive, to "../../x""#),
-            ("h", Kind::Hard("../x".into()), r#"archive-hostile: the member "h" is a link out of the archive, to "../x""#),
+            (
+                "h",
+                Kind::Hard("../x".into()),
+                r#"archive-hostile: the member "h" is a link out of the archive, to "../x""#,
+            ),
             ("n", Kind::Other("a device".into()), r#"archive-hostile: the member "n" is a device"#),
             ("consul", Kind::Directory, r#"archive-broken: "consul" is a folder in the archive, not a file"#),
             ("./consul", link("x"), r#"archive-broken: "consul" is a link in the archive, not a file"#),
@@ -223,7 +240,10 @@ mod tests {
             census.close().unwrap_err().chain(),
             "\"consul\" is not in the archive, which has f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 and 2 more"
         );
-        assert_eq!(Census::of(&members).close().unwrap_err().chain(), "\"consul\" is not in the archive, which has no files");
+        assert_eq!(
+            Census::of(&members).close().unwrap_err().chain(),
+            "\"consul\" is not in the archive, which has no files"
+        );
     }
 
     #[test]
@@ -236,10 +256,7 @@ mod tests {
         for _ in 2..MOST_ENTRIES {
             census.meet(b"x", &Kind::File).unwrap();
         }
-        assert_eq!(
-            census.meet(b"x", &Kind::File).unwrap_err().chain(),
-            "the archive has more than 10000 members"
-        );
+        assert_eq!(census.meet(b"x", &Kind::File).unwrap_err().chain(), "the archive has more than 10000 members");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Archives from the content store to `/opt/anymetal/<component>/<version>`, and the host's own programs.
 //! May not touch the disk itself: `sys::tree` does. Never looks into an archive but through `unpack`.
 
+#![allow(dead_code, reason = "the table of phases does not call it yet")]
+
 mod host;
 #[cfg(test)]
 mod hostile;
@@ -27,9 +29,9 @@ use unpack::Sink;
 use crate::acquire;
 use crate::failure::{Because as _, Failure};
 use crate::phase::{Answer, Steps};
+use crate::sys::program;
 use crate::sys::store::{BUFFER, Store};
 use crate::sys::tree::{self, Copying, Staging};
-use crate::sys::program;
 use crate::world::World;
 
 /// Makes sure that every component is at its place and that the host has the programs it must have.
@@ -62,17 +64,17 @@ fn install(world: &World, steps: &dyn Steps, path: &OsStr) -> Result<Answer, Fai
             continue;
         };
         let became = put(world, component, artefact, steps).map_err(|failure| about(&title, failure));
-        let (outcome, word) = match &became {
+        let (outcome, sentence) = match &became {
             Ok(None) => (Outcome::Same, format!("{title} in place")),
             Ok(Some(how)) => (Outcome::Done, format!("{title} {how}")),
             Err(failure) => (Outcome::Failed, failure.chain()),
         };
-        steps.step(&component.name, outcome, &word);
+        steps.step(&component.name, outcome, &sentence);
         if became?.is_some() {
             changed = true;
             world.changed.lock().expect("no phase panics with the lock").insert(component.name.clone());
         }
-        words.push(word);
+        words.push(sentence);
     }
     let message = words.join("; ");
     Ok(if changed { Answer::Done(message) } else { Answer::Same(message) })
@@ -173,7 +175,8 @@ fn check_places(component: &Component, artefact: &Artefact) -> Result<(), Failur
     };
     let plain = |name: &str| {
         let parts: Vec<_> = Path::new(name).components().collect();
-        let normal = !parts.is_empty() && parts.iter().all(|part| matches!(part, Part::Normal(_))) && !name.contains('\0');
+        let normal =
+            !parts.is_empty() && parts.iter().all(|part| matches!(part, Part::Normal(_))) && !name.contains('\0');
         // Rebuilt from its parts it must be the same text: no doubled or trailing slash, no `.` in between.
         normal && parts.iter().collect::<PathBuf>().as_os_str() == name
     };

@@ -72,7 +72,10 @@ pub(super) fn check(dir: &Path, artefact: &Artefact) -> anyhow::Result<Result<()
         return Ok(Err(Some("it came from another archive".into())));
     }
     let same = |member: &Member| {
-        record.files.get(&member.file).is_some_and(|file| (&file.member, file.executable) == (&member.member, member.executable))
+        record
+            .files
+            .get(&member.file)
+            .is_some_and(|file| (&file.member, file.executable) == (&member.member, member.executable))
     };
     if record.files.len() != artefact.members.len() || !artefact.members.iter().all(same) {
         return Ok(Err(Some("it holds other members".into())));

@@ -1,6 +1,7 @@
 //! A gzipped tar archive, streamed once from the first byte to the last.
 //! May not judge names and sizes: `limits` does.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
@@ -62,7 +63,8 @@ fn member<R: Read>(entry: &mut Entry<R>, census: &mut Census, sink: &mut dyn Sin
     let kind = kind(entry)?;
     // Words about the archive as a whole (git writes them) have a name that is never used.
     let global = entry.header().entry_type().is_pax_global_extensions();
-    let asked = if global { census.meet(b"pax_global_header", &kind)? } else { census.meet(&entry.path_bytes(), &kind)? };
+    let asked =
+        if global { census.meet(b"pax_global_header", &kind)? } else { census.meet(&entry.path_bytes(), &kind)? };
     let size = entry.size();
     let mut content = Exactly::new(entry, size);
     if let Some(member) = asked {
@@ -73,7 +75,7 @@ fn member<R: Read>(entry: &mut Entry<R>, census: &mut Census, sink: &mut dyn Sin
 }
 
 fn kind<R: Read>(entry: &mut Entry<R>) -> Result<Kind, Failure> {
-    let target = || entry.link_name_bytes().map(|target| target.into_owned()).unwrap_or_default();
+    let target = || entry.link_name_bytes().map(Cow::into_owned).unwrap_or_default();
     let kind = match entry.header().entry_type() {
         // Archives older than POSIX mark a folder only by a slash.
         EntryType::Regular if entry.path_bytes().ends_with(b"/") => Kind::Directory,

@@ -128,11 +128,14 @@ fn a_second_run_changes_nothing_and_a_version_change_switches_current() {
     }
 }
 
+/// Does something to an installed version's folder.
+type Spoil = fn(&Path);
+
 #[test]
 fn whatever_is_not_as_it_was_installed_is_installed_anew() {
     let body = noise(50_000, 4);
     let archive = zip(&[Entry::file("consul", body.clone())]);
-    let spoils: [(&str, fn(&Path)); 7] = [
+    let spoils: [(&str, Spoil); 7] = [
         ("consul was changed", |dir| std::fs::write(dir.join("consul"), "x").unwrap()),
         ("consul is missing", |dir| std::fs::remove_file(dir.join("consul")).unwrap()),
         ("consul was changed", |dir| {
@@ -303,10 +306,7 @@ fn a_host_package_that_is_missing_old_or_mute_is_named_with_what_is_needed() {
         assert_eq!(failure.reason, Reason::HostPackageMissing);
         failure.chain()
     };
-    assert_eq!(
-        sentence(bird("2.0.12")),
-        "the package bird2 is needed, at least 2.0.12: there is no program bird"
-    );
+    assert_eq!(sentence(bird("2.0.12")), "the package bird2 is needed, at least 2.0.12: there is no program bird");
     assert_eq!(
         sentence(host(bin.path(), "echo BIRD version 2.0.7", "2.0.12")),
         format!("the package bird2 is too old: {} is 2.0.7, at least 2.0.12 is needed", at.display())

@@ -71,9 +71,10 @@ impl<R: Read> Read for Exactly<R> {
         if read == 0 && self.left > 0 && !buffer.is_empty() {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a member is shorter than its header says"));
         }
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "a member is longer than its header says")
-        })?;
+        self.left = self
+            .left
+            .checked_sub(read as u64)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a member is longer than its header says"))?;
         Ok(read)
     }
 }

@@ -36,7 +36,11 @@ struct Extent {
     described: bool,
 }
 
-pub(super) fn unpack<R: BufRead + Seek>(mut archive: R, members: &[Member], sink: &mut dyn Sink) -> Result<(), Failure> {
+pub(super) fn unpack<R: BufRead + Seek>(
+    mut archive: R,
+    members: &[Member],
+    sink: &mut dyn Sink,
+) -> Result<(), Failure> {
     let end = check_end(&mut archive)?;
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
     let mut zip = ZipArchive::with_config(config, archive).map_err(refused)?;
@@ -141,7 +145,8 @@ fn check_end(archive: &mut (impl Read + Seek)) -> Result<End, Failure> {
         return Err(broken("the archive ends too early (it has no end record)"));
     };
     let record = &tail[place..];
-    let number = |at: usize, width: usize| record[at..at + width].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let number =
+        |at: usize, width: usize| record[at..at + width].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
     if record.len() as u64 != END as u64 + number(20, 2) {
         return Err(broken("the archive goes on behind its end record"));
     }
@@ -153,7 +158,9 @@ fn check_end(archive: &mut (impl Read + Seek)) -> Result<End, Failure> {
     }
     let members = number(10, 2);
     if members > MOST_ENTRIES as u64 || size > MOST_DIRECTORY {
-        return Err(hostile(format!("the archive has more than {MOST_ENTRIES} members, or a directory of more than 2 MiB")));
+        return Err(hostile(format!(
+            "the archive has more than {MOST_ENTRIES} members, or a directory of more than 2 MiB"
+        )));
     }
     if start + size != position {
         return Err(hostile("the archive's directory is not where its end record says"));

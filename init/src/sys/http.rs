@@ -1,7 +1,10 @@
 //! The network: GET and POST, with limits on time and size.
 //! May not retry or judge a status: whoever asked knows what is final.
 
-#![expect(clippy::disallowed_methods, reason = "the flow of a transfer is judged by the clock that runs while it flows")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the flow of a transfer is judged by the clock that runs while it flows"
+)]
 
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
@@ -111,11 +114,8 @@ impl Http {
         let response = request.call().with_context(|| format!("asking {url}"))?;
         let status = response.status().as_u16();
         let length = response.body().content_length();
-        let first = response
-            .headers()
-            .get("content-range")
-            .and_then(|value| value.to_str().ok())
-            .and_then(first_of_range);
+        let first =
+            response.headers().get("content-range").and_then(|value| value.to_str().ok()).and_then(first_of_range);
         let body = Flowing {
             inner: response.into_body().into_reader(),
             window: Window { since: Instant::now(), bytes: 0, silence: self.silence },

@@ -1,7 +1,11 @@
 //! Programs of the host that are asked one short question: where they are, and what they print.
 //! May not judge what they print.
 
-#![expect(clippy::disallowed_methods, reason = "this is a room of sys/ that runs programs, with the clock that bounds them")]
+#![allow(dead_code, reason = "the table of phases does not call it yet")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is a room of sys/ that runs programs, with the clock that bounds them"
+)]
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;

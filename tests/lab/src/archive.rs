@@ -80,7 +80,8 @@ pub fn tar(entries: &[Entry]) -> Vec<u8> {
 pub fn tar_member(entry: &Entry) -> Vec<u8> {
     let mut bytes = Vec::new();
     if entry.name.len() > 100 {
-        let long = Entry { name: "././@LongLink".into(), kind: Kind::Type(b'L'), body: entry.name.clone().into_bytes() };
+        let long =
+            Entry { name: "././@LongLink".into(), kind: Kind::Type(b'L'), body: entry.name.clone().into_bytes() };
         bytes.extend(tar_member(&long));
     }
     let mut header = tar::Header::new_gnu();
@@ -126,7 +127,7 @@ pub fn zip(entries: &[Entry]) -> Vec<u8> {
     writer.finish().expect("memory takes it").into_inner()
 }
 
-/// A zip archive as it is written in one go, with data descriptors behind the members, as HashiCorp's are.
+/// A zip archive as it is written in one go, with data descriptors behind the members, as those of Go programs are.
 pub fn zip_streamed(entries: &[Entry]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new_stream(Vec::new());
     zip_entries(&mut writer, entries);

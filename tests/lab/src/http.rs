@@ -61,7 +61,8 @@ impl Response {
 
     /// This file, from the byte on that the request asks for (`Range: bytes=N-`), as a good server of files does it.
     pub fn file(request: &Request, file: &[u8]) -> Self {
-        let asked = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+        let asked =
+            request.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
         match asked {
             None => Self::ok(file),
             Some(from) if from < file.len() => {
