@@ -5,6 +5,9 @@ pub mod cli;
 pub mod component;
 pub mod init_binary;
 pub mod plan;
+#[cfg(test)]
+mod sample;
 pub mod site;
 pub mod sys;
+pub mod template;
 pub mod userdata;

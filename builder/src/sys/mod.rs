@@ -1,1 +1,3 @@
 //! Side effects: the only rooms that touch files, programs and clocks.
+
+pub mod inits;

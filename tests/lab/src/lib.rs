@@ -9,3 +9,4 @@ pub mod archive;
 pub mod disk;
 pub mod http;
 pub mod tls;
+pub mod init_double;

@@ -1,0 +1,26 @@
+//! Reading init binaries from disk, and where this very program lies.
+//! May not judge what it reads: `init_binary` does.
+#![expect(clippy::disallowed_methods, reason = "a room of sys: reads what init_binary judges")]
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// The file, when it is not longer than `limit` bytes.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// The file of the running program, symbolic links resolved.
+pub fn own_program() -> io::Result<PathBuf> {
+    std::env::current_exe()?.canonicalize()
+}
