@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use anyhow::{Context, Result, ensure};
-use anymetal_contract::plan::{Arch, File, Format, HostPackage, Member, Ready};
 use anymetal_contract::Digest;
+use anymetal_contract::plan::{Arch, File, Format, HostPackage, Member, Ready};
 use serde::Deserialize;
 
 use crate::template;
@@ -165,7 +165,12 @@ mod tests {
         for folder in FOLDERS {
             let component = read(folder).unwrap();
             assert!(component.version.split('.').all(|number| number.parse::<u32>().is_ok()), "{}", component.version);
-            assert_eq!(component.files.len(), folder.templates.len(), "{} embeds a template it does not use", folder.name);
+            assert_eq!(
+                component.files.len(),
+                folder.templates.len(),
+                "{} embeds a template it does not use",
+                folder.name
+            );
             let Source::Artefacts(artefacts) = component.source else { continue };
             for version in artefacts.digests.keys().chain([&component.version]) {
                 for arch in Arch::ALL {

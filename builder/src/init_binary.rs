@@ -40,7 +40,12 @@ pub fn find(wanted: &BTreeSet<Arch>, given: &[PathBuf]) -> Result<BTreeMap<Arch,
         let bytes = inits::read(path, LONGEST).with_context(|| format!("reading {}", path.display()))?;
         let init = inspect(path, bytes)?;
         if let Some(other) = found.insert(init.arch, init) {
-            bail!("{} and {} are both for {}\nhint: give one `--init` per architecture", other.path.display(), path.display(), other.arch);
+            bail!(
+                "{} and {} are both for {}\nhint: give one `--init` per architecture",
+                other.path.display(),
+                path.display(),
+                other.arch
+            );
         }
     }
     let mut missing = Vec::new();
@@ -110,11 +115,13 @@ fn judge(bytes: &[u8]) -> Result<(Arch, Abilities), String> {
         return Err("is not static: it names a dynamic linker that a node may not have".to_owned());
     }
     let record = abilities::record(bytes).ok_or("is no anymetal-init: no record of abilities is in it")?;
-    let abilities: Abilities =
-        serde_json::from_str(record).map_err(|error| format!("has a record of abilities that cannot be read: {error}"))?;
+    let abilities: Abilities = serde_json::from_str(record)
+        .map_err(|error| format!("has a record of abilities that cannot be read: {error}"))?;
     if abilities.kind != abilities::KIND || abilities.version != abilities::VERSION {
         let (kind, version) = (&abilities.kind, abilities.version);
-        return Err(format!("has a record of abilities of another form ({kind} {version}): it belongs to another anymetal"));
+        return Err(format!(
+            "has a record of abilities of another form ({kind} {version}): it belongs to another anymetal"
+        ));
     }
     Ok((arch, abilities))
 }

@@ -129,7 +129,13 @@ fn component_of(site: &Site, known: &Component, choice: &Choice, missing: &mut V
     plan::Component { name: known.name.clone(), version: version.clone(), source }
 }
 
-fn artefact_of(component: &Component, upstream: &Artefacts, version: &str, choice: &Choice, arch: Arch) -> Result<Artefact> {
+fn artefact_of(
+    component: &Component,
+    upstream: &Artefacts,
+    version: &str,
+    choice: &Choice,
+    arch: Arch,
+) -> Result<Artefact> {
     let pin = choice.artefacts.get(&arch);
     let Some(sha256) = pin.map(|pin| &pin.sha256).or_else(|| upstream.digest(version, arch)) else {
         let known: Vec<_> = upstream.digests.keys().map(String::as_str).collect();
@@ -182,7 +188,10 @@ fn write(value: &serde_json::Value, text: &mut String) {
             text.push('}');
         }
         Value::Number(number) => {
-            assert!(number.as_u64().is_some_and(|n| n <= LARGEST_INTEGER), "a plan has small whole numbers only, not {number}");
+            assert!(
+                number.as_u64().is_some_and(|n| n <= LARGEST_INTEGER),
+                "a plan has small whole numbers only, not {number}"
+            );
             text.push_str(&number.to_string());
         }
         Value::Null | Value::Bool(_) | Value::String(_) => text.push_str(&value.to_string()),
@@ -194,8 +203,8 @@ mod tests {
     use anymetal_contract::plan::{Bgp, Report};
 
     use super::*;
-    use crate::site::model::Pin;
     use crate::sample::{abilities, site as sample};
+    use crate::site::model::Pin;
 
     #[test]
     fn a_plan_has_the_sites_words_and_the_components_files_and_units() {
@@ -223,7 +232,10 @@ mod tests {
             plan::Source::Artefacts(mut artefacts) => artefacts.remove(&Arch::X86_64).unwrap(),
             plan::Source::HostPackage(_) => panic!("consul comes in archives"),
         };
-        assert_eq!(artefact(&site).urls, ["https://releases.hashicorp.com/consul/1.16.1/consul_1.16.1_linux_amd64.zip"]);
+        assert_eq!(
+            artefact(&site).urls,
+            ["https://releases.hashicorp.com/consul/1.16.1/consul_1.16.1_linux_amd64.zip"]
+        );
 
         let sha256: Digest = "ab".repeat(32).parse().unwrap();
         let pin = Pin { sha256: sha256.clone(), size: Some(7), urls: vec!["https://mine.example/c.zip".into()] };

@@ -1,0 +1,192 @@
+//! Our cloud-config and the operator's own, merged by keys: mappings are merged, lists of the same key are joined (ours first, then the parts in
+//! the order of the site), equal values are one. Nothing is dropped: what cannot be merged is named with both origins.
+
+use std::collections::BTreeMap;
+
+use serde_yaml::{Mapping, Value};
+
+use super::{rules, yaml};
+use crate::site::model::Extra;
+
+/// How our own part is called in messages.
+const OURS: &str = "anymetal";
+
+/// The merged document, or everything that stands against it, each with its origin. Our `runcmd` goes first because it never waits: a command of
+/// the operator's that hangs or fails cannot keep the node from coming up. What must happen before belongs into `bootcmd`.
+pub fn all(ours: Mapping, parts: &[Extra]) -> Result<Mapping, Vec<String>> {
+    let mut against = Vec::new();
+    let mut merged = Merged { origins: ours.keys().map(|key| (word(key), OURS.to_owned())).collect(), document: ours };
+    for part in parts {
+        let mut say = |what: String| against.push(format!("{}: {what}", part.origin));
+        rules::part(&part.document).into_iter().for_each(&mut say);
+        ambiguous("", &part.document, &mut say);
+        merged.add(part, &mut say);
+    }
+    if against.is_empty() { Ok(merged.document) } else { Err(against) }
+}
+
+struct Merged {
+    document: Mapping,
+    /// Who said the value at a path first; a path is keys joined by dots.
+    origins: BTreeMap<String, String>,
+}
+
+impl Merged {
+    fn add(&mut self, part: &Extra, say: &mut impl FnMut(String)) {
+        let Self { document, origins } = self;
+        into(document, &part.document, "", &part.origin, origins, say);
+    }
+}
+
+fn into(
+    document: &mut Mapping,
+    part: &Mapping,
+    above: &str,
+    origin: &str,
+    origins: &mut BTreeMap<String, String>,
+    say: &mut impl FnMut(String),
+) {
+    for (key, value) in part {
+        let path = if above.is_empty() { word(key) } else { format!("{above}.{}", word(key)) };
+        match (document.get_mut(key), value) {
+            (None, _) => {
+                document.insert(key.clone(), value.clone());
+                origins.insert(path, origin.to_owned());
+            }
+            (Some(Value::Mapping(there)), Value::Mapping(more)) => into(there, more, &path, origin, origins, say),
+            (Some(Value::Sequence(there)), Value::Sequence(more)) => there.extend(more.iter().cloned()),
+            (Some(there), _) if *there == *value => {}
+            (Some(there), _) => {
+                say(format!("`{path}` is {}, but {} has {}", shape(value), first(&path, origins), shape(there)))
+            }
+        }
+    }
+}
+
+/// Who said what is at this path: of the path itself, or of what it lies in.
+fn first<'a>(path: &str, origins: &'a BTreeMap<String, String>) -> &'a str {
+    let mut path = path;
+    loop {
+        if let Some(origin) = origins.get(path) {
+            return origin;
+        }
+        let Some((above, _)) = path.rsplit_once('.') else { return OURS };
+        path = above;
+    }
+}
+
+fn word(key: &Value) -> String {
+    key.as_str().map_or_else(|| serde_yaml::to_string(key).unwrap_or_default().trim_end().to_owned(), ToOwned::to_owned)
+}
+
+/// A value as a message shows it: what it is, and a short one itself.
+fn shape(value: &Value) -> String {
+    match value {
+        Value::Null => "empty".to_owned(),
+        Value::Mapping(_) => "a mapping".to_owned(),
+        Value::Sequence(_) => "a list".to_owned(),
+        Value::String(text) if text.chars().count() > 40 => "another text".to_owned(),
+        Value::String(text) => format!("{text:?}"),
+        other => word(other),
+    }
+}
+
+/// Values that cannot be carried over faithfully: tags, keys that are collections, and words like `yes` as a setting, which cloud-init's YAML 1.1
+/// reads as true while ours, 1.2, reads text. In a list (a command's argument) and as a file's content such a word can only be text.
+fn ambiguous(above: &str, mapping: &Mapping, say: &mut impl FnMut(String)) {
+    for (key, value) in mapping {
+        let path = if above.is_empty() { word(key) } else { format!("{above}.{}", word(key)) };
+        if matches!(key, Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_)) {
+            say(format!("the key `{path}` is no plain word"));
+        }
+        if let Value::String(text) = value
+            && yaml::is_word_of_yaml_1_1(text)
+            && key != "content"
+        {
+            say(format!(
+                "`{path}: {text}` is truth to some readers of YAML and text to others; hint: write `true` or `false`"
+            ));
+        }
+        within(&path, value, say);
+    }
+}
+
+fn within(path: &str, value: &Value, say: &mut impl FnMut(String)) {
+    match value {
+        Value::Mapping(mapping) => ambiguous(path, mapping, say),
+        Value::Sequence(items) => items.iter().for_each(|item| within(path, item, say)),
+        Value::Tagged(tagged) => say(format!("`{path}` has a tag, {}, which cannot be carried over", tagged.tag)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapping(yaml: &str) -> Mapping {
+        serde_yaml::from_str(yaml).unwrap()
+    }
+
+    fn merged(parts: &[&str]) -> Result<Mapping, Vec<String>> {
+        let ours = mapping(
+            "datasource: {Ec2: {strict_id: false}}\nwrite_files: [{path: /etc/anymetal/plan.json}]\nruncmd: [sync]\n",
+        );
+        let part =
+            |(place, yaml): (usize, &&str)| Extra { origin: format!("cloud_config[{place}]"), document: mapping(yaml) };
+        all(ours, &parts.iter().enumerate().map(part).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn lists_are_joined_ours_first_and_mappings_merged() {
+        let both = merged(&[
+            "runcmd: [a]\npackages: [x]\ndatasource: {Ec2: {timeout: 5}}\n",
+            "packages: [y]\nruncmd: [b]\ndatasource: {Ec2: {timeout: 5}}\n",
+        ]);
+        let expected = mapping(
+            "datasource: {Ec2: {strict_id: false, timeout: 5}}\nwrite_files: [{path: /etc/anymetal/plan.json}]\nruncmd: [sync, a, b]\npackages: [x, y]\n",
+        );
+        assert_eq!(both.unwrap(), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_merged_is_named_with_both_origins_all_at_once() {
+        let against = merged(&[
+            "timezone: UTC\nntp: {pools: [a]}\nruncmd: {a: 1}\n",
+            "timezone: CET\nntp: {pools: b}\ndatasource: {Ec2: {strict_id: true}}\n",
+        ]);
+        assert_eq!(
+            against.unwrap_err(),
+            [
+                "cloud_config[0]: `runcmd` is a mapping, but anymetal has a list",
+                "cloud_config[1]: `timezone` is \"CET\", but cloud_config[0] has \"UTC\"",
+                "cloud_config[1]: `ntp.pools` is \"b\", but cloud_config[0] has a list",
+                "cloud_config[1]: `datasource.Ec2.strict_id` is true, but anymetal has false",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_rule_that_a_part_breaks_is_named_with_the_part() {
+        let against = merged(&["packages: [x]\n", "phone_home: {url: http://x/}\n"]).unwrap_err();
+        assert!(
+            against.len() == 1 && against[0].starts_with("cloud_config[1]: there is a `phone_home` key"),
+            "{against:?}"
+        );
+    }
+
+    #[test]
+    fn words_that_two_versions_of_yaml_read_differently_are_refused_as_settings_only() {
+        let against = merged(&["package_update: 'yes'\n"]).unwrap_err();
+        assert!(against[0].contains("`package_update: yes` is truth to some readers"), "{against:?}");
+        let fine = "runcmd: [[ufw, 'on'], 'yes']\nwrite_files: [{path: /etc/a, content: 'no'}]\npackage_update: true\n";
+        assert!(merged(&[fine]).is_ok());
+    }
+
+    #[test]
+    fn tags_and_keys_that_are_collections_are_refused() {
+        let against = merged(&["a: [!secret x]\n? [b]\n: 1\n"]).unwrap_err();
+        assert!(against[0].contains("`a` has a tag, !secret"), "{against:?}");
+        assert!(against[1].contains("is no plain word"), "{against:?}");
+    }
+}

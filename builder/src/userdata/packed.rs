@@ -1,0 +1,61 @@
+//! gzip and base64 of a file in `write_files`: the same text for the same bytes, whoever packs them.
+//! May not know what is packed.
+
+use std::io::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::{Compression, GzBuilder};
+
+/// cloud-init's name of this encoding.
+pub const ENCODING: &str = "gz+b64";
+
+/// RFC 1952 section 2.3.1: unknown. Any fixed value would do; this one says nothing about who packed.
+const OS_UNKNOWN: u8 = 255;
+
+/// Characters in a line: long enough that indentation costs little, short enough for an editor.
+const WIDTH: usize = 120;
+
+/// Lines of base64, of a gzip member without a name, a time or an operating system.
+pub fn pack(bytes: &[u8]) -> String {
+    let text = STANDARD.encode(gzip(bytes));
+    let lines = text.as_bytes().chunks(WIDTH).map(|line| std::str::from_utf8(line).expect("base64 is ASCII"));
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    // Level 9: the smallest. The version of zlib-rs is pinned in Cargo.lock; its choices do not depend on the processor.
+    let builder = GzBuilder::new().mtime(0).operating_system(OS_UNKNOWN);
+    let mut encoder = builder.write(Vec::new(), Compression::new(9));
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("writing to memory does not fail")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn the_header_of_the_gzip_member_says_nothing_but_the_method() {
+        // ID1 ID2 CM FLG MTIME×4 XFL (2: slowest) OS (255: unknown)
+        assert_eq!(gzip(b"a plan")[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255]);
+    }
+
+    #[test]
+    fn what_is_packed_comes_out_again() {
+        let plan = "{\"kind\":\"anymetal.plan\"}".repeat(500);
+        let text = pack(plan.as_bytes());
+        assert!(text.lines().all(|line| line.len() <= WIDTH) && text.ends_with('\n'), "{text}");
+        let member = STANDARD.decode(text.replace('\n', "")).unwrap();
+        let mut unpacked = String::new();
+        flate2::read::GzDecoder::new(&member[..]).read_to_string(&mut unpacked).unwrap();
+        assert_eq!(unpacked, plan);
+    }
+
+    #[test]
+    fn the_packed_text_is_the_one_it_always_was() {
+        // Made by this very function; another text means that nodes of an unchanged site would get another user-data.
+        assert_eq!(pack(b"anymetal anymetal anymetal"), "H4sIAAAAAAAC/0vMq8xNLUnMUUhEZwAA2PodLxoAAAA=\n");
+    }
+}
