@@ -1,0 +1,43 @@
+//! `anymetal rehearse SITE --metadata FILE -o DIR`: the files a node with that metadata would get, made by the init that is shipped.
+//! May not render anything itself.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use anymetal_contract::plan::Arch;
+
+use super::{Failed, Outcome};
+use crate::sys::rehearsal;
+use crate::{init_binary, plan};
+
+/// What was typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The site's file
+    site: PathBuf,
+    /// What the platform says of the node: a saved answer of its metadata service
+    #[arg(long, value_name = "FILE")]
+    metadata: PathBuf,
+    /// The folder that stands for the node's root
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// The static anymetal-init of this machine's architecture
+    #[arg(long, value_name = "FILE")]
+    init: Vec<PathBuf>,
+}
+
+/// Makes the plan and has init render it. What init says goes through, and so does how it ends.
+pub fn run(args: &Args) -> Outcome {
+    let site = super::site(&args.site)?;
+    let arch = Arch::own().context("finding an anymetal-init for this machine: there is none for its architecture")?;
+    let mut inits = init_binary::find(&BTreeSet::from([arch]), &args.init).map_err(Failed::Input)?;
+    let init = inits.remove(&arch).expect("find gives every architecture it is asked for, or an error");
+    let plan = plan::make(&site, &init.abilities)
+        .map_err(|error| Failed::Input(error.context(init.path.display().to_string())))?;
+    match rehearsal::render(&init.path, &plan::canonical(&plan), &args.metadata, &args.output)? {
+        0 => Ok(()),
+        1 => Err(Failed::Told),
+        code => Err(Failed::Fault(anyhow::anyhow!("{} render ended with code {code}", init.path.display()))),
+    }
+}
