@@ -82,17 +82,17 @@ impl Double {
                 0x0f, 0x05, // syscall
             ],
             Arch::Aarch64 => [
-                0xf940_03e9, // ldr x9, [sp]
-                0xf940_07e1, // ldr x1, [sp, #8]
-                0x8b29_6fea, // add x10, sp, x9, lsl #3
-                0xf940_0942, // ldr x2, [x10, #16]
-                0xcb01_0042, // sub x2, x2, x1
-                0xd280_0040, // mov x0, #2
-                0xd280_0808, // mov x8, #64 (write)
-                0xd400_0001, // svc #0
+                0xf940_03e9,                        // ldr x9, [sp]
+                0xf940_07e1,                        // ldr x1, [sp, #8]
+                0x8b29_6fea,                        // add x10, sp, x9, lsl #3
+                0xf940_0942,                        // ldr x2, [x10, #16]
+                0xcb01_0042,                        // sub x2, x2, x1
+                0xd280_0040,                        // mov x0, #2
+                0xd280_0808,                        // mov x8, #64 (write)
+                0xd400_0001,                        // svc #0
                 0xd280_0000 | u32::from(code) << 5, // mov x0, #code
-                0xd280_0ba8, // mov x8, #93 (exit)
-                0xd400_0001_u32, // svc #0
+                0xd280_0ba8,                        // mov x8, #93 (exit)
+                0xd400_0001_u32,                    // svc #0
             ]
             .iter()
             .flat_map(|word| word.to_le_bytes())

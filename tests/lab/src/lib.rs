@@ -10,3 +10,4 @@ pub mod disk;
 pub mod http;
 pub mod tls;
 pub mod init_double;
+pub mod openssl;
