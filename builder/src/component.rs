@@ -36,8 +36,6 @@ const FOLDERS: &[Folder] = &[folder!("consul", ["consul.json", "consul.service"]
 pub struct Component {
     /// Its name: `consul`.
     pub name: String,
-    /// The version a site gets that names none; of a host package the lowest that will do.
-    pub version: String,
     /// Where it comes from.
     pub source: Source,
     /// What is rendered for it, in this order.
@@ -104,7 +102,6 @@ pub struct Service {
 #[serde(deny_unknown_fields)]
 struct Description {
     name: String,
-    version: String,
     #[serde(default)]
     artefacts: Option<Artefacts>,
     #[serde(default)]
@@ -147,13 +144,7 @@ fn read(folder: &Folder) -> Result<Component> {
         let stray = service.files.iter().find(|file| !description.files.contains(file));
         ensure!(stray.is_none(), "{} depends on {stray:?}, which is no file of {name}", service.unit);
     }
-    Ok(Component {
-        name: description.name,
-        version: description.version,
-        source,
-        files,
-        services: description.services,
-    })
+    Ok(Component { name: description.name, source, files, services: description.services })
 }
 
 #[cfg(test)]
@@ -164,7 +155,6 @@ mod tests {
     fn every_embedded_component_is_whole() {
         for folder in FOLDERS {
             let component = read(folder).unwrap();
-            assert!(component.version.split('.').all(|number| number.parse::<u32>().is_ok()), "{}", component.version);
             assert_eq!(
                 component.files.len(),
                 folder.templates.len(),
@@ -172,7 +162,7 @@ mod tests {
                 folder.name
             );
             let Source::Artefacts(artefacts) = component.source else { continue };
-            for version in artefacts.digests.keys().chain([&component.version]) {
+            for version in artefacts.digests.keys() {
                 for arch in Arch::ALL {
                     assert!(artefacts.digest(version, arch).is_some(), "{} {version} {arch}", folder.name);
                     assert!(artefacts.url(version, arch).unwrap().starts_with("https://"));

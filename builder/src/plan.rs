@@ -112,7 +112,7 @@ const fn word(format: plan::Format) -> &'static str {
 }
 
 fn component_of(site: &Site, known: &Component, choice: &Choice, missing: &mut Vec<String>) -> plan::Component {
-    let version = if choice.version.is_empty() { &known.version } else { &choice.version };
+    let version = &choice.version;
     let source = match &known.source {
         Source::HostPackage(package) => plan::Source::HostPackage(package.clone()),
         Source::Artefacts(upstream) => {

@@ -59,6 +59,7 @@ struct Made {
 /// Reads the site, makes everything, then writes it, all or nothing.
 pub fn run(args: &Args) -> Outcome {
     let site = super::site(&args.site)?;
+    write::accepts(&args.output).map_err(Failed::Input)?;
     let made = make(&site, args).map_err(Failed::Input)?;
     made.warnings.iter().for_each(|warning| talk(format_args!("warning: {warning}")));
     write::files(&args.output, &made.files())?;

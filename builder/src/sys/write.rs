@@ -17,10 +17,15 @@ const FOLDER_MODE: u32 = 0o755;
 /// Makes these files (relative path, bytes) be below `folder`, which is made when it is not there. Files that have these bytes already are not
 /// touched, and neither is anything else in the folder. They are put in place in the order given, each whole: name what refers to others last.
 pub fn files(folder: &Path, files: &[(PathBuf, &[u8])]) -> Result<()> {
+    if accepts(folder)? { update(folder, files) } else { create(folder, files) }
+}
+
+/// Whether the folder is there already. An error when something else is.
+pub fn accepts(folder: &Path) -> Result<bool> {
     match fs::metadata(folder) {
-        Ok(there) if there.is_dir() => update(folder, files),
+        Ok(there) if there.is_dir() => Ok(true),
         Ok(_) => bail!("{} is not a folder\nhint: name another one, or remove it", folder.display()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(folder, files),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).with_context(|| format!("looking at {}", folder.display())),
     }
 }

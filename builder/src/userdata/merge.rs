@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_yaml::{Mapping, Value};
 
-use super::{rules, yaml};
+use super::rules;
 use crate::site::model::Extra;
 
 /// How our own part is called in messages.
@@ -19,7 +19,6 @@ pub fn all(ours: Mapping, parts: &[Extra]) -> Result<Mapping, Vec<String>> {
     for part in parts {
         let mut say = |what: String| against.push(format!("{}: {what}", part.origin));
         rules::part(&part.document).into_iter().for_each(&mut say);
-        ambiguous("", &part.document, &mut say);
         merged.add(part, &mut say);
     }
     if against.is_empty() { Ok(merged.document) } else { Err(against) }
@@ -91,35 +90,6 @@ fn shape(value: &Value) -> String {
     }
 }
 
-/// Values that cannot be carried over faithfully: tags, keys that are collections, and words like `yes` as a setting, which cloud-init's YAML 1.1
-/// reads as true while ours, 1.2, reads text. In a list (a command's argument) and as a file's content such a word can only be text.
-fn ambiguous(above: &str, mapping: &Mapping, say: &mut impl FnMut(String)) {
-    for (key, value) in mapping {
-        let path = if above.is_empty() { word(key) } else { format!("{above}.{}", word(key)) };
-        if matches!(key, Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_)) {
-            say(format!("the key `{path}` is no plain word"));
-        }
-        if let Value::String(text) = value
-            && yaml::is_word_of_yaml_1_1(text)
-            && key != "content"
-        {
-            say(format!(
-                "`{path}: {text}` is truth to some readers of YAML and text to others; hint: write `true` or `false`"
-            ));
-        }
-        within(&path, value, say);
-    }
-}
-
-fn within(path: &str, value: &Value, say: &mut impl FnMut(String)) {
-    match value {
-        Value::Mapping(mapping) => ambiguous(path, mapping, say),
-        Value::Sequence(items) => items.iter().for_each(|item| within(path, item, say)),
-        Value::Tagged(tagged) => say(format!("`{path}` has a tag, {}, which cannot be carried over", tagged.tag)),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,20 +143,5 @@ mod tests {
             against.len() == 1 && against[0].starts_with("cloud_config[1]: there is a `phone_home` key"),
             "{against:?}"
         );
-    }
-
-    #[test]
-    fn words_that_two_versions_of_yaml_read_differently_are_refused_as_settings_only() {
-        let against = merged(&["package_update: 'yes'\n"]).unwrap_err();
-        assert!(against[0].contains("`package_update: yes` is truth to some readers"), "{against:?}");
-        let fine = "runcmd: [[ufw, 'on'], 'yes']\nwrite_files: [{path: /etc/a, content: 'no'}]\npackage_update: true\n";
-        assert!(merged(&[fine]).is_ok());
-    }
-
-    #[test]
-    fn tags_and_keys_that_are_collections_are_refused() {
-        let against = merged(&["a: [!secret x]\n? [b]\n: 1\n"]).unwrap_err();
-        assert!(against[0].contains("`a` has a tag, !secret"), "{against:?}");
-        assert!(against[1].contains("is no plain word"), "{against:?}");
     }
 }

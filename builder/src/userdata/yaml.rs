@@ -94,12 +94,12 @@ fn scalar(value: &Value) -> String {
         Value::String(text) => quoted(text),
         Value::Sequence(_) => "[]".to_owned(),
         Value::Mapping(_) => "{}".to_owned(),
-        Value::Tagged(tagged) => scalar(&tagged.value), // `merge` refuses tags
+        Value::Tagged(tagged) => scalar(&tagged.value), // the site's reader makes none
     }
 }
 
 /// Words that YAML 1.1 reads as something else than text (yaml.org/type/bool.html and null.html).
-pub fn is_word_of_yaml_1_1(text: &str) -> bool {
+fn is_word_of_yaml_1_1(text: &str) -> bool {
     ["y", "n", "yes", "no", "on", "off", "true", "false", "null"].contains(&text.to_ascii_lowercase().as_str())
 }
 

@@ -1,0 +1,337 @@
+//! `anymetal build` and `anymetal rehearse` as an operator meets them: what is written, what is said, how it ends.
+//! May not need a real init: doubles of it stand here, which carry abilities and boot nothing.
+#![expect(clippy::disallowed_methods, reason = "a suite: starts programs and looks at what they leave")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anymetal_contract::plan::{Arch, Plan};
+use anymetal_lab::init_double::{ABILITIES, Double};
+use tempfile::TempDir;
+
+/// A site that needs one init and no digest of its own.
+const SITE: &str = "version: 1
+site: demo
+platform: equinix-metal
+os: debian-12
+architectures: [x86_64]
+anycast: {v4: [192.0.2.1/32]}
+origins: [http://192.0.2.80/anymetal]
+";
+
+/// A folder with `anymetal` and doubles of its inits beside it, as a release has them.
+struct Desk {
+    folder: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self { folder: tempfile::tempdir().unwrap() };
+        fs::set_permissions(desk.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(desk.path("bin")).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_anymetal"), desk.path("bin/anymetal")).unwrap();
+        for arch in Arch::ALL {
+            desk.put_init(&format!("bin/anymetal-init-{arch}"), &Double::of(arch));
+        }
+        desk.put("site.yaml", SITE);
+        desk
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.folder.path().join(below)
+    }
+
+    fn put(&self, below: &str, text: &str) {
+        fs::write(self.path(below), text).unwrap();
+    }
+
+    fn put_init(&self, below: &str, double: &Double) {
+        fs::write(self.path(below), double.elf()).unwrap();
+        fs::set_permissions(self.path(below), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// `anymetal` with these words, in the desk's folder.
+    fn run(&self, words: &[&str]) -> Output {
+        Command::new(self.path("bin/anymetal")).args(words).current_dir(self.folder.path()).output().unwrap()
+    }
+
+    fn build(&self, more: &[&str]) -> Output {
+        self.run(&[&["build", "site.yaml", "-o", "out"], more].concat())
+    }
+
+    fn built(&self, more: &[&str]) -> String {
+        let output = self.build(more);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    }
+
+    /// The build is refused as the author's mistake, nothing is written, and stderr says this.
+    fn refused(&self, more: &[&str], what: &str) {
+        let before = names(self.folder.path());
+        let output = self.build(more);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        assert!(stderr(&output).contains(what), "expected {what:?} in:\n{}", stderr(&output));
+        assert_eq!((stdout(&output).as_str(), names(self.folder.path())), ("", before));
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The sha256 of a file by another program than ours.
+fn sha256(path: &Path) -> String {
+    let output = Command::new("sha256sum").arg(path).output().unwrap();
+    stdout(&output).split(' ').next().unwrap().to_owned()
+}
+
+/// What this Python program prints about the file; the distribution's Python, which cloud-init runs under, has the yaml module.
+fn python(program: &str, file: &Path) -> String {
+    let output = Command::new("/usr/bin/python3").arg("-c").arg(program).arg(file).output().expect("install python3");
+    assert!(output.status.success(), "install python3-yaml? {}", stderr(&output));
+    stdout(&output)
+}
+
+/// cloud-init's own opinion of a user-data.
+fn assert_schema_accepts(file: &Path) {
+    let output = Command::new("cloud-init").args(["schema", "--config-file"]).arg(file).output();
+    let output = output.expect("cloud-init is not on PATH: install the package cloud-init");
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+}
+
+#[test]
+fn out_holds_the_user_data_the_plan_and_each_init_by_its_digest() {
+    let desk = Desk::new();
+    desk.put("site.yaml", &SITE.replace("[x86_64]", "[x86_64, aarch64]"));
+    let said = desk.built(&[]);
+    assert_eq!(names(&desk.path("out")), ["plan.json", "sha256", "user-data"]);
+    let digests = Arch::ALL.map(|arch| sha256(&desk.path(&format!("bin/anymetal-init-{arch}"))));
+    let mut expected = digests.to_vec();
+    expected.sort();
+    assert_eq!(names(&desk.path("out/sha256")), expected);
+    let lines = [
+        format!("plan sha256:{}", sha256(&desk.path("out/plan.json"))),
+        format!("user-data {} bytes", fs::metadata(desk.path("out/user-data")).unwrap().len()),
+        format!("init aarch64 sha256:{}", digests[0]),
+        format!("init x86_64 sha256:{}", digests[1]),
+    ];
+    assert_eq!(said.lines().collect::<Vec<_>>(), lines);
+    let plan: Plan = serde_json::from_slice(&fs::read(desk.path("out/plan.json")).unwrap()).unwrap();
+    assert_eq!(plan.components.iter().map(|component| component.name.as_str()).collect::<Vec<_>>(), ["consul", "bird"]);
+    let text = fs::read_to_string(desk.path("out/user-data")).unwrap();
+    assert!(digests.iter().all(|digest| text.contains(&format!(") want={digest} ;;"))), "{text}");
+}
+
+#[test]
+fn what_this_release_does_not_install_is_said_in_one_line() {
+    let desk = Desk::new();
+    let said = stderr(&desk.build(&[]));
+    let lines: Vec<_> = said.lines().filter(|line| line.contains("does not install")).collect();
+    assert!(matches!(lines[..], [line] if line.contains("nomad") && line.contains("traefik")), "{said}");
+}
+
+#[test]
+fn cloud_init_drops_the_very_bytes_whose_digest_is_printed() {
+    let desk = Desk::new();
+    let said = desk.built(&[]);
+    let dropped = python(
+        "import base64, gzip, hashlib, sys, yaml
+files = {f['path']: f for f in yaml.safe_load(open(sys.argv[1]))['write_files']}
+plan = files['/etc/anymetal/plan.json']
+assert plan['encoding'] == 'gz+b64' and plan['permissions'] == '0644', plan
+member = base64.b64decode(plan['content'])
+assert member[:10] == bytes([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255]), member[:10]
+print('plan sha256:' + hashlib.sha256(gzip.decompress(member)).hexdigest())
+assert files['/etc/anymetal/fetch-init']['permissions'] == '0755'
+assert files['/etc/anymetal/fetch-init']['content'].startswith('#!/bin/sh\\n')
+assert '/etc/systemd/system/anymetal.service' in files",
+        &desk.path("out/user-data"),
+    );
+    assert_eq!(said.lines().next(), dropped.lines().next());
+}
+
+#[test]
+fn cloud_inits_schema_accepts_it_with_and_without_parts_of_the_operators() {
+    let desk = Desk::new();
+    desk.built(&[]);
+    assert_schema_accepts(&desk.path("out/user-data"));
+    let parts = "cloud_config:
+- packages: [bird2]
+  package_update: yes
+  write_files: [{path: /etc/motd, permissions: 0644, content: 'it is 12:30'}]
+- runcmd: [[ufw, enable], 'echo \"$HOME\"']
+  bootcmd: [modprobe tun]
+";
+    desk.put("site.yaml", &format!("{SITE}{parts}"));
+    desk.built(&[]);
+    assert_schema_accepts(&desk.path("out/user-data"));
+    let read = python(
+        "import sys, yaml
+c = yaml.safe_load(open(sys.argv[1]))
+print(c['packages'], c['package_update'], c['runcmd'][3:], c['write_files'][3:], c['bootcmd'])",
+        &desk.path("out/user-data"),
+    );
+    assert_eq!(
+        read.trim_end(),
+        "['bird2'] True [['systemctl', 'start', '--no-block', 'anymetal.service'], ['ufw', 'enable'], 'echo \"$HOME\"'] \
+         [{'path': '/etc/motd', 'permissions': 420, 'content': 'it is 12:30'}] ['modprobe tun']"
+    );
+}
+
+#[test]
+fn another_folder_user_zone_locale_home_and_umask_change_no_byte() {
+    let (desk, other) = (Desk::new(), Desk::new());
+    let said = desk.built(&[]);
+    fs::set_permissions(other.folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let words = "umask 077; exec \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", words, "sh"]);
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.args(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
+    }
+    command.arg(other.path("bin/anymetal")).args(["build", "../site.yaml", "--output", "../far/out"]);
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("TZ", "Asia/Kathmandu")
+        .env("LANG", "tr_TR.UTF-8")
+        .env("HOME", "/nowhere");
+    let output = command.current_dir(other.path("bin")).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stdout(&output), said);
+    let blob = format!("sha256/{}", sha256(&desk.path("bin/anymetal-init-x86_64")));
+    for file in ["user-data", "plan.json", &blob] {
+        let (here, there) = (desk.path("out").join(file), other.path("far/out").join(file));
+        assert_eq!(fs::read(&here).unwrap(), fs::read(&there).unwrap(), "{file}");
+        for path in [here, there] {
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o644, "{}", path.display());
+        }
+    }
+    for folder in ["far", "far/out", "far/out/sha256"] {
+        assert_eq!(fs::metadata(other.path(folder)).unwrap().mode() & 0o7777, 0o755, "{folder}");
+    }
+}
+
+#[test]
+fn building_again_touches_nothing_and_another_site_replaces_only_what_differs() {
+    let desk = Desk::new();
+    let first = desk.built(&[]);
+    let blob = format!("out/sha256/{}", sha256(&desk.path("bin/anymetal-init-x86_64")));
+    let inodes = || ["out/user-data", "out/plan.json", &blob].map(|file| fs::metadata(desk.path(file)).unwrap().ino());
+    let before = inodes();
+    assert_eq!(desk.built(&[]), first);
+    assert_eq!(inodes(), before);
+    desk.put("site.yaml", &SITE.replace("192.0.2.1/32", "192.0.2.2/32"));
+    assert_ne!(desk.built(&[]), first);
+    let after = inodes();
+    assert!(before[0] != after[0] && before[1] != after[1] && before[2] == after[2], "{before:?} {after:?}");
+    assert_eq!(names(&desk.path("out")), ["plan.json", "sha256", "user-data"]);
+}
+
+#[test]
+fn a_mistake_in_the_site_is_the_authors_and_nothing_is_written() {
+    let desk = Desk::new();
+    desk.put("site.yaml", &SITE.replace("anycast:", "anycats:"));
+    desk.refused(&[], "site.yaml:6:1: ");
+    desk.put("site.yaml", &SITE.replace("origins: [http://192.0.2.80/anymetal]\n", ""));
+    desk.refused(&[], "no `origins`");
+    desk.put("site.yaml", &format!("{SITE}components: {{consul: 1.21.4}}\n"));
+    desk.refused(&[], "component consul 1.21.4: no sha256 is known for x86_64\nhint: pin it in the site, `components.consul.artefacts.x86_64.sha256`");
+}
+
+#[test]
+fn the_operators_parts_that_cannot_go_in_are_named() {
+    for (parts, what) in [
+        ("[{runcmd: {a: 1}}]", "`runcmd` is a mapping, but anymetal has a list"),
+        ("[{timezone: UTC}, {timezone: CET}]", "`timezone` is \"CET\", but "),
+        ("[{phone_home: {url: 'http://192.0.2.9/'}}]", "there is a `phone_home` key"),
+        ("[{write_files: [{path: /etc/a, defer: true}]}]", "there is `defer: true`"),
+        ("[{write_files: [{path: /tmp/a}]}]", "writes /tmp/a"),
+        (
+            "[{write_files: [{path: /etc/anymetal/plan.json}]}]",
+            "writes /etc/anymetal/plan.json, which is anymetal's own",
+        ),
+        ("[{write_files: [{path: /etc/a}]}, {write_files: [{path: /etc/a}]}]", "writes /etc/a twice"),
+        ("[{runcmd: ['echo image_uri=x']}]", "there is `image_uri=`"),
+    ] {
+        let desk = Desk::new();
+        desk.put("site.yaml", &format!("{SITE}cloud_config: {parts}\n"));
+        desk.refused(&[], what);
+    }
+}
+
+#[test]
+fn sixteen_kibibytes_are_the_limit_unless_the_author_says_otherwise() {
+    let desk = Desk::new();
+    let part = format!("cloud_config: [{{write_files: [{{path: /etc/big, content: {}}}]}}]\n", "x".repeat(16_384));
+    desk.put("site.yaml", &format!("{SITE}{part}"));
+    desk.refused(&[], " over the limit of 16384\n  fetch-init ");
+    desk.refused(&["--max-size", "20000"], " over the limit of 20000\n");
+    let said = desk.built(&["--max-size", "40000"]);
+    assert!(said.contains("\nuser-data 2"), "{said}");
+}
+
+#[test]
+fn an_init_that_is_missing_or_unfit_is_named_with_what_to_do() {
+    let desk = Desk::new();
+    let good = Double::of(Arch::X86_64);
+    let unable = ABILITIES.replace("\"equinix-metal\"", "\"vultr\"");
+    for (double, what) in [
+        (Double { interpreter: true, ..good.clone() }, "given is not static"),
+        (Double { abilities: String::new(), ..good.clone() }, "given is no anymetal-init"),
+        (
+            Double { abilities: unable, ..good.clone() },
+            "given: anymetal-init 0.0.0-double cannot carry out this plan: it does not know platform equinix-metal",
+        ),
+    ] {
+        desk.put_init("given", &double);
+        desk.refused(&["--init", "given"], what);
+    }
+    desk.refused(&["--init", "site.yaml"], "site.yaml is no whole ELF program");
+    desk.refused(&["--init", "nothing"], "reading nothing");
+    fs::remove_file(desk.path("bin/anymetal-init-x86_64")).unwrap();
+    desk.refused(&[], "no anymetal-init for x86_64: there is no ");
+    desk.refused(&[], "hint: run `make init`");
+    desk.put_init("given", &good);
+    desk.built(&["--init", "given"]);
+}
+
+#[test]
+fn an_output_that_is_a_file_is_refused_and_left_alone() {
+    let desk = Desk::new();
+    desk.put("out", "mine");
+    desk.refused(&[], "out is not a folder\nhint: ");
+    assert_eq!(fs::read_to_string(desk.path("out")).unwrap(), "mine");
+}
+
+#[test]
+fn rehearse_runs_the_given_init_with_the_plan_and_passes_on_what_it_says_and_how_it_ends() {
+    let own = Arch::own().expect("the suites run on an architecture of ours");
+    for (code, expected) in [(0, 0), (1, 1), (2, 2), (7, 2)] {
+        let desk = Desk::new();
+        desk.put_init("init", &Double { code, ..Double::of(own) });
+        let output = desk.run(&["rehearse", "site.yaml", "--metadata", "m.json", "-o", "root", "--init", "init"]);
+        assert_eq!(output.status.code(), Some(expected), "{}", stderr(&output));
+        let said = stderr(&output);
+        let arguments = said.lines().find(|line| line.contains('\0')).expect("the double says its arguments");
+        let words: Vec<_> = arguments.split('\0').collect();
+        assert_eq!(
+            (words[1], words[2], &words[4..8]),
+            ("render", "--plan", &["--metadata", "m.json", "--root", "root"][..])
+        );
+        assert!(!Path::new(words[3]).exists(), "the plan was left at {}", words[3]);
+    }
+}
