@@ -171,7 +171,7 @@ fn cloud_inits_schema_accepts_it_with_and_without_parts_of_the_operators() {
     let parts = "cloud_config:
 - packages: [bird2]
   package_update: yes
-  write_files: [{path: /etc/motd, permissions: 0644, content: 'it is 12:30'}]
+  write_files: [{path: /etc/motd, permissions: '0600', content: 'it is 12:30'}]
 - runcmd: [[ufw, enable], 'echo \"$HOME\"']
   bootcmd: [modprobe tun]
 ";
@@ -187,7 +187,7 @@ print(c['packages'], c['package_update'], c['runcmd'][3:], c['write_files'][3:],
     assert_eq!(
         read.trim_end(),
         "['bird2'] True [['systemctl', 'start', '--no-block', 'anymetal.service'], ['ufw', 'enable'], 'echo \"$HOME\"'] \
-         [{'path': '/etc/motd', 'permissions': 420, 'content': 'it is 12:30'}] ['modprobe tun']"
+         [{'path': '/etc/motd', 'permissions': '0600', 'content': 'it is 12:30'}] ['modprobe tun']"
     );
 }
 

@@ -13,7 +13,9 @@ pub fn render(init: &Path, plan: &[u8], metadata: &Path, root: &Path) -> Result<
     let mut file =
         tempfile::NamedTempFile::with_prefix("anymetal-plan-").context("making a temporary file for the plan")?;
     file.write_all(plan).and_then(|()| file.flush()).with_context(|| format!("writing {}", file.path().display()))?;
-    let mut command = Command::new(init);
+    // A bare name would be looked up on PATH.
+    let program = std::path::absolute(init).with_context(|| format!("finding out where {} lies", init.display()))?;
+    let mut command = Command::new(program);
     command.arg("render").arg("--plan").arg(file.path()).arg("--metadata").arg(metadata).arg("--root").arg(root);
     let starting = || format!("starting {}; is it executable, and for this machine?", init.display());
     let ended = command.status().with_context(starting)?;
