@@ -1,6 +1,10 @@
-//! `fetch-init`, the very bytes that go into user-data, under dash and BusyBox sh, with each tool a machine may have and with bad origins.
+//! `fetch-init`, the very bytes that go into user-data, under dash and busybox sh, with each tool a machine may have and with bad origins.
 //! May not need the network: origins are on loopback, the root is a temporary folder.
-#![expect(clippy::disallowed_methods, reason = "a suite: starts shells and looks at what they leave")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a suite: starts shells and looks at what they leave"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -204,9 +208,8 @@ fn an_origin_that_is_down_at_first_is_asked_again() {
 
 #[test]
 fn an_origin_that_sends_without_end_is_cut_off() {
-    let server = Server::start(|request, _| match request.path.starts_with("/flood") {
-        true => Response::ok(vec![b'x'; 65 << 20]),
-        false => Response::ok(INIT),
+    let server = Server::start(|request, _| {
+        if request.path.starts_with("/flood") { Response::ok(vec![b'x'; 65 << 20]) } else { Response::ok(INIT) }
     });
     for shell in SHELLS {
         let machine = Machine::with(&["curl"]);

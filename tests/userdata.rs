@@ -1,6 +1,10 @@
 //! `anymetal build` and `anymetal rehearse` as an operator meets them: what is written, what is said, how it ends.
 //! May not need a real init: doubles of it stand here, which carry abilities and boot nothing.
-#![expect(clippy::disallowed_methods, reason = "a suite: starts programs and looks at what they leave")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a suite: starts programs and looks at what they leave"
+)]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

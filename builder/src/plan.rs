@@ -81,12 +81,18 @@ pub fn fit(plan: &Plan, abilities: &Abilities) -> Result<()> {
         need("plan version", &plan.version.to_string(), &[]);
     }
     need("platform", &plan.platform, &abilities.platforms);
-    plan.phases.iter().for_each(|phase| need("phase", phase.id(), &abilities.phases));
+    for phase in &plan.phases {
+        need("phase", phase.id(), &abilities.phases);
+    }
     for component in &plan.components {
         let plan::Source::Artefacts(artefacts) = &component.source else { continue };
-        artefacts.values().for_each(|artefact| need("archive format", word(artefact.format), &abilities.formats));
+        for artefact in artefacts.values() {
+            need("archive format", word(artefact.format), &abilities.formats);
+        }
     }
-    plan.services.iter().for_each(|service| need("readiness", service.ready.id(), &abilities.ready));
+    for service in &plan.services {
+        need("readiness", service.ready.id(), &abilities.ready);
+    }
     if beyond.is_empty() {
         return Ok(());
     }

@@ -56,7 +56,7 @@ fn into(
             (Some(Value::Sequence(there)), Value::Sequence(more)) => there.extend(more.iter().cloned()),
             (Some(there), _) if *there == *value => {}
             (Some(there), _) => {
-                say(format!("`{path}` is {}, but {} has {}", shape(value), first(&path, origins), shape(there)))
+                say(format!("`{path}` is {}, but {} has {}", shape(value), first(&path, origins), shape(there)));
             }
         }
     }

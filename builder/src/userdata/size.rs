@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 /// this, and every other we know takes it.
 pub const LIMIT: usize = 16 * 1024;
 
-/// From here on a platform may refuse it or provision slowly: Hetzner, Exoscale and NVIDIA's NICo end here, in bytes.
+/// From here on a platform may refuse it or provision slowly: Hetzner, Exoscale and NVIDIA's infra-controller end here, in bytes.
 const RISKY: usize = 32 * 1024;
 
 /// From here on Equinix Metal took minutes longer (64 kB: five) or gave up (128 kB), as lokomotive-kubernetes measured, in bytes.

@@ -1,4 +1,4 @@
-//! YAML text of a cloud-config: the same bytes every time, readable, and read alike by YAML 1.2 (ours) and 1.1 (cloud-init's PyYAML).
+//! YAML text of a cloud-config: the same bytes every time, readable, and read alike by YAML 1.2 (ours) and 1.1 (cloud-init's `PyYAML`).
 //! May not know what the keys mean.
 
 use std::fmt::Write as _;
@@ -57,13 +57,14 @@ fn sequence(items: &[Value], indent: usize, text: &mut String) {
         match item {
             Value::Mapping(mapping) if !mapping.is_empty() => members(mapping, indent + 2, false, text),
             Value::String(lines) if is_literal(lines) => literal(lines, indent + 2, text),
-            Value::Sequence(inner) if !inner.is_empty() => match flow(inner) {
-                Some(line) => text.push_str(&line),
-                None => {
+            Value::Sequence(inner) if !inner.is_empty() => {
+                if let Some(line) = flow(inner) {
+                    text.push_str(&line);
+                } else {
                     text.push('\n');
                     sequence(inner, indent + 2, text);
                 }
-            },
+            }
             _ => {
                 let _infallible = writeln!(text, "{}", scalar(item));
             }
@@ -111,7 +112,7 @@ fn is_plain(text: &str) -> bool {
     option.starts_with(begins) && text.chars().all(goes_on) && !text.ends_with(':') && !is_word_of_yaml_1_1(text)
 }
 
-/// Characters that both readers take as they are (PyYAML's reader and scanner; YAML 1.1 sections 4.1.1 and 4.1.4).
+/// Characters that both readers take as they are (the reader and scanner of `PyYAML`; YAML 1.1 sections 4.1.1 and 4.1.4).
 fn is_printable(c: char) -> bool {
     matches!(c, '\t' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
         && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
