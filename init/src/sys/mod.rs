@@ -1,7 +1,7 @@
 //! Side effects: the only rooms that touch files, programs, clocks and the network.
 
-pub(crate) mod clock_step;
 pub(crate) mod clock;
+pub(crate) mod clock_step;
 pub(crate) mod console;
 pub(crate) mod fs;
 pub(crate) mod http;
