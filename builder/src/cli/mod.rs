@@ -1,1 +1,89 @@
-//! One file per command.
+//! One file per command; what they share stands here: how a command ends, and what is said to whom.
+//! stdout is data, stderr is talk. May not decide anything a command is about.
+
+pub mod check;
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::site::diagnostic::{Diagnostic, Severity};
+use crate::site::{self, Site};
+
+/// How a command fails.
+#[derive(Debug)]
+pub enum Failed {
+    /// The author's input is wrong, and stderr has said so already.
+    Told,
+    /// The author's input is wrong.
+    Input(anyhow::Error),
+    /// Our fault, or the world's.
+    Fault(anyhow::Error),
+}
+
+/// What a command gives back.
+pub type Outcome = Result<(), Failed>;
+
+impl From<anyhow::Error> for Failed {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Fault(error)
+    }
+}
+
+/// Says why the command failed, with every cause, and gives the exit code: 0 done, 1 your input, 2 our fault or the world's.
+pub fn end(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed::Told) => ExitCode::from(1),
+        Err(Failed::Input(error)) => {
+            talk(format_args!("anymetal: {error:#}"));
+            ExitCode::from(1)
+        }
+        Err(Failed::Fault(error)) => {
+            talk(format_args!("anymetal: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// One line of data.
+pub fn say(line: impl Display) -> Outcome {
+    match writeln!(io::stdout(), "{line}") {
+        // whoever reads has read enough
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|error| Failed::Fault(anyhow::Error::new(error).context("writing to stdout"))),
+    }
+}
+
+/// One line of talk. Where nobody listens there is nobody to tell.
+pub fn talk(line: impl Display) {
+    let _nobody_listens = writeln!(io::stderr(), "{line}");
+}
+
+/// The site in that file. All that is found in it goes to stderr, with a count; mistakes end the command.
+pub fn site(path: &Path) -> Result<Site, Failed> {
+    let (site, found) = match site::read(path) {
+        Ok((site, warnings)) => (Some(site), warnings),
+        Err(found) => (None, found),
+    };
+    for one in &found {
+        talk(one);
+    }
+    if let Some(count) = count(path, &found) {
+        talk(count);
+    }
+    site.ok_or(Failed::Told)
+}
+
+/// `3 mistakes and 1 warning in site.yaml`, when there are any.
+fn count(path: &Path, found: &[Diagnostic]) -> Option<String> {
+    let of = |severity, one: &str| match found.iter().filter(|found| found.severity == severity).count() {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        many => Some(format!("{many} {one}s")),
+    };
+    let counts: Vec<_> =
+        [of(Severity::Mistake, "mistake"), of(Severity::Warning, "warning")].into_iter().flatten().collect();
+    (!counts.is_empty()).then(|| format!("{} in {}", counts.join(" and "), path.display()))
+}

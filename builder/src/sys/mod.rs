@@ -3,3 +3,4 @@
 pub mod inits;
 pub mod rehearsal;
 pub mod write;
+pub mod read;

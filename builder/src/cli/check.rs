@@ -1,0 +1,43 @@
+//! `anymetal check SITE`: validate, and say in one line what the site is.
+//! May not write a file.
+
+use std::path::PathBuf;
+
+use anymetal_contract::plan::Arch;
+
+use super::Outcome;
+use crate::site::{Site, sets};
+
+/// What was typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The site's file
+    site: PathBuf,
+}
+
+/// Reads the site, says what is wrong with it, and otherwise what it is.
+pub fn run(args: &Args) -> Outcome {
+    let site = super::site(&args.site)?;
+    super::say(summary(&site))
+}
+
+/// `site demo: debian-12 on equinix-metal, aarch64+x86_64, 147.75.195.143/32, 147-75-195-143.sslip.io, …`
+fn summary(site: &Site) -> String {
+    let Site { name, platform, os, architectures, domain, anycast4, anycast6, components, .. } = site;
+    let architectures: Vec<_> = architectures.iter().copied().map(Arch::id).collect();
+    let prefixes: Vec<_> =
+        anycast4.iter().map(ToString::to_string).chain(anycast6.iter().map(ToString::to_string)).collect();
+    let components: Vec<_> = components
+        .iter()
+        .map(|(name, choice)| {
+            let lowest = sets::component(name).is_some_and(|known| known.host_package);
+            format!("{name} {}{}", if lowest { "≥ " } else { "" }, choice.version)
+        })
+        .collect();
+    format!(
+        "site {name}: {os} on {platform}, {}, {}, {domain}, {}",
+        architectures.join("+"),
+        prefixes.join(" "),
+        components.join(", ")
+    )
+}

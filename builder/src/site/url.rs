@@ -1,0 +1,165 @@
+//! Whether a text is an http or https URL that may stand in a site.
+//! May not repeat what may be a secret: a URL with credentials is never quoted.
+
+use std::net::Ipv6Addr;
+
+use super::diagnostic::{Complaint, quoted};
+
+/// What a URL is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Blobs lie below it: no query, and slashes at the end do not count.
+    Base,
+    /// It is asked for as it stands.
+    Whole,
+}
+
+/// The URL, without slashes at the end when it is a base.
+pub(super) fn url(text: &str, purpose: Use) -> Result<String, Complaint> {
+    let complain = |what: &str, hint: &str| Err(Complaint::new(format!("{} {what}", quoted(text)), hint));
+    let after = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let authority = after.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return Err(Complaint::new(
+            "this URL has credentials in it",
+            "secrets do not belong in a site: use an origin that needs none, or one that the network protects",
+        ));
+    }
+    if text.trim() != text {
+        return complain("has white space at an end", "remove it");
+    }
+    if let Some(c) = text.chars().find(|c| !allowed(*c)) {
+        let what = format!("has the character {} in it, which no URL may have", quoted(&c.to_string()));
+        return complain(&what, "write it percent-encoded, as in `%20`");
+    }
+    if bad_percent(text) {
+        return complain("has a `%` that is not followed by two hexadecimal digits", "write a percent sign as `%25`");
+    }
+    if !(text.starts_with("https://") || text.starts_with("http://")) {
+        return complain("is not an http or https URL", "write it like `https://mirror.example/anymetal`");
+    }
+    if let Some(hint) = bad_authority(authority) {
+        return complain("has no usable host", hint);
+    }
+    if text.contains('#') {
+        return complain("has a fragment (`#…`)", "remove it: no server ever sees it");
+    }
+    if purpose == Use::Base && text.contains('?') {
+        return complain(
+            "has a query (`?…`)",
+            "an origin is a base URL: blobs are asked for at `<origin>/sha256/<digest>`",
+        );
+    }
+    Ok(if purpose == Use::Base { text.trim_end_matches('/') } else { text }.to_owned())
+}
+
+/// RFC 3986, section 2, less what only a fragment or a literal address needs elsewhere.
+fn allowed(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-._~:/?#[]@!$&'()*+,;=%".contains(c)
+}
+
+fn bad_percent(text: &str) -> bool {
+    text.split('%').skip(1).any(|rest| {
+        let digits = rest.as_bytes();
+        digits.len() < 2 || !digits[..2].iter().all(u8::is_ascii_hexdigit)
+    })
+}
+
+/// What to do about a host or port that cannot be; `None` when they can.
+fn bad_authority(authority: &str) -> Option<&'static str> {
+    let (host, port) = if let Some(literal) = authority.strip_prefix('[') {
+        let Some((address, rest)) = literal.split_once(']') else {
+            return Some("close the bracket of the IPv6 address");
+        };
+        if address.parse::<Ipv6Addr>().is_err() {
+            return Some("write an IPv6 address between the brackets");
+        }
+        match rest.strip_prefix(':') {
+            None if rest.is_empty() => return None,
+            None => return Some("write the port after `]:`"),
+            Some(port) => ("ipv6", Some(port)),
+        }
+    } else {
+        authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)))
+    };
+    if port.is_some_and(|port| {
+        !port.bytes().all(|b| b.is_ascii_digit())
+            || port.parse::<u16>().is_ok_and(|p| p == 0)
+            || port.parse::<u16>().is_err()
+    }) {
+        return Some("a port is a number from 1 to 65535; an IPv6 address stands between brackets");
+    }
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let host = host.strip_suffix('.').unwrap_or(host);
+    (host.len() > 253 || !host.split('.').all(label)).then_some("write a host name or an address after `://`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str, purpose: Use) -> String {
+        match url(text, purpose) {
+            Ok(url) => format!("ok {url}"),
+            Err(Complaint { what, .. }) => what,
+        }
+    }
+
+    #[test]
+    fn an_origin_is_a_base_url() {
+        for (text, expected) in [
+            ("https://mirror.example/am", "ok https://mirror.example/am"),
+            ("https://mirror.example/am//", "ok https://mirror.example/am"),
+            ("http://192.0.2.7:8080", "ok http://192.0.2.7:8080"),
+            ("http://[2001:db8::1]:8080/x", "ok http://[2001:db8::1]:8080/x"),
+            ("http://[2001:db8::1]", "ok http://[2001:db8::1]"),
+            ("http://localhost/", "ok http://localhost"),
+            ("https://m.example/a?b=c", "`https://m.example/a?b=c` has a query (`?…`)"),
+            ("https://m.example/#top", "`https://m.example/#top` has a fragment (`#…`)"),
+            ("ftp://m.example", "`ftp://m.example` is not an http or https URL"),
+            ("m.example/x", "`m.example/x` is not an http or https URL"),
+            ("https:/m.example", "`https:/m.example` is not an http or https URL"),
+            ("https://", "`https://` has no usable host"),
+            ("https:///x", "`https:///x` has no usable host"),
+            ("https://a..b", "`https://a..b` has no usable host"),
+            ("https://a:0", "`https://a:0` has no usable host"),
+            ("https://a:x", "`https://a:x` has no usable host"),
+            ("https://a:65536", "`https://a:65536` has no usable host"),
+            ("https://2001:db8::1/", "`https://2001:db8::1/` has no usable host"),
+            ("https://[zz]/", "`https://[zz]/` has no usable host"),
+            ("https://m.example/x ", "`https://m.example/x ` has white space at an end"),
+            ("https://m.example/x\r", r"`https://m.example/x\r` has white space at an end"),
+            ("https://m.example/a b", "`https://m.example/a b` has the character ` ` in it, which no URL may have"),
+            ("https://m.example/\"x", "`https://m.example/\"x` has the character `\"` in it, which no URL may have"),
+            (
+                "https://m.example/%zz",
+                "`https://m.example/%zz` has a `%` that is not followed by two hexadecimal digits",
+            ),
+        ] {
+            assert_eq!(said(text, Use::Base), expected);
+        }
+        assert_eq!(said("https://m.example/a?b=c", Use::Whole), "ok https://m.example/a?b=c");
+        assert_eq!(said("https://m.example/a/", Use::Whole), "ok https://m.example/a/");
+    }
+
+    #[test]
+    fn credentials_are_refused_and_never_repeated() {
+        for text in [
+            "https://user:hunter2@m.example/x",
+            "https://hunter2@m.example",
+            "ftp://hunter2@x y",
+            "hunter2@m",
+            " https://hunter2@x",
+        ] {
+            let complaint = url(text, Use::Base).unwrap_err();
+            assert_eq!(complaint.what, "this URL has credentials in it");
+            assert!(!format!("{complaint:?}").contains("hunter2"));
+        }
+    }
+}
