@@ -262,10 +262,11 @@ fn bird_of_the_os(set: &BTreeMap<&'static str, Chosen>, os: &str) -> Option<Clas
     Some(Clash { between: vec!["bird"], severity: Severity::Warning, complaint: Complaint::new(what, hint) })
 }
 
-/// Bindle's own builds of 0.8 link OpenSSL 1.1 (its release workflow; ubuntu-latest of 2022), which Debian has not had since 12.
+/// Bindle's own builds of 0.8 link OpenSSL 1.1 (its release workflow), which Debian dropped with 12; 0.9.1 uses rustls.
 /// Said only to who names Bindle: whoever takes the default gets what the component's description brings.
 fn bindle_on_the_os(set: &BTreeMap<&'static str, Chosen>, os: &str) -> Option<Clash> {
-    let chosen = set.get("bindle").filter(|chosen| chosen.named && chosen.own.is_empty() && os == "debian-12")?;
+    let old = |chosen: &&Chosen| chosen.named && chosen.own.is_empty() && chosen.version < Version(0, 9, 0);
+    let chosen = set.get("bindle").filter(old).filter(|_| os == "debian-12")?;
     let what = format!("upstream's bindle {} is linked against OpenSSL 1.1, which {os} does not have", chosen.version);
     let hint = "give a build of your own in `components.bindle.artefacts`";
     Some(Clash { between: vec!["bindle"], severity: Severity::Warning, complaint: Complaint::new(what, hint) })

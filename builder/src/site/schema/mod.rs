@@ -4,6 +4,7 @@
 mod components;
 mod network;
 mod settings;
+mod tls;
 
 use std::collections::BTreeSet;
 
@@ -101,7 +102,7 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
     let hippo = settings::hippo(fields.take("hippo", f), f);
     let tls = fields.take("tls", f);
     let tls_at = tls.map_or(Mark::START, |node| node.at);
-    let tls = settings::tls(tls, f);
+    let tls = tls::tls(tls, f);
     let reports = settings::reports(fields.take("reports", f), f);
     let origins = settings::urls(fields.take("origins", f), "origins", super::url::Use::Base, f);
     let cloud_config = parts(fields.take("cloud_config", f), f);
