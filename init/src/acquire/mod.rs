@@ -95,7 +95,7 @@ fn wanted(world: &World) -> Result<Vec<Wanted<'_>>, Failure> {
 
 /// Stops before the first byte when what is to come, as far as its size is known, does not fit.
 fn require_room(store: &Store, wanted: &[Wanted]) -> Result<(), Failure> {
-    let missing = wanted.iter().filter(|wanted| !store.blob(&wanted.artefact.sha256).exists());
+    let missing = wanted.iter().filter(|wanted| !store.has(&wanted.artefact.sha256));
     let needed = missing
         .filter_map(|wanted| Some(wanted.artefact.size?.saturating_sub(store.part_length(&wanted.artefact.sha256))))
         .fold(0, u64::saturating_add);

@@ -12,7 +12,8 @@ use super::origin::{Candidate, Missed, Said, judge, shown};
 use crate::failure::{Because as _, Failure};
 use crate::phase::Steps;
 use crate::sys::http::{self, Certificates, Http, Limits, Stream};
-use crate::sys::store::{BUFFER, Part, Store};
+use crate::sys::pump::Copying;
+use crate::sys::store::{Part, Store};
 
 /// What an artefact without a pinned size may have at most: four times the largest of the field's archives (a Nomad with all its
 /// drivers is below half a gigabyte), so that a wrong URL cannot fill the disk.
@@ -227,27 +228,30 @@ impl Asking<'_> {
     fn stream(&self, mut stream: Stream, part: &mut Part, claimed: Option<u64>) -> Result<Ended, Failure> {
         let expected = self.wanted.artefact.size.or(claimed);
         let most = self.wanted.artefact.size.unwrap_or(MOST);
-        let mut buffer = vec![0; BUFFER];
-        let mut spoken = part.length();
-        loop {
-            match stream.body.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(read) if part.length() + read as u64 > most => return Ok(Ended::Odd(Said::TooMuch { most })),
-                Ok(read) => part.append(&buffer[..read]).because(Reason::HostFault)?,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Ok(self.cut(&error, part.length(), expected)),
+        let (mut length, mut spoken, mut too_much) = (part.length(), part.length(), false);
+        let copied = part.extend(|buffer| {
+            let read = stream.body.read(buffer)?;
+            too_much = length + read as u64 > most;
+            if too_much {
+                return Ok(0);
             }
-            if part.length() - spoken >= PROGRESS {
-                spoken = part.length();
-                self.steps.progress(self.wanted.name, spoken, expected, Unit::Bytes);
+            length += read as u64;
+            if length - spoken >= PROGRESS || (read == 0 && length > spoken) {
+                spoken = length;
+                self.steps.progress(self.wanted.name, length, expected, Unit::Bytes);
             }
-        }
-        self.steps.progress(self.wanted.name, part.length(), expected, Unit::Bytes);
-        match expected {
-            Some(expected) if part.length() < expected => {
-                Ok(Ended::Cut { words: format!("ended after {} of {expected} bytes", part.length()), silent: false })
-            }
-            _ => Ok(Ended::Whole),
+            Ok(read)
+        });
+        match copied {
+            Err(Copying::Writing(error)) => Err(error).because(Reason::HostFault),
+            Err(Copying::Reading(error)) => Ok(self.cut(&error, part.length(), expected)),
+            Ok(()) if too_much => Ok(Ended::Odd(Said::TooMuch { most })),
+            Ok(()) => Ok(match expected {
+                Some(expected) if length < expected => {
+                    Ended::Cut { words: format!("ended after {length} of {expected} bytes"), silent: false }
+                }
+                _ => Ended::Whole,
+            }),
         }
     }
 

@@ -30,8 +30,9 @@ use crate::acquire;
 use crate::failure::{Because as _, Failure};
 use crate::phase::{Answer, Steps};
 use crate::sys::program;
-use crate::sys::store::{BUFFER, Store};
-use crate::sys::tree::{self, Copying, Staging};
+use crate::sys::pump::{BUFFER, Copying};
+use crate::sys::store::Store;
+use crate::sys::tree::{self, Staging};
 use crate::world::World;
 
 /// Makes sure that every component is at its place and that the host has the programs it must have.

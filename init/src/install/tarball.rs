@@ -13,7 +13,7 @@ use tar::{Archive, Entry, EntryType};
 use super::limits::{Census, Kind, MOST_HEADER, bomb, broken};
 use super::unpack::{Exactly, OverLimit, Sink, unreadable};
 use crate::failure::Failure;
-use crate::sys::store::BUFFER;
+use crate::sys::pump::BUFFER;
 
 /// What was read so far, on both sides of the decompressor.
 #[derive(Default)]

@@ -9,5 +9,6 @@ pub(crate) mod lock;
 pub(crate) mod owner;
 pub(crate) mod process;
 pub(crate) mod program;
+pub(crate) mod pump;
 pub(crate) mod store;
 pub(crate) mod tree;

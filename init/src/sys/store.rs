@@ -14,8 +14,7 @@ use anymetal_contract::Digest;
 use nix::fcntl::OFlag;
 use sha2::Digest as _;
 
-/// Bytes moved at a time: large enough that system calls do not count, small enough that four transfers stay far below 1 MiB.
-pub(crate) const BUFFER: usize = 64 * 1024;
+use super::pump::{BUFFER, Copying, pump};
 
 /// The content store.
 pub(crate) struct Store {
@@ -43,8 +42,13 @@ impl Store {
     }
 
     /// The path of an artefact that is in the store.
-    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+    fn blob(&self, digest: &Digest) -> PathBuf {
         self.dir.join(digest.as_str())
+    }
+
+    /// Whether there is something under this name, right or wrong.
+    pub(crate) fn has(&self, digest: &Digest) -> bool {
+        self.blob(digest).symlink_metadata().is_ok()
     }
 
     /// What the file under this name really has for a digest, and its length; `None` when there is no file.
@@ -114,12 +118,15 @@ impl Part {
         Digest::of(self.hash.clone().finalize().into())
     }
 
-    /// Adds bytes at the end.
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        self.file.write_all(bytes).with_context(|| format!("writing {}", self.path.display()))?;
-        self.hash.update(bytes);
-        self.length += bytes.len() as u64;
-        Ok(())
+    /// Adds what is read, at the end. What came before an error of reading stays.
+    pub(crate) fn extend(&mut self, read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Result<(), Copying> {
+        let Self { path, file, hash, length, .. } = self;
+        pump(read, |bytes| {
+            file.write_all(bytes).with_context(|| format!("writing {}", path.display()))?;
+            hash.update(bytes);
+            *length += bytes.len() as u64;
+            Ok(())
+        })
     }
 
     /// Forgets what is there.
@@ -187,18 +194,22 @@ mod tests {
         Digest::of(sha2::Sha256::digest(bytes).into())
     }
 
+    fn append(part: &mut Part, mut bytes: &[u8]) {
+        part.extend(|buffer| bytes.read(buffer)).unwrap();
+    }
+
     #[test]
     fn a_part_goes_on_where_it_was_left_and_becomes_the_blob() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("a/b")).unwrap();
         let digest = digest_of(b"hello, world");
         let mut part = store.part(&digest).unwrap();
-        part.append(b"hello").unwrap();
+        append(&mut part, b"hello");
         drop(part);
         assert_eq!(store.part_length(&digest), 5);
         let mut part = store.part(&digest).unwrap();
         assert_eq!((part.length(), part.digest()), (5, digest_of(b"hello")));
-        part.append(b", world").unwrap();
+        append(&mut part, b", world");
         part.keep().unwrap();
         assert_eq!(store.measure(&digest).unwrap(), Some((digest, 12)));
     }
@@ -209,9 +220,9 @@ mod tests {
         let store = Store::open(folder.path().into()).unwrap();
         let digest = digest_of(b"right");
         let mut part = store.part(&digest).unwrap();
-        part.append(b"wrong bytes").unwrap();
+        append(&mut part, b"wrong bytes");
         part.clear().unwrap();
-        part.append(b"right").unwrap();
+        append(&mut part, b"right");
         assert_eq!(part.digest(), digest);
         part.keep().unwrap();
         assert_eq!(std::fs::read(store.blob(&digest)).unwrap(), b"right");

@@ -14,7 +14,7 @@ use anymetal_contract::Digest;
 use nix::fcntl::OFlag;
 use sha2::Digest as _;
 
-use super::store::BUFFER;
+use super::pump::{BUFFER, Copying, pump};
 
 /// The link that points at the version in use.
 pub(crate) const CURRENT: &str = "current";
@@ -25,13 +25,6 @@ pub(crate) struct Staging {
     version: String,
     mark: String,
     dir: PathBuf,
-}
-
-/// Which side of a copy failed.
-#[derive(Debug)]
-pub(crate) enum Copying {
-    Reading(io::Error),
-    Writing(anyhow::Error),
 }
 
 /// A file that is there.
@@ -69,18 +62,14 @@ impl Staging {
         options.write(true).create_new(true).mode(0o600);
         let mut file = options.open(&path).with_context(writing).map_err(Copying::Writing)?;
         let mut hash = sha2::Sha256::new();
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            match from.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(read) => {
-                    file.write_all(&buffer[..read]).with_context(writing).map_err(Copying::Writing)?;
-                    hash.update(&buffer[..read]);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Copying::Reading(error)),
-            }
-        }
+        pump(
+            |buffer| from.read(buffer),
+            |bytes| {
+                file.write_all(bytes).with_context(writing)?;
+                hash.update(bytes);
+                Ok(())
+            },
+        )?;
         own(&file, mode).and_then(|()| file.sync_all()).with_context(writing).map_err(Copying::Writing)?;
         Ok(Digest::of(hash.finalize().into()))
     }
