@@ -29,6 +29,10 @@ macro_rules! commands {
 commands! {
     /// Say all that is wrong with a site
     Check => check,
+    /// Write what a site's machines boot from, and print the plan digest
+    Build => build,
+    /// Show the exact files one machine would get
+    Rehearse => rehearse,
 }
 
 /// How a command ends; on lines of its own, because clap does not wrap without knowing the terminal.

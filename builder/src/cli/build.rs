@@ -86,7 +86,8 @@ fn make(site: &Site, args: &Args) -> anyhow::Result<Made> {
 /// What the site names and this release does not bring, in one line.
 fn left_out(site: &Site) -> Option<String> {
     let names = plan::left_out(site);
-    (!names.is_empty()).then(|| format!("not in the plan, because this release does not install them yet: {}", names.join(", ")))
+    (!names.is_empty())
+        .then(|| format!("not in the plan, because this release does not install them yet: {}", names.join(", ")))
 }
 
 impl Made {

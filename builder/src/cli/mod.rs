@@ -1,7 +1,9 @@
 //! One file per command; what they share stands here: how a command ends, and what is said to whom.
 //! stdout is data, stderr is talk. May not decide anything a command is about.
 
+pub mod build;
 pub mod check;
+pub mod rehearse;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
