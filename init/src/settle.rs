@@ -29,7 +29,9 @@ pub(crate) struct Failed {
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "boot failed in {}: {}", self.phase, self.message)
+        // The rest, a unit's last lines perhaps, has been told by the phase.
+        let sentence = self.message.lines().next().unwrap_or_default();
+        write!(f, "boot failed in {}: {sentence}", self.phase)
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) enum Command {
     #[command(after_help = RUN)]
     Run(Run),
     /// Write the files a node with that metadata would get; nothing else
+    #[command(override_usage = "anymetal-init render --plan FILE --metadata FILE --root DIR [OPTIONS]")]
     Render(Render),
     /// Say where this node stands
     #[command(after_help = STATUS)]

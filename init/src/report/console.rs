@@ -90,7 +90,7 @@ mod tests {
         };
         let done = Event { message: "4 files, none changed".into(), ..event(Phase::Files, Outcome::Same) };
         let step = Event {
-            message: "started".into(),
+            message: "ready, active".into(),
             step: Some("bird.service".into()),
             ..event(Phase::Services, Outcome::Done)
         };
@@ -100,7 +100,7 @@ mod tests {
             (waiting, None, vec!["anymetal [03/12] metadata  waiting: bgp_neighbors not there yet, 12 s of 900"]),
             (done.clone(), Some(0), vec!["anymetal [07/12] files     same: 4 files, none changed"]),
             (done, Some(3), vec!["anymetal [07/12] files     same after 3 s: 4 files, none changed"]),
-            (step, None, vec!["anymetal [08/12] services  bird.service done: started"]),
+            (step, None, vec!["anymetal [08/12] services  bird.service done: ready, active"]),
             (
                 failed,
                 Some(70),

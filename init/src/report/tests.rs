@@ -128,6 +128,29 @@ fn a_sink_gets_everything_in_order_over_troubles_and_reboots() {
 }
 
 #[test]
+fn the_platform_gets_beginnings_waits_and_ends_in_its_own_form() {
+    let (_folder, world) = node();
+    let server = Server::start(|_, _| Response::ok(""));
+    let journal = Journal::open(&world, Screen::default().console());
+    journal.say(&Said::new(Phase::Wake, Outcome::Started, "started"));
+    journal.say(&Said { step: Some("ledger"), ..Said::new(Phase::Wake, Outcome::Done, "set aside") });
+    tell(&journal, &["first run"]);
+    journal.attach(Sink::platform(&format!("{}/events", server.url())), QUICK);
+    journal.settle(LONG);
+    let posted: Vec<String> =
+        server.requests().iter().map(|request| String::from_utf8(request.body.clone()).unwrap()).collect();
+    assert_eq!(
+        posted,
+        [
+            r#"{"code":1000,"message":"wake started","state":"running"}"#,
+            r#"{"code":1002,"message":"wake done: first run","state":"running"}"#
+        ]
+    );
+    let cursor = std::fs::read_to_string(world.at(place::CURSORS).join("platform")).unwrap();
+    assert_eq!(cursor, "3\n", "an event that is not told counts as dealt with");
+}
+
+#[test]
 fn an_event_refused_three_times_is_skipped_with_one_line() {
     let (_folder, world) = node();
     let server = Server::start(|_, before| if before < 3 { Response::new(400, "no") } else { Response::ok("") });

@@ -147,7 +147,7 @@ fn act(world: &World, service: &Service, wanted: &Applied, steps: &dyn Steps) ->
             .ledger()
             .change(|ledger| drop(ledger.units.insert(name.clone(), wanted.clone())))
             .because(Reason::HostFault)?;
-        steps.step(name, Outcome::Started, action.past());
+        steps.step(name, Outcome::Progress, action.past());
     }
     Ok(Doing { action, restarts: unit.restarts, seen: None })
 }
@@ -168,7 +168,7 @@ fn readiness(service: &Service, doings: &mut Doings) -> Result<Readiness, Failur
         Standing::Up => match &service.ready {
             Ready::Active => Ok(lasting(doing, &unit)),
             Ready::ConsulLeader(base) => Ok(match leader(base) {
-                Ok(leader) => Readiness::Ready(format!("ready, its leader is {leader}")),
+                Ok(leader) => Readiness::Ready(format!("ready, the leader is {leader}")),
                 Err(error) => Readiness::NotYet(format!("waiting for a leader: {error:#}")),
             }),
         },
@@ -179,7 +179,7 @@ fn readiness(service: &Service, doings: &mut Doings) -> Result<Readiness, Failur
 fn lasting(doing: &mut Doing, unit: &Unit) -> Readiness {
     let before = doing.seen.replace(unit.main_pid);
     if doing.action == Action::Nothing || before == Some(unit.main_pid) {
-        Readiness::Ready(format!("ready, {} and {}", unit.active, doing.action.past()))
+        Readiness::Ready(format!("ready, {}", unit.active))
     } else {
         Readiness::NotYet("waiting to see that it stays up".to_owned())
     }

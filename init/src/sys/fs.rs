@@ -56,12 +56,11 @@ pub(crate) fn look(path: &Path) -> anyhow::Result<Found> {
     })
 }
 
-/// Makes a folder and what leads to it, where they are not there yet.
+/// Makes a folder of this mode, and what leads to it with 0755, where they are not there yet.
 pub(crate) fn make_folder(path: &Path, mode: u32) -> anyhow::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
+    let make = |path: &Path, mode| DirBuilder::new().recursive(true).mode(mode).create(path);
+    make(folder_of(path), 0o755)
+        .and_then(|()| make(path, mode))
         .with_context(|| format!("making the folder {}", path.display()))
 }
 
@@ -173,8 +172,8 @@ impl Appender {
     pub(crate) fn line(&mut self, line: &str, durably: bool) -> io::Result<()> {
         let whole = format!("{line}\n");
         if let Err(error) = self.file.write_all(whole.as_bytes()) {
-            // A full disk may have taken a part of it.
-            self.file.set_len(self.length)?;
+            // A full disk may have taken a part of it. Where it cannot be cut off again, readers tolerate it.
+            let _torn_line = self.file.set_len(self.length);
             return Err(error);
         }
         self.length += whole.len() as u64;
@@ -237,6 +236,15 @@ mod tests {
         assert_eq!(read(candidate.path()).unwrap(), b"new");
         drop(candidate);
         assert!(names(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn only_the_folder_itself_gets_the_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        make_folder(&folder.path().join("lib/state"), 0o700).unwrap();
+        make_folder(&folder.path().join("lib/state"), 0o755).unwrap();
+        let mode = |path: &str| fs::metadata(folder.path().join(path)).unwrap().mode() & 0o777;
+        assert_eq!((mode("lib"), mode("lib/state")), (0o755, 0o700));
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Node {
         fs::create_dir_all(&bin)?;
         let doubles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../doubles");
         for program in ["systemctl", "journalctl"] {
-            fs::copy(doubles.join(format!("{program}-double")), bin.join(program))
+            fs::copy(doubles.join(format!("{program}-runner-double")), bin.join(program))
                 .with_context(|| format!("copying the double of {program}"))?;
         }
         node.write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")?;

@@ -1,0 +1,405 @@
+//! The shipped `anymetal-init` from outside: a temporary root, lab servers, and doubles of systemd's programs on PATH.
+//! May not look into the program: what it writes, prints, posts and exits with is all there is.
+#![expect(clippy::disallowed_methods, reason = "a suite prepares and reads files and runs the program under test")]
+#![expect(clippy::unwrap_used, reason = "a suite stops where something is not as it should be")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anymetal_contract::{Abilities, Event, Outcome, abilities, place};
+use anymetal_lab::http::{Response, Server};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const MACHINE: &str = "0123456789abcdef0123456789abcdef";
+
+/// A root with a machine id, doubles of systemd's programs and a console nobody reads.
+struct Node {
+    folder: TempDir,
+}
+
+impl Node {
+    fn new() -> Self {
+        let node = Self { folder: tempfile::tempdir().unwrap() };
+        node.write("/etc/machine-id", &format!("{MACHINE}\n"));
+        node.write("/proc/sys/kernel/hostname", "n1\n");
+        node.write("/proc/cmdline", "quiet\n");
+        fs::create_dir(node.systemd()).unwrap();
+        fs::create_dir(node.folder.path().join("bin")).unwrap();
+        for program in ["systemctl", "journalctl"] {
+            let double = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/doubles/{program}-double"));
+            let installed = node.folder.path().join("bin").join(program);
+            fs::copy(double, &installed).unwrap();
+            fs::set_permissions(installed, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        node
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.folder.path().join("root").join(path.trim_start_matches('/'))
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::create_dir_all(self.at(path).parent().unwrap()).unwrap();
+        fs::write(self.at(path), text).unwrap();
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.at(path)).unwrap_or_default()
+    }
+
+    fn systemd(&self) -> PathBuf {
+        self.folder.path().join("systemd")
+    }
+
+    /// Tells the double of systemd something about a unit.
+    fn unit(&self, file: &str, text: &str) {
+        fs::write(self.systemd().join(file), format!("{text}\n")).unwrap();
+    }
+
+    /// What the double of systemd has been asked to do since the last time.
+    fn calls(&self) -> Vec<String> {
+        let file = self.systemd().join("calls");
+        let calls = fs::read_to_string(&file).unwrap_or_default();
+        let _none_yet = fs::remove_file(file);
+        calls.lines().map(str::to_owned).collect()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let path = format!("{}:{}", self.folder.path().join("bin").display(), std::env::var("PATH").unwrap());
+        let mut command = init();
+        command.args(arguments).arg("--root").arg(self.at("/")).env("PATH", path).env("SYSTEMD_DOUBLE", self.systemd());
+        command
+    }
+
+    fn run(&self) -> Ended {
+        Ended::of(&self.command(&["run", "--backoff-cap-ms", "10"]).output().unwrap())
+    }
+
+    fn status(&self, arguments: &[&str]) -> Ended {
+        Ended::of(&self.command(&[&["status"], arguments].concat()).output().unwrap())
+    }
+
+    fn events(&self) -> Vec<Event> {
+        self.read(place::EVENTS).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The message with which a phase ended last.
+    fn end(&self, phase: &str) -> (Outcome, Option<String>, String) {
+        let event = self.events().into_iter().rfind(|event| event.phase == phase && event.ends_phase());
+        let event = event.unwrap_or_else(|| panic!("{phase} has no end in\n{}", self.read(place::EVENTS)));
+        (event.outcome, event.reason, event.message)
+    }
+}
+
+fn init() -> Command {
+    Command::new(std::env::var_os("ANYMETAL_INIT").unwrap_or_else(|| env!("CARGO_BIN_EXE_anymetal-init").into()))
+}
+
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ended {
+    fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    fn with(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
+        self
+    }
+
+    fn says(&self, words: &str) -> &Self {
+        assert!(self.err.contains(words), "no {words:?} in\n{}", self.err);
+        self
+    }
+}
+
+/// A run in the background; killed when it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ended_already = self.0.kill();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Waits until this is so, at most half a minute.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(30), "waited in vain for {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+fn plan() -> Value {
+    json!({
+        "kind": "anymetal.plan", "version": 1, "site": "demo", "platform": "equinix-metal", "os": "debian-12",
+        "domain": "example.org", "anycast": {"v4": ["192.0.2.1/32"], "v6": []}, "bgp": {}, "phases": ["services"],
+        "origins": [], "components": [], "files": [], "services": [], "deadlines": {"settle": 2}, "reports": []
+    })
+}
+
+/// A plan whose only work is two units: bird, ready when it is active, and consul, ready with a leader.
+fn plan_of_services(consul: &str) -> Value {
+    let mut plan = plan();
+    let file = |name: &str, path: &str| json!({"name": name, "path": path, "mode": "0644", "owner": "root:root", "needs": [], "body": ""});
+    let package = json!({"host-package": {"package": "p", "program": "p", "version_argument": "--version"}});
+    plan["components"] = json!([
+        {"name": "bird", "version": "2.0.12", "source": package}, {"name": "consul", "version": "1.8.7", "source": package}
+    ]);
+    plan["files"] = json!([
+        file("bird/bird.conf", "/etc/bird/bird.conf"),
+        file("consul/consul.service", "/etc/systemd/system/consul.service")
+    ]);
+    plan["services"] = json!([
+        {"unit": "bird.service", "component": "bird", "files": ["bird/bird.conf"], "reload": true, "ready": "active"},
+        {"unit": "consul.service", "component": "consul", "files": ["consul/consul.service"], "reload": false,
+            "ready": {"consul-leader": consul}}
+    ]);
+    plan
+}
+
+/// A node with that plan, its two files in place and its two units known and stopped.
+fn node_of_services(consul: &str) -> Node {
+    let node = Node::new();
+    node.write(place::PLAN, &plan_of_services(consul).to_string());
+    node.write("/etc/bird/bird.conf", "log syslog all;\n");
+    node.write("/etc/systemd/system/consul.service", "[Service]\n");
+    node.unit("bird.service.active", "inactive");
+    node.unit("consul.service.active", "inactive");
+    node
+}
+
+fn leader() -> Server {
+    Server::start(|_, _| Response::ok("\"10.0.0.1:8300\""))
+}
+
+#[test]
+fn the_binary_carries_what_it_says_it_can_do() {
+    let said = Ended::of(&init().args(["version", "--json"]).output().unwrap());
+    let own: Abilities = serde_json::from_str(&said.with(0).out).unwrap();
+    let binary = fs::read(init().get_program()).unwrap();
+    assert_eq!(abilities::record(&binary), Some(said.out.trim_end()));
+    let short = Ended::of(&init().arg("version").output().unwrap());
+    assert_eq!(short.with(0).out, format!("anymetal-init {}\n", own.release));
+}
+
+#[test]
+fn wrong_usage_is_1_and_help_is_0() {
+    for (arguments, code) in [
+        (&["--help"] as &[&str], 0),
+        (&["run", "--help"], 0),
+        (&[], 1),
+        (&["fly"], 1),
+        (&["run", "--rot", "/x"], 1),
+        (&["render", "--plan", "/no/such", "--metadata", "/no/such", "--root", "/no/such"], 1),
+    ] {
+        Ended::of(&init().args(arguments).output().unwrap()).with(code);
+    }
+}
+
+#[test]
+fn a_node_comes_up_says_so_everywhere_and_a_second_run_changes_nothing() {
+    let consul = leader();
+    let node = node_of_services(&consul.url());
+    let first = node.run();
+    first.with(0).says("anymetal [08/12] services  done");
+    assert!(first.out.is_empty(), "talk went to stdout: {}", first.out);
+    assert!(first.err.lines().all(|line| line.starts_with("anymetal [")), "{}", first.err);
+    assert_eq!(
+        node.calls(),
+        ["daemon-reload", "enable bird.service", "start bird.service", "enable consul.service", "start consul.service"]
+    );
+    assert_eq!(node.end("wake").2, format!("machine {MACHINE}, first run"));
+    assert_eq!(node.end("metadata"), (Outcome::Absent, None, "not part of this plan".into()));
+    let ready = "2 services ready: bird.service started, consul.service started";
+    assert_eq!(node.end("services"), (Outcome::Done, None, ready.into()));
+    assert!(node.end("settle").2.starts_with("node is up, plan "), "{:?}", node.end("settle"));
+
+    node.run().with(0);
+    assert_eq!(node.calls(), [] as [&str; 0]);
+    assert_eq!(
+        node.end("wake").2,
+        format!("machine {MACHINE}, run 2 of this plan; the last one ended with the node up")
+    );
+    assert_eq!(node.end("services"), (Outcome::Same, None, "2 services ready".into()));
+    let seqs: Vec<u64> = node.events().iter().map(|event| event.seq).collect();
+    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "numbers do not go on over runs");
+
+    let table = node.status(&[]);
+    assert!(table.with(0).out.starts_with("n1 of site demo, plan ") && table.out.contains(": up\n"), "{}", table.out);
+    let document: Value = serde_json::from_str(&node.status(&["--json", "--wait"]).with(0).out).unwrap();
+    assert_eq!((&document["kind"], &document["state"]), (&json!("anymetal.status"), &json!("up")));
+}
+
+#[test]
+fn what_a_unit_runs_with_decides_whether_it_is_reloaded_or_restarted() {
+    let consul = leader();
+    let node = node_of_services(&consul.url());
+    node.run().with(0);
+    node.calls();
+    node.write("/etc/bird/bird.conf", "log stderr all;\n");
+    node.run().with(0);
+    assert_eq!(node.calls(), ["reload bird.service"]);
+    node.write("/etc/systemd/system/consul.service", "[Service]\nRestart=always\n");
+    node.run().with(0);
+    assert_eq!(node.calls(), ["daemon-reload", "restart consul.service"]);
+    let mut newer = plan_of_services(&consul.url());
+    newer["components"][0]["version"] = json!("2.0.13");
+    node.write(place::PLAN, &newer.to_string());
+    node.run().with(0);
+    assert_eq!(node.calls(), ["daemon-reload", "restart bird.service"]);
+    assert!(node.end("wake").2.contains(", new plan "), "{}", node.end("wake").2);
+    node.unit("bird.service.active", "failed");
+    node.run().with(0);
+    assert_eq!(node.calls(), ["reset-failed bird.service", "start bird.service"]);
+}
+
+#[test]
+fn a_unit_that_dies_fails_the_boot_with_its_last_lines() {
+    let node = node_of_services("http://127.0.0.1:9");
+    node.unit("bird.service.does", "failed");
+    node.unit("bird.service.journal", "bird: /etc/bird/bird.conf:3:1 \u{1b}[31msyntax error");
+    let ended = node.run();
+    ended.with(2).says("[08/12] services  | bird: /etc/bird/bird.conf:3:1 \\u{1b}[31msyntax error");
+    ended
+        .says("[08/12] services  hint: ")
+        .says("[12/12] settle    failed: boot failed in services: bird.service has failed");
+    let (outcome, reason, message) = node.end("settle");
+    assert_eq!((outcome, reason.as_deref()), (Outcome::Failed, Some("service-failed")));
+    assert_eq!(message, "boot failed in services: bird.service has failed (exit-code)");
+    let status = node.status(&["--wait"]);
+    assert!(status.with(2).out.contains("services failed (service-failed): bird.service has failed"), "{}", status.out);
+    assert!(status.out.contains("\nhint: "), "{}", status.out);
+
+    let node = node_of_services("http://127.0.0.1:9");
+    fs::remove_file(node.systemd().join("bird.service.active")).unwrap();
+    node.run().with(2).says("systemd cannot load bird.service (not-found) (service-failed)");
+}
+
+#[test]
+fn a_service_that_is_not_ready_is_waited_for_aloud_to_the_deadline() {
+    let consul = Server::start(|_, _| Response::new(500, "No known Consul servers"));
+    let node = node_of_services(&consul.url());
+    let mut plan = plan_of_services(&consul.url());
+    plan["deadlines"]["services"] = json!(1);
+    node.write(place::PLAN, &plan.to_string());
+    node.unit("consul.service.journal", "agent: failed to join");
+    let ended = node.run();
+    ended
+        .with(2)
+        .says("services  waiting: consul: waiting for a leader: ")
+        .says(" answers 500: No known Consul servers, ");
+    ended.says("consul.service waiting: its last lines so far:").says("| agent: failed to join");
+    let (outcome, reason, message) = node.end("services");
+    assert_eq!((outcome, reason.as_deref()), (Outcome::Failed, Some("service-not-ready")));
+    assert!(message.ends_with(", gave up after 1 s"), "{message}");
+}
+
+#[test]
+fn a_run_that_is_killed_goes_on_where_it_was_and_a_second_one_does_not_disturb_it() {
+    let there = Arc::new(AtomicBool::new(false));
+    let consul = Server::start({
+        let there = Arc::clone(&there);
+        move |_, _| Response::ok(if there.load(Ordering::SeqCst) { "\"10.0.0.1:8300\"" } else { "\"\"" })
+    });
+    let node = node_of_services(&consul.url());
+    let mut command = node.command(&["run", "--backoff-cap-ms", "10"]);
+    let running = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    until("the wait for a leader", || node.read(place::STATUS).contains("waiting for a leader"));
+
+    node.run().with(2).says(&format!("another run is under way (pid {})", running.0.id()));
+    let status = node.status(&[]);
+    assert!(status.with(0).out.contains(": on its way\n"), "{}", status.out);
+    drop(running);
+    let status = node.status(&[]);
+    assert!(status.with(2).out.contains(": cut off: nobody runs it\n"), "{}", status.out);
+
+    node.calls();
+    there.store(true, Ordering::SeqCst);
+    node.run().with(0);
+    assert_eq!(node.calls(), [] as [&str; 0], "what was started before the kill was started again");
+    assert_eq!(
+        node.end("wake").2,
+        format!("machine {MACHINE}, run 2 of this plan; the last one was cut off in services")
+    );
+}
+
+#[test]
+fn a_disk_of_another_machine_begins_anew() {
+    let consul = leader();
+    let node = node_of_services(&consul.url());
+    node.run().with(0);
+    node.calls();
+    let other = "f".repeat(32);
+    node.write("/etc/machine-id", &format!("{other}\n"));
+    node.run().with(0).says(&format!("it belongs to machine {MACHINE}, this one is {other}"));
+    assert_eq!(node.end("wake").2, format!("machine {other}, first run"));
+    assert!(node.at("/var/lib/anymetal/ledger.json.old").exists());
+    assert!(node.calls().contains(&"restart bird.service".to_owned()));
+}
+
+#[test]
+fn a_plan_that_cannot_be_followed_stops_the_boot_with_its_reason() {
+    for (change, reason, says) in [
+        (json!({"version": 2}), "plan-unreadable", "it has version 2, this init"),
+        (json!({"mood": "fine"}), "plan-unreadable", "unknown field `mood`"),
+        (json!({"phases": ["jobs"]}), "plan-beyond-init", "cannot do: phase jobs"),
+        (json!({"platform": "moonbase"}), "plan-beyond-init", "cannot do: platform moonbase"),
+    ] {
+        let node = Node::new();
+        let mut plan = plan();
+        for (key, value) in change.as_object().unwrap() {
+            plan[key] = value.clone();
+        }
+        node.write(place::PLAN, &plan.to_string());
+        node.run().with(2).says("[02/12] plan      failed: ").says(says).says(&format!("({reason})")).says("hint: ");
+        assert_eq!(node.end("settle").1.as_deref(), Some(reason));
+    }
+    let node = Node::new();
+    node.run().with(2).says("etc/anymetal/plan.json: No such file").says("(plan-unreadable)");
+    fs::remove_file(node.at("/etc/machine-id")).unwrap();
+    node.run().with(2).says("there is no /etc/machine-id (machine-id-missing)");
+    node.status(&[]).with(2);
+}
+
+#[test]
+fn status_of_a_node_that_has_not_begun_is_2() {
+    Node::new().status(&[]).with(2).says("no boot has begun here");
+}
+
+#[test]
+fn a_webhook_of_the_kernel_command_line_gets_every_event_in_order_once_it_is_there() {
+    let node = Node::new();
+    node.write(place::PLAN, &plan().to_string());
+    let taken = Server::start(|_, _| Response::ok(""));
+    let address = taken.url();
+    node.write("/proc/cmdline", &format!("quiet {}={address}/hook\n", place::ARG_REPORT));
+    node.run().with(0);
+    let posted = |server: &Server| -> Vec<Event> {
+        server.requests().iter().map(|request| serde_json::from_slice(&request.body).unwrap()).collect()
+    };
+    assert_eq!(posted(&taken), node.events());
+    assert!(taken.requests().iter().all(|request| request.path == "/hook" && request.method == "POST"));
+    drop(taken);
+
+    node.run().with(0).says("report    webhook 127.0.0.1:").says("kept, and sent by the next run");
+    let missed = node.events();
+    let back = Server::start_at(address.trim_start_matches("http://"), |_, _| Response::ok(""));
+    node.run().with(0);
+    let first_of_missed = missed.iter().position(|event| event.message.contains("run 2 of")).unwrap() - 1;
+    assert_eq!(posted(&back), node.events()[first_of_missed..]);
+}
