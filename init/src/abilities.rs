@@ -5,7 +5,7 @@ use anymetal_contract::abilities::{KIND, VERSION};
 use anymetal_contract::plan;
 use anymetal_contract::{Abilities, Phase};
 
-use crate::boot;
+use crate::{boot, metadata};
 
 /// The record that lies in the binary: the mark, what [`own`] says as JSON, a line feed. Written out, since it must stand there in one piece
 /// without being run; a test holds it against [`own`].
@@ -33,7 +33,7 @@ pub(crate) fn own() -> Abilities {
             .filter(|entry| entry.work.is_some())
             .map(|entry| entry.phase.id().to_owned())
             .collect(),
-        platforms: words(&["equinix-metal"]),
+        platforms: words(&metadata::platforms()),
         formats: words(&["zip", "tar.gz"]),
         ready: words(&["active", "consul-leader"]),
     }

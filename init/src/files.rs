@@ -102,6 +102,7 @@ fn check(world: &World, file: &plan::File, candidate: &Path) -> Result<(), Failu
     }
     // The candidate is gone when somebody reads this: its name would only mislead.
     let lines = said.last_lines(TOLD).join("\n").replace(&*candidate, &file.path);
+    let lines = world.without_secrets(&lines);
     let message = format!("{} does not accept {} ({})\n{lines}", file.check[0], file.name, said.ending);
     Err(Failure::new(Reason::FileRejected, message))
 }

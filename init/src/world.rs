@@ -112,6 +112,11 @@ impl World {
         self.machine.get().expect("every phase that reads the machine needs `metadata`")
     }
 
+    /// What a program says, without the secrets its files hold.
+    pub(crate) fn without_secrets(&self, said: &str) -> String {
+        self.facts.get().map_or_else(|| said.to_owned(), |facts| facts.hidden_in(said))
+    }
+
     /// The facts. The table starts no phase that calls this before `facts` is done.
     pub(crate) fn facts(&self) -> &Facts {
         self.facts.get().expect("every phase that reads facts needs `facts`")

@@ -71,7 +71,7 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
             let doing = act(world, service, wanted, steps)?;
             doings.done.insert(service.unit.clone(), doing);
         }
-        match readiness(service, &mut doings)? {
+        match readiness(world, service, &mut doings)? {
             Readiness::Ready(how) => {
                 if doings.ready.insert(service.unit.clone()) {
                     doings.waits = 0;
@@ -81,7 +81,7 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
             Readiness::NotYet(why) => {
                 doings.waits += 1;
                 if doings.waits % LINES_EVERY == FIRST_LINES {
-                    let lines = with_lines("its last lines so far:", &service.unit);
+                    let lines = with_lines(world, "its last lines so far:", &service.unit);
                     steps.step(&service.unit, Outcome::Waiting, &lines);
                 }
                 return Ok(Answer::Waiting {
@@ -152,13 +152,13 @@ fn act(world: &World, service: &Service, wanted: &Applied, steps: &dyn Steps) ->
     Ok(Doing { action, restarts: unit.restarts, seen: None })
 }
 
-fn readiness(service: &Service, doings: &mut Doings) -> Result<Readiness, Failure> {
+fn readiness(world: &World, service: &Service, doings: &mut Doings) -> Result<Readiness, Failure> {
     let unit = systemd::show(&service.unit).because(Reason::HostFault)?;
     let doing = doings.done.get_mut(&service.unit).expect("a unit is acted upon before its readiness is asked");
     doing.restarts = doing.restarts.min(unit.restarts);
     match unit.standing(unit.restarts - doing.restarts) {
         Standing::Down(why) => {
-            let message = with_lines(&format!("{} {why}", service.unit), &service.unit);
+            let message = with_lines(world, &format!("{} {why}", service.unit), &service.unit);
             Err(Failure::new(Reason::ServiceFailed, message))
         }
         Standing::Coming(why) => {
@@ -196,8 +196,8 @@ fn leader(base: &str) -> anyhow::Result<String> {
     Ok(leader)
 }
 
-fn with_lines(sentence: &str, unit: &str) -> String {
-    let lines = systemd::last_lines(unit);
+fn with_lines(world: &World, sentence: &str, unit: &str) -> String {
+    let lines = world.without_secrets(&systemd::last_lines(unit));
     if lines.is_empty() { sentence.to_owned() } else { format!("{sentence}\n{lines}") }
 }
 
