@@ -1,0 +1,166 @@
+//! The one device of the simulated platform, and its metadata document as Equinix Metal words it.
+//! May not know who asks or when: the platform says whether the BGP session exists and what became of the device.
+
+use serde_json::{Value, json};
+
+use crate::boot::lan;
+
+/// The device's id, which is also the instance id cloud-init knows it by.
+pub const ID: &str = "5d2a7c1e-70aa-4f1b-9c52-0b6e8d3f1a77";
+/// The metro.
+pub const METRO: &str = "da";
+/// The building.
+pub const FACILITY: &str = "da11";
+/// The kind of machine.
+pub const PLAN: &str = "c3.small.x86";
+/// The name of the storage target every device has.
+pub const IQN: &str = "iqn.2026-11.net.packet:device.5d2a7c1e";
+/// The password of the IPv4 sessions: as public as any on this platform, where every process of the machine may read it.
+pub const MD5_PASSWORD: &str = "boot-test-md5";
+
+/// What became of the device, in the platform's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Until somebody phones home.
+    Provisioning,
+    /// Phoned home.
+    Active,
+    /// Phoned home with a failure.
+    Failed,
+}
+
+impl State {
+    /// The platform's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Provisioning => "provisioning",
+            Self::Active => "active",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The metadata document. `base` is where the platform answers, as the machine sees it; the three URLs are added from it at answering
+/// time, as the production server does. Without sessions the key `bgp_neighbors` is absent, not empty.
+pub fn document(base: &str, state: State, sessions: bool) -> Value {
+    let mut document = json!({
+        "id": ID,
+        "hostname": lan::HOSTNAME,
+        "iqn": IQN,
+        "operating_system": {
+            "slug": "debian_12", "distro": "debian", "version": "12",
+            "license_activation": {"state": "unlicensed"}, "image_tag": null
+        },
+        "plan": PLAN,
+        "class": PLAN,
+        "reserved": false,
+        "facility": FACILITY,
+        "metro": METRO,
+        "private_subnets": ["10.0.0.0/8"],
+        "tags": ["anymetal"],
+        "ssh_keys": [],
+        "customdata": {},
+        "specs": {
+            "cpus": [{"count": 1, "type": "emulated"}], "memory": {"total": "2GB"},
+            "drives": [{"count": 1, "size": "4GB", "type": "SSD", "category": "boot"}],
+            "nics": [{"count": 2, "type": "1Gbps"}], "features": {"raid": false, "txt": false, "uefi": false}
+        },
+        "switch_short_id": "0d9f2c44",
+        "state": state.word(),
+        "storage": {},
+        "volumes": [],
+        "spot": {},
+        "network": {
+            "bonding": {"mode": 4, "link_aggregation": "bonded", "mac": lan::PRIVATE_MAC},
+            "interfaces": [
+                {"name": "eth0", "mac": lan::PRIVATE_MAC, "bond": "bond0"},
+                {"name": "eth1", "mac": lan::PUBLIC_MAC, "bond": "bond0"}
+            ],
+            "addresses": addresses(),
+            "metal_gateways": []
+        },
+        "api_url": base,
+        "phone_home_url": format!("{base}/phone-home"),
+        "user_state_url": format!("{base}/events")
+    });
+    if sessions {
+        document["bgp_neighbors"] = neighbours();
+    }
+    document
+}
+
+fn addresses() -> Value {
+    let (network6, length6) = lan::PUBLIC6_NETWORK;
+    let entry = |id: &str,
+                 family: u8,
+                 public: bool,
+                 (network, mask, length): (&str, &str, u8),
+                 address: &str,
+                 gateway: &str| {
+        json!({
+            "id": id, "address_family": family, "netmask": mask, "created_at": "2026-11-22T10:00:00Z",
+            "public": public, "cidr": length, "management": true, "enabled": true,
+            "network": network, "address": address, "gateway": gateway,
+            "parent_block": {"network": network, "netmask": mask, "cidr": length, "href": format!("/ips/{id}")}
+        })
+    };
+    json!([
+        entry("a1", 4, true, lan::PUBLIC_NETWORK, lan::PUBLIC, lan::PUBLIC_GATEWAY),
+        entry("a2", 6, true, (network6, "ffff:ffff:ffff:ffff::", length6), lan::PUBLIC6, lan::PUBLIC6_GATEWAY),
+        entry("a3", 4, false, lan::PRIVATE_NETWORK, lan::PRIVATE, lan::PRIVATE_GATEWAY),
+    ])
+}
+
+/// Both families, as newer sites have them: two multihop peers each, the IPv6 ones written out in full.
+fn neighbours() -> Value {
+    json!([
+        {
+            "address_family": 4, "customer_as": 65000, "customer_ip": lan::PRIVATE, "md5_enabled": true, "md5_password": MD5_PASSWORD,
+            "multihop": true, "peer_as": 65530, "peer_ips": ["169.254.255.1", "169.254.255.2"], "routes_in": [], "routes_out": []
+        },
+        {
+            "address_family": 6, "customer_as": 65000, "customer_ip": lan::PUBLIC6, "md5_enabled": false, "md5_password": null,
+            "multihop": true, "peer_as": 65530,
+            "peer_ips": ["fc00:0000:0000:0000:0000:0000:0000:000e", "fc00:0000:0000:0000:0000:0000:0000:000f"],
+            "routes_in": [], "routes_out": []
+        }
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_sessions_the_key_is_absent_and_with_them_each_has_the_ten_fields() {
+        let before = document("http://p", State::Provisioning, false);
+        assert!(before.get("bgp_neighbors").is_none());
+        let after = document("http://p", State::Active, true);
+        let sessions = after["bgp_neighbors"].as_array().unwrap();
+        assert_eq!(sessions.len(), 2);
+        for session in sessions {
+            let mut fields: Vec<&str> = session.as_object().unwrap().keys().map(String::as_str).collect();
+            fields.sort_unstable();
+            let known = "address_family customer_as customer_ip md5_enabled md5_password multihop peer_as peer_ips routes_in routes_out";
+            assert_eq!(fields.join(" "), known);
+        }
+    }
+
+    #[test]
+    fn the_urls_are_made_from_where_the_platform_answers() {
+        let document = document("http://10.70.17.10:4711", State::Provisioning, false);
+        assert_eq!(document["user_state_url"], "http://10.70.17.10:4711/events");
+        assert_eq!(document["phone_home_url"], "http://10.70.17.10:4711/phone-home");
+    }
+
+    #[test]
+    fn the_addresses_are_the_ones_the_machine_gets() {
+        let document = document("http://p", State::Provisioning, false);
+        let addresses = document["network"]["addresses"].as_array().unwrap();
+        let told: Vec<_> = addresses
+            .iter()
+            .map(|entry| (entry["address"].as_str().unwrap(), entry["public"].as_bool().unwrap()))
+            .collect();
+        assert_eq!(told, [(lan::PUBLIC, true), (lan::PUBLIC6, true), (lan::PRIVATE, false)]);
+    }
+}

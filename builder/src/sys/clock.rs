@@ -1,0 +1,21 @@
+//! How long something has taken.
+//! May not tell the time of day.
+#![expect(clippy::disallowed_methods, reason = "a room of sys: reads the clock")]
+
+use std::time::{Duration, Instant};
+
+/// Runs from when it is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// From now on.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Since it was started.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
