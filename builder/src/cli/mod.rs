@@ -89,3 +89,6 @@ fn count(path: &Path, found: &[Diagnostic]) -> Option<String> {
         [of(Severity::Mistake, "mistake"), of(Severity::Warning, "warning")].into_iter().flatten().collect();
     (!counts.is_empty()).then(|| format!("{} in {}", counts.join(" and "), path.display()))
 }
+//! One file per command.
+
+pub mod boot;

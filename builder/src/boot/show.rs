@@ -1,0 +1,202 @@
+//! A boot as it goes, on stderr: bars on a terminal, plain lines elsewhere.
+//! May not decide anything.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use anymetal_contract::{Outcome, Phase, Unit};
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
+
+use super::board::{Amount, Standing};
+
+/// Where a boot is shown.
+pub enum Show {
+    /// One bar per phase.
+    Bars {
+        /// All of them.
+        all: MultiProgress,
+        /// By phase.
+        bars: BTreeMap<Phase, ProgressBar>,
+    },
+    /// One line per change.
+    Lines {
+        /// The last line of each phase, so that none is repeated.
+        last: BTreeMap<Phase, String>,
+    },
+}
+
+impl Show {
+    /// Bars when stderr is a terminal.
+    pub fn on_stderr() -> Self {
+        if std::io::stderr().is_terminal() {
+            Self::Bars { all: MultiProgress::new(), bars: BTreeMap::new() }
+        } else {
+            Self::Lines { last: BTreeMap::new() }
+        }
+    }
+
+    /// Something that is not of a phase. A closed stderr is nobody's loss.
+    pub fn say(&self, text: &str) {
+        match self {
+            Self::Bars { all, .. } => {
+                let _nobody_reads = all.println(text);
+            }
+            Self::Lines { .. } => {
+                let _nobody_reads = writeln!(std::io::stderr(), "{text}");
+            }
+        }
+    }
+
+    /// Something that is not of a phase, with its time.
+    pub fn say_at(&self, at: Duration, text: &str) {
+        self.say(&format!("{}{text}", time(at)));
+    }
+
+    /// Where a phase stands now.
+    pub fn phase(&mut self, at: Duration, phase: Phase, standing: &Standing) {
+        match self {
+            Self::Bars { all, bars } => {
+                let bar = bars.entry(phase).or_insert_with(|| all.add(ProgressBar::new(0)));
+                draw(bar, phase, standing);
+            }
+            Self::Lines { last } => {
+                let line = line(phase, standing);
+                // Progress moves in tenths: a line for each is enough.
+                let key = tenth(standing).map_or_else(|| line.clone(), |tenth| format!("{tenth}"));
+                if last.insert(phase, key.clone()).as_ref() != Some(&key) {
+                    self.say_at(at, &line);
+                }
+            }
+        }
+    }
+
+    /// The machine starts anew: phases begin again.
+    pub fn clear(&mut self) {
+        match self {
+            Self::Bars { all, bars } => {
+                bars.clear();
+                let _nobody_reads = all.clear();
+            }
+            Self::Lines { last } => last.clear(),
+        }
+    }
+
+    /// Leaves the bars as they stand.
+    pub fn finish(&self) {
+        if let Self::Bars { bars, .. } = self {
+            for bar in bars.values() {
+                bar.abandon();
+            }
+        }
+    }
+}
+
+fn time(at: Duration) -> String {
+    format!("{:>7.1} s  ", at.as_secs_f64())
+}
+
+fn tenth(standing: &Standing) -> Option<u64> {
+    let amount = standing.amount()?;
+    (standing.outcome == Some(Outcome::Progress) || standing.outcome == Some(Outcome::Started))
+        .then(|| amount.done.saturating_mul(10) / amount.total.max(1))
+}
+
+fn line(phase: Phase, standing: &Standing) -> String {
+    let outcome = standing.outcome.map_or("", Outcome::word);
+    let mut line = format!("{:<9} {outcome:<8}", phase.id());
+    if let Some(amount) = standing.amount().filter(|_| standing.is_open()) {
+        let _infallible = write!(line, " {}", amount_text(amount));
+    }
+    let _infallible = write!(line, " {}", standing.message);
+    if let Some(reason) = &standing.reason {
+        let _infallible = write!(line, " ({reason})");
+    }
+    line.trim_end().to_owned()
+}
+
+fn amount_text(amount: Amount) -> String {
+    match amount.unit {
+        Some(Unit::Bytes) => format!("{} of {}", HumanBytes(amount.done), HumanBytes(amount.total)),
+        Some(Unit::Seconds) => format!("{} s of {} s", amount.done, amount.total),
+        Some(Unit::Items | Unit::Unknown) | None => format!("{} of {}", amount.done, amount.total),
+    }
+}
+
+fn draw(bar: &ProgressBar, phase: Phase, standing: &Standing) {
+    let amount = standing.amount().filter(|amount| standing.is_open() && amount.total > 0);
+    let template = if amount.is_some() { "{prefix} [{bar:24}] {msg}" } else { "{prefix} {msg}" };
+    let style = ProgressStyle::with_template(template).expect("the templates are right").progress_chars("=> ");
+    bar.set_style(style);
+    bar.set_prefix(format!(
+        "{:>2} {:<9} {:<8}",
+        phase.number(),
+        phase.id(),
+        standing.outcome.map_or("", Outcome::word)
+    ));
+    let reason = standing.reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
+    match amount {
+        Some(amount) => {
+            bar.set_length(amount.total);
+            bar.set_position(amount.done);
+            bar.set_message(format!("{} {}", amount_text(amount), standing.message));
+        }
+        None => bar.set_message(format!("{}{reason}", standing.message)),
+    }
+    if standing.outcome.is_some_and(Outcome::is_end) {
+        bar.abandon();
+    } else {
+        bar.tick();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anymetal_contract::Event;
+
+    use super::*;
+    use crate::boot::board::{Board, tests::event};
+
+    #[test]
+    fn a_line_says_phase_outcome_amount_message_and_reason() {
+        let mut board = Board::default();
+        let progress = Event {
+            step: Some("consul".into()),
+            done: Some(10 << 20),
+            total: Some(40 << 20),
+            unit: Some(Unit::Bytes),
+            message: "fetching consul".into(),
+            ..event("acquire", Outcome::Progress)
+        };
+        board.take(&progress, Duration::from_secs(1));
+        assert_eq!(
+            line(Phase::Acquire, &board.standing(Phase::Acquire)),
+            "acquire   started  10.00 MiB of 40.00 MiB fetching consul"
+        );
+        let failed = Event {
+            reason: Some("artefact-mismatch".into()),
+            message: "other bytes".into(),
+            ..event("acquire", Outcome::Failed)
+        };
+        board.take(&failed, Duration::from_secs(2));
+        assert_eq!(
+            line(Phase::Acquire, &board.standing(Phase::Acquire)),
+            "acquire   failed   other bytes (artefact-mismatch)"
+        );
+    }
+
+    #[test]
+    fn progress_is_a_line_per_tenth_and_everything_else_a_line_per_change() {
+        let mut board = Board::default();
+        let mut tenths = Vec::new();
+        for done in [0, 1, 9, 10, 15, 100] {
+            let progress = Event { done: Some(done), total: Some(100), ..event("acquire", Outcome::Progress) };
+            board.take(&progress, Duration::ZERO);
+            tenths.push(tenth(&board.standing(Phase::Acquire)).unwrap());
+        }
+        assert_eq!(tenths, [0, 0, 0, 1, 1, 10]);
+        board.take(&event("acquire", Outcome::Done), Duration::ZERO);
+        assert_eq!(tenth(&board.standing(Phase::Acquire)), None);
+    }
+}

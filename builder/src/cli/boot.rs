@@ -1,0 +1,151 @@
+//! `anymetal boot`: what is typed, and what it means.
+//! May not know how a site is built: the caller hands that in.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anymetal_contract::Phase;
+use clap::{Args as ClapArgs, ValueEnum};
+
+use crate::boot::platform::{Fault, fault};
+use crate::boot::show::Show;
+use crate::boot::{self, Boot, Delivery, Ended, report};
+use crate::sys::{cache, interrupt, parts};
+
+/// Boot a virtual machine with a site's user-data, against a simulated platform
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_help = fault::HELP)]
+pub struct Args {
+    /// The site to build and boot
+    pub site: PathBuf,
+    /// Boot what `anymetal build` wrote there, instead of building
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The init binary to pin, when building
+    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    pub init: Vec<PathBuf>,
+    /// More artefacts for the origin: DIR/sha256/<hex>
+    #[arg(long, value_name = "DIR")]
+    pub artefacts: Vec<PathBuf>,
+    /// How user-data reaches the machine
+    #[arg(long, value_enum, default_value = "ec2")]
+    pub delivery: Way,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub deadline: u64,
+    /// BGP sessions appear so long after the first question
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub bgp_after: u64,
+    /// Make something go wrong: see below
+    #[arg(long, value_name = "FAULT")]
+    pub fault: Vec<Fault>,
+    /// Cut the power in this phase, then switch on again
+    #[arg(long, value_name = "PHASE", value_parser = phase)]
+    pub cut_at: Vec<Phase>,
+    /// Write a JUnit document
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Where the serial console goes [default: in the cache]
+    #[arg(long, value_name = "FILE")]
+    pub serial_log: Option<PathBuf>,
+    /// Keep the machine's disk, beside the serial log
+    #[arg(long)]
+    pub keep: bool,
+    /// Use and keep this disk: a machine that booted before
+    #[arg(long, value_name = "FILE", conflicts_with = "keep")]
+    pub disk: Option<PathBuf>,
+    /// Make the test machine's disk from this package mirror
+    #[arg(long, value_name = "URL")]
+    pub mirror: Option<String>,
+}
+
+/// How user-data reaches the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Way {
+    /// The platform's EC2 tree, as Equinix Metal's images take it
+    Ec2,
+    /// A seed volume, as cloud-init's nocloud source takes it
+    Nocloud,
+}
+
+/// What a site is, as far as a boot cares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// Its name.
+    pub name: String,
+    /// The operating system of its nodes.
+    pub os: String,
+}
+
+/// Runs the command. `build` reads the site and says what it is; given a folder, it also writes `user-data` and the blobs
+/// (`sha256/<hex>`) there, pinning these init binaries.
+pub fn run(
+    args: &Args,
+    build: impl FnOnce(&Path, Option<&Path>, &[PathBuf]) -> anyhow::Result<Subject>,
+) -> anyhow::Result<ExitCode> {
+    let scratch = parts::scratch()?;
+    let subject = build(&args.site, args.out.is_none().then_some(scratch.path()), &args.init)?;
+    let out = args.out.as_deref().unwrap_or(scratch.path());
+    let serial_log = match &args.serial_log {
+        Some(path) => path.clone(),
+        None => cache::root()?.join("boot").join(&subject.name).join("serial.log"),
+    };
+    let kept = args.keep.then(|| serial_log.with_file_name("disk.qcow2"));
+    if let Some(kept) = &kept {
+        parts::clear(kept)?; // of an earlier boot; `--disk` is for going on with one
+    }
+    let boot = Boot {
+        user_data: parts::read(&out.join("user-data"))?,
+        os: subject.os,
+        origins: [out.to_owned()].into_iter().chain(args.artefacts.iter().cloned()).collect(),
+        delivery: match args.delivery {
+            Way::Ec2 => Delivery::Ec2,
+            Way::Nocloud => Delivery::NoCloud,
+        },
+        deadline: Duration::from_secs(args.deadline),
+        bgp_after: Duration::from_secs(args.bgp_after),
+        faults: args.fault.clone(),
+        cuts: args.cut_at.clone(),
+        disk: args.disk.clone().or(kept),
+        serial_log: serial_log.clone(),
+        mirror: args.mirror.clone(),
+    };
+    let mut show = Show::on_stderr();
+    let ended = boot::run(&boot, &mut show, &|hear| interrupt::on_interrupt(hear))?;
+    if let Some(path) = &args.junit {
+        parts::write(path, report::junit(&subject.name, &ended)?.as_bytes())?;
+    }
+    for violation in &ended.log.violations {
+        show.say(&format!("warning: the platform's rules were broken: {violation}"));
+    }
+    if let Some(disk) = &boot.disk {
+        show.say(&format!("the machine's disk is kept: {}", disk.display()));
+    }
+    Ok(tell(&ended, &show, &serial_log))
+}
+
+/// A node that is up is data; one that is not is talk, with what explains it.
+fn tell(ended: &Ended, show: &Show, serial_log: &Path) -> ExitCode {
+    if ended.is_up() {
+        let _closed_stdout = std::io::stdout().write_all(ended.summary().as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    let last: Vec<&str> = ended.console.last().collect();
+    if !last.is_empty() {
+        show.say(&format!("the last lines of the serial console ({}):\n  {}", serial_log.display(), last.join("\n  ")));
+    }
+    show.say(&format!("error: {}", ended.summary().trim_end()));
+    if let Some(hint) = ended.verdict.hint() {
+        show.say(&format!("hint: {hint}"));
+    }
+    ExitCode::from(2)
+}
+
+fn phase(word: &str) -> Result<Phase, String> {
+    Phase::named(word).ok_or_else(|| {
+        let known: Vec<&str> = Phase::ALL.iter().map(|phase| phase.id()).collect();
+        format!("not a phase; there are {}", known.join(", "))
+    })
+}
