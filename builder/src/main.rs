@@ -33,6 +33,8 @@ commands! {
     Build => build,
     /// Show the exact files one machine would get
     Rehearse => rehearse,
+    /// Boot a machine in QEMU against a simulated platform
+    Boot => boot,
 }
 
 /// How a command ends; on lines of its own, because clap does not wrap without knowing the terminal.

@@ -1,20 +1,21 @@
 //! `anymetal boot`: what is typed, and what it means.
-//! May not know how a site is built: the caller hands that in.
+//! May not build or boot: `build` and `boot::run` do.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anymetal_contract::Phase;
 use clap::{Args as ClapArgs, ValueEnum};
 
+use super::build::Made;
+use super::{Failed, Outcome};
 use crate::boot::platform::{Fault, fault};
 use crate::boot::show::Show;
 use crate::boot::{self, Boot, Delivery, Ended, report};
 use crate::sys::{cache, interrupt, parts};
 
-/// Boot a virtual machine with a site's user-data, against a simulated platform
+/// What was typed.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_help = fault::HELP)]
 pub struct Args {
@@ -70,27 +71,17 @@ pub enum Way {
     Nocloud,
 }
 
-/// What a site is, as far as a boot cares.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
-    /// Its name.
-    pub name: String,
-    /// The operating system of its nodes.
-    pub os: String,
-}
-
-/// Runs the command. `build` reads the site and says what it is; given a folder, it also writes `user-data` and the blobs
-/// (`sha256/<hex>`) there, pinning these init binaries.
-pub fn run(
-    args: &Args,
-    build: impl FnOnce(&Path, Option<&Path>, &[PathBuf]) -> anyhow::Result<Subject>,
-) -> anyhow::Result<ExitCode> {
+/// Boots what `build` makes of the site, or made before, and watches it to the end.
+pub fn run(args: &Args) -> Outcome {
+    let site = super::site(&args.site)?;
     let scratch = parts::scratch()?;
-    let subject = build(&args.site, args.out.is_none().then_some(scratch.path()), &args.init)?;
     let out = args.out.as_deref().unwrap_or(scratch.path());
+    if args.out.is_none() {
+        Made::of(&site, &args.init, None).map_err(Failed::Input)?.write(out)?;
+    }
     let serial_log = match &args.serial_log {
         Some(path) => path.clone(),
-        None => cache::root()?.join("boot").join(&subject.name).join("serial.log"),
+        None => cache::root()?.join("boot").join(&site.name).join("serial.log"),
     };
     let kept = args.keep.then(|| serial_log.with_file_name("disk.qcow2"));
     if let Some(kept) = &kept {
@@ -98,7 +89,7 @@ pub fn run(
     }
     let boot = Boot {
         user_data: parts::read(&out.join("user-data"))?,
-        os: subject.os,
+        os: site.os.clone(),
         origins: [out.to_owned()].into_iter().chain(args.artefacts.iter().cloned()).collect(),
         delivery: match args.delivery {
             Way::Ec2 => Delivery::Ec2,
@@ -115,7 +106,7 @@ pub fn run(
     let mut show = Show::on_stderr();
     let ended = boot::run(&boot, &mut show, &|hear| interrupt::on_interrupt(hear))?;
     if let Some(path) = &args.junit {
-        parts::write(path, report::junit(&subject.name, &ended)?.as_bytes())?;
+        parts::write(path, report::junit(&site.name, &ended)?.as_bytes())?;
     }
     for violation in &ended.log.violations {
         show.say(&format!("warning: the platform's rules were broken: {violation}"));
@@ -123,14 +114,14 @@ pub fn run(
     if let Some(disk) = &boot.disk {
         show.say(&format!("the machine's disk is kept: {}", disk.display()));
     }
-    Ok(tell(&ended, &show, &serial_log))
+    tell(&ended, &show, &serial_log)
 }
 
 /// A node that is up is data; one that is not is talk, with what explains it.
-fn tell(ended: &Ended, show: &Show, serial_log: &Path) -> ExitCode {
+fn tell(ended: &Ended, show: &Show, serial_log: &Path) -> Outcome {
     if ended.is_up() {
         let _closed_stdout = std::io::stdout().write_all(ended.summary().as_bytes());
-        return ExitCode::SUCCESS;
+        return Ok(());
     }
     let last: Vec<&str> = ended.console.last().collect();
     if !last.is_empty() {
@@ -140,7 +131,7 @@ fn tell(ended: &Ended, show: &Show, serial_log: &Path) -> ExitCode {
     if let Some(hint) = ended.verdict.hint() {
         show.say(&format!("hint: {hint}"));
     }
-    ExitCode::from(2)
+    Err(Failed::FaultTold)
 }
 
 fn phase(word: &str) -> Result<Phase, String> {

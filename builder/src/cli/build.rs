@@ -2,7 +2,7 @@
 //! May not make one: `plan` and `userdata` do.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anymetal_contract::{Digest, place};
 
@@ -49,7 +49,7 @@ enum Form {
 }
 
 /// All that is written, before anything is.
-struct Made {
+pub(super) struct Made {
     plan: Vec<u8>,
     user_data: String,
     inits: Vec<Init>,
@@ -59,28 +59,40 @@ struct Made {
 /// Reads the site, makes everything, then writes it, all or nothing.
 pub fn run(args: &Args) -> Outcome {
     let site = super::site(&args.site)?;
-    write::accepts(&args.output).map_err(Failed::Input)?;
-    let made = make(&site, args).map_err(Failed::Input)?;
-    made.warnings.iter().for_each(|warning| talk(format_args!("warning: {warning}")));
-    write::files(&args.output, &made.files())?;
-    let digest = plan::digest(&made.plan);
-    say(format_args!("plan sha256:{digest}"))?;
+    let made = Made::of(&site, &args.init, args.max_size).map_err(Failed::Input)?;
+    made.write(&args.output)?;
+    say(format_args!("plan sha256:{}", plan::digest(&made.plan)))?;
     say(format_args!("user-data {} bytes", made.user_data.len()))?;
     made.inits.iter().try_for_each(|init| say(format_args!("init {} sha256:{}", init.arch, init.sha256)))
 }
 
-/// The plan, for every init it is to run under, and the user-data that carries it.
-fn make(site: &Site, args: &Args) -> anyhow::Result<Made> {
-    let drafted = plan::draft(site)?;
-    let inits = init_binary::find(&site.architectures, &args.init)?;
-    for init in inits.values() {
-        plan::fit(&drafted, &init.abilities).map_err(|error| error.context(init.path.display().to_string()))?;
+impl Made {
+    /// The plan, for every init it is to run under, and the user-data that carries it.
+    pub(super) fn of(site: &Site, inits: &[PathBuf], max_size: Option<usize>) -> anyhow::Result<Self> {
+        let drafted = plan::draft(site)?;
+        let inits = init_binary::find(&site.architectures, inits)?;
+        for init in inits.values() {
+            plan::fit(&drafted, &init.abilities).map_err(|error| error.context(init.path.display().to_string()))?;
+        }
+        let plan = plan::canonical(&drafted);
+        let pins: BTreeMap<_, Digest> = inits.iter().map(|(arch, init)| (*arch, init.sha256.clone())).collect();
+        let made = userdata::make(site, &plan, &pins, max_size)?;
+        let warnings = left_out(site).into_iter().chain(made.warnings).collect();
+        Ok(Self { plan, user_data: made.text, inits: inits.into_values().collect(), warnings })
     }
-    let plan = plan::canonical(&drafted);
-    let pins: BTreeMap<_, Digest> = inits.iter().map(|(arch, init)| (*arch, init.sha256.clone())).collect();
-    let made = userdata::make(site, &plan, &pins, args.max_size)?;
-    let warnings = left_out(site).into_iter().chain(made.warnings).collect();
-    Ok(Made { plan, user_data: made.text, inits: inits.into_values().collect(), warnings })
+
+    /// Says what is worth a warning, and writes everything into the folder.
+    pub(super) fn write(&self, out: &Path) -> anyhow::Result<()> {
+        self.warnings.iter().for_each(|warning| talk(format_args!("warning: {warning}")));
+        write::files(out, &self.files())
+    }
+
+    /// By the path below OUT; what refers to others is last.
+    fn files(&self) -> Vec<(PathBuf, &[u8])> {
+        let inits = self.inits.iter().map(|init| (PathBuf::from(place::blob(&init.sha256)), init.bytes.as_slice()));
+        let plan = (PathBuf::from("plan.json"), self.plan.as_slice());
+        inits.chain([plan, (PathBuf::from("user-data"), self.user_data.as_bytes())]).collect()
+    }
 }
 
 /// What the site names and this release does not bring, in one line.
@@ -88,13 +100,4 @@ fn left_out(site: &Site) -> Option<String> {
     let names = plan::left_out(site);
     (!names.is_empty())
         .then(|| format!("not in the plan, because this release does not install them yet: {}", names.join(", ")))
-}
-
-impl Made {
-    /// By the path below OUT; what refers to others is last.
-    fn files(&self) -> Vec<(PathBuf, &[u8])> {
-        let inits = self.inits.iter().map(|init| (PathBuf::from(place::blob(&init.sha256)), init.bytes.as_slice()));
-        let plan = (PathBuf::from("plan.json"), self.plan.as_slice());
-        inits.chain([plan, (PathBuf::from("user-data"), self.user_data.as_bytes())]).collect()
-    }
 }

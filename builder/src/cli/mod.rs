@@ -1,6 +1,7 @@
 //! One file per command; what they share stands here: how a command ends, and what is said to whom.
 //! stdout is data, stderr is talk. May not decide anything a command is about.
 
+pub mod boot;
 pub mod build;
 pub mod check;
 pub mod rehearse;
@@ -22,6 +23,8 @@ pub enum Failed {
     Input(anyhow::Error),
     /// Our fault, or the world's.
     Fault(anyhow::Error),
+    /// Our fault, or the world's, and stderr has said so already.
+    FaultTold,
 }
 
 /// What a command gives back.
@@ -38,6 +41,7 @@ pub fn end(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed::Told) => ExitCode::from(1),
+        Err(Failed::FaultTold) => ExitCode::from(2),
         Err(Failed::Input(error)) => {
             talk(format_args!("anymetal: {error:#}"));
             ExitCode::from(1)
@@ -89,6 +93,3 @@ fn count(path: &Path, found: &[Diagnostic]) -> Option<String> {
         [of(Severity::Mistake, "mistake"), of(Severity::Warning, "warning")].into_iter().flatten().collect();
     (!counts.is_empty()).then(|| format!("{} in {}", counts.join(" and "), path.display()))
 }
-//! One file per command.
-
-pub mod boot;

@@ -1,14 +1,14 @@
-//! Side effects: the only rooms that touch files, programs and clocks.
+//! Side effects: the only rooms that touch files, programs, clocks and the network.
 
-pub mod inits;
-pub mod read;
-pub mod rehearsal;
-pub mod write;
 pub mod blobs;
 pub mod cache;
 pub mod clock;
+pub mod inits;
 pub mod interrupt;
 pub mod listen;
 pub mod machine;
 pub mod parts;
+pub mod read;
+pub mod rehearsal;
 pub mod tools;
+pub mod write;
