@@ -37,7 +37,7 @@ fn both_are_static_and_answer_on_their_own_processor() {
         let path = shipped::init(arch);
         let file = output(Command::new("file").arg("-b").arg(&path));
         assert!(file.contains(linkage) && !file.contains("dynamically"), "{arch}: file says {file}");
-        let mut version = emulator.map_or_else(|| Command::new(&path), |emulator| Command::new(emulator));
+        let mut version = emulator.map_or_else(|| Command::new(&path), Command::new);
         if emulator.is_some() {
             version.arg(&path);
         }
@@ -78,8 +78,8 @@ fn copy_tracked(from: &Path, to: &Path) {
         output(Command::new("git").args(["ls-files", "--cached", "--others", "--exclude-standard"]).current_dir(from));
     for name in listing.lines().filter(|name| from.join(name).is_file()) {
         let target = to.join(name);
-        fs::create_dir_all(target.parent().expect("a file has a folder")).unwrap();
-        fs::copy(from.join(name), target).unwrap();
+        fs::create_dir_all(target.parent().expect("a file has a folder")).expect("a folder can be made");
+        fs::copy(from.join(name), target).expect("a file can be copied");
     }
 }
 
