@@ -93,10 +93,15 @@ fn check(world: &World, file: &plan::File, candidate: &Path) -> Result<(), Failu
     let candidate = candidate.to_string_lossy();
     let words: Vec<String> = file.check.iter().map(|word| word.replace("{}", &candidate)).collect();
     let (program, arguments) = words.split_first().expect("a check that is not empty has a first word");
-    let program = if program.starts_with('/') { world.at(program).into_os_string() } else { program.into() };
+    // By absolute path it is a component's own, which the phase `install` has put there; by name it is the host's.
+    let (program, unrunnable) = if program.starts_with('/') {
+        (world.at(program).into_os_string(), Reason::HostFault)
+    } else {
+        (program.into(), Reason::HostPackageMissing)
+    };
     let said = process::run(&program, arguments, CHECK)
         .with_context(|| format!("checking {}", file.name))
-        .because(Reason::HostPackageMissing)?;
+        .because(unrunnable)?;
     if said.success {
         return Ok(());
     }
@@ -208,11 +213,17 @@ mod tests {
     }
 
     #[test]
-    fn a_check_by_absolute_path_is_looked_for_below_the_root() {
+    fn a_check_by_absolute_path_is_looked_for_below_the_root_and_one_by_name_on_the_host() {
         let (_folder, world) = root();
-        let failure = put(&world, &file(&["/usr/bin/true", "{}"]), b"x", &Heard::default()).unwrap_err();
-        assert_eq!(failure.reason, Reason::HostPackageMissing);
-        assert!(failure.chain().contains(world.at("/usr/bin/true").to_str().unwrap()), "{}", failure.chain());
+        let absolute = world.at("/usr/bin/true").display().to_string();
+        for (program, reason, said) in [
+            ("/usr/bin/true", Reason::HostFault, absolute.as_str()),
+            ("no-such-program-here", Reason::HostPackageMissing, "running no-such-program-here: "),
+        ] {
+            let failure = put(&world, &file(&[program, "{}"]), b"x", &Heard::default()).unwrap_err();
+            assert_eq!(failure.reason, reason);
+            assert!(failure.chain().contains(said), "{}", failure.chain());
+        }
     }
 
     #[test]
