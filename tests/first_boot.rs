@@ -236,6 +236,8 @@ fn a_node_comes_up_says_so_everywhere_and_a_second_run_changes_nothing() {
         format!("machine {MACHINE}, run 2 of this plan; the last one ended with the node up")
     );
     assert_eq!(node.end("services"), (Outcome::Same, None, "2 services ready".into()));
+    let of_bird = node.events().into_iter().rfind(|event| event.step.as_deref() == Some("bird.service")).unwrap();
+    assert_eq!((of_bird.outcome, of_bird.message.as_str()), (Outcome::Same, "ready, active"));
     let seqs: Vec<u64> = node.events().iter().map(|event| event.seq).collect();
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "numbers do not go on over runs");
 

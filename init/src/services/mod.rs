@@ -75,7 +75,8 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
             Readiness::Ready(how) => {
                 if doings.ready.insert(service.unit.clone()) {
                     doings.waits = 0;
-                    steps.step(&service.unit, Outcome::Done, &how);
+                    let left = doings.done[&service.unit].action == Action::Nothing;
+                    steps.step(&service.unit, if left { Outcome::Same } else { Outcome::Done }, &how);
                 }
             }
             Readiness::NotYet(why) => {
