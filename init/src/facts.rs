@@ -1,8 +1,6 @@
 //! Values for the closed list of names templates may use: a pure function of plan, machine and architecture.
 //! May not know a platform, and may not show a password: [`Facts::context`] alone hands it to the template that declared it.
 
-#![allow(dead_code, reason = "the boot's table and the command line call this room once they stand beside it")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 

@@ -1,8 +1,6 @@
 //! A template and facts to text.
 //! May not write it anywhere, and gives a template only the facts its front matter declares.
 
-#![allow(dead_code, reason = "the phase `files` and the command `render` call this room once they stand beside it")]
-
 use std::error::Error as _;
 
 use anymetal_contract::Reason;

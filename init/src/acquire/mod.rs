@@ -1,8 +1,6 @@
 //! Every artefact of the plan into the content store, verified while it streams.
 //! May not touch the disk or the network itself: `sys::store` and `sys::http` do.
 
-#![allow(dead_code, reason = "the table of phases does not call it yet")]
-
 pub(crate) mod amount;
 #[cfg(test)]
 mod misbehaving;

@@ -8,7 +8,7 @@ use anymetal_contract::Reason;
 use anymetal_contract::plan::{Component, HostPackage};
 
 use crate::failure::Failure;
-use crate::sys::program;
+use crate::sys::process;
 
 /// How long a program may take to print its version; a cold disk under software emulation needs a second or two.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,13 +18,14 @@ pub(super) fn check(component: &Component, host: &HostPackage, path: &OsStr) -> 
     let HostPackage { package, program, version_argument } = host;
     let lowest = &component.version;
     let missing = |words: String| Failure::new(Reason::HostPackageMissing, words);
-    let Some(found) = program::find(program, path) else {
+    let Some(found) = process::find(program, path) else {
         return Err(missing(format!(
             "the package {package} is needed, at least {lowest}: there is no program {program}"
         )));
     };
-    let printed = program::output(&found, version_argument, PATIENCE)
-        .map_err(|error| Failure { reason: Reason::HostPackageMissing, error })?;
+    let printed = process::run(&found, &[version_argument], PATIENCE)
+        .map_err(|error| Failure { reason: Reason::HostPackageMissing, error })?
+        .output;
     let shown = found.display();
     let Some(version) = version_in(&printed) else {
         let first =

@@ -1,8 +1,6 @@
 //! Archives from the content store to `/opt/anymetal/<component>/<version>`, and the host's own programs.
 //! May not touch the disk itself: `sys::tree` does. Never looks into an archive but through `unpack`.
 
-#![allow(dead_code, reason = "the table of phases does not call it yet")]
-
 mod host;
 #[cfg(test)]
 mod hostile;
@@ -29,7 +27,7 @@ use unpack::Sink;
 use crate::acquire;
 use crate::failure::{Because as _, Failure};
 use crate::phase::{Answer, Steps};
-use crate::sys::program;
+use crate::sys::process;
 use crate::sys::pump::{BUFFER, Copying};
 use crate::sys::store::Store;
 use crate::sys::tree::{self, Staging};
@@ -37,7 +35,7 @@ use crate::world::World;
 
 /// Makes sure that every component is at its place and that the host has the programs it must have.
 pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
-    install(world, steps, &program::search_path())
+    install(world, steps, &process::search_path())
 }
 
 /// As [`work`], with the host's programs looked up elsewhere.

@@ -1,8 +1,6 @@
 //! The machine in our own words; one room per platform, and no other room knows a platform by name.
 //! May not touch the network: `fetch` does, and what a document means is decided from its text alone.
 
-#![allow(dead_code, reason = "the boot's table and the command line call this room once they stand beside it")]
-
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anymetal_contract::Reason;
@@ -16,7 +14,6 @@ mod clock;
 mod equinix_metal;
 mod fetch;
 
-#[allow(unused_imports, reason = "the phase table calls it once it stands beside it")]
 pub(crate) use fetch::work;
 
 /// One machine, as its platform describes it. Nothing here is in the platform's words.

@@ -8,7 +8,6 @@ pub(crate) mod http;
 pub(crate) mod lock;
 pub(crate) mod owner;
 pub(crate) mod process;
-pub(crate) mod program;
 pub(crate) mod pump;
 pub(crate) mod store;
 pub(crate) mod tree;

@@ -1,10 +1,12 @@
-//! Programs of the host: run with a limit, with what they say.
+//! Programs of the host: found, and run with a limit, with what they say.
 //! May not judge what they say.
 #![expect(clippy::disallowed_methods, reason = "side effects live in sys/; this is the room for programs")]
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -35,6 +37,24 @@ impl Said {
         let lines: Vec<&str> = self.output.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
         lines[lines.len().saturating_sub(most)..].to_vec()
     }
+}
+
+/// Where programs are looked up: the `PATH` of this process, then the two folders of system programs that a service's `PATH` may lack.
+pub(crate) fn search_path() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    if !path.is_empty() {
+        path.push(":");
+    }
+    path.push("/usr/sbin:/sbin");
+    path
+}
+
+/// The first executable file of that name on the search path.
+pub(crate) fn find(program: &str, path: &OsStr) -> Option<PathBuf> {
+    let executable = |candidate: &PathBuf| {
+        std::fs::metadata(candidate).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    std::env::split_paths(path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(program)).find(executable)
 }
 
 /// Runs a program, found on PATH when its name has no slash, without input. It is killed when it takes longer than `limit`.
@@ -131,5 +151,19 @@ mod tests {
             run("sh", &["-c", "i=0; while [ $i -lt 30000 ]; do echo line $i; i=$((i+1)); done"], MINUTE).unwrap();
         assert!(said.output.len() <= KEPT);
         assert_eq!(said.last_lines(1), ["line 29999"]);
+    }
+
+    #[test]
+    fn only_executable_files_in_absolute_folders_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("plain"), "").unwrap();
+        std::fs::create_dir(folder.path().join("folder")).unwrap();
+        let there = folder.path().join("there");
+        std::fs::write(&there, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&there, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = std::env::join_paths([".".as_ref(), "/nonexistent".as_ref(), folder.path()]).unwrap();
+        assert_eq!(find("there", &path), Some(there));
+        assert_eq!(find("plain", &path), None);
+        assert_eq!(find("folder", &path), None);
     }
 }

@@ -1,8 +1,6 @@
 //! Bytes from one side to the other with a thread for each, so that reading (a socket, a decompressor) and writing (a hash, a
 //! disk) take the time of the slower and not of both. May not know what either side is.
 
-#![allow(dead_code, reason = "the table of phases does not call it yet")]
-
 use std::io;
 use std::sync::mpsc;
 

@@ -1,7 +1,6 @@
 //! The content store on disk: one file per artefact, named by its sha256, and one `.part` beside it while it comes.
 //! May not fetch or judge: it says what the bytes' digest is, and keeps or discards what it is told to.
 
-#![allow(dead_code, reason = "the table of phases does not call it yet")]
 #![expect(clippy::disallowed_methods, reason = "this is the room of sys/ that touches the content store")]
 
 use std::fs::{DirBuilder, File, OpenOptions};

@@ -1,7 +1,6 @@
 //! The tree below `/opt/anymetal`: a version is made beside its place and renamed into it, `current` is switched in one step.
 //! May not know what an archive is: bytes come from whoever reads one.
 
-#![allow(dead_code, reason = "the table of phases does not call it yet")]
 #![expect(clippy::disallowed_methods, reason = "this is the room of sys/ that touches installed components")]
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
