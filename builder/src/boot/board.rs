@@ -101,7 +101,14 @@ impl Board {
             standing.amounts.insert(event.step.clone(), amount);
         }
         if event.step.is_some() {
-            standing.outcome.get_or_insert(Outcome::Started);
+            // A step tells how its phase goes on, never how it ends.
+            if standing.ended.is_none() {
+                standing.outcome = Some(match event.outcome {
+                    Outcome::Waiting => Outcome::Waiting,
+                    Outcome::Progress => Outcome::Progress,
+                    _ => standing.outcome.unwrap_or(Outcome::Started),
+                });
+            }
             return None;
         }
         standing.outcome = Some(event.outcome);

@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use anymetal_contract::Digest;
+use sha2::{Digest as _, Sha256};
 
 use super::mirror;
 use super::recipe::{Recipe, Stage};
@@ -19,6 +21,7 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// `$d` is removed name by name: a recursive removal could follow the bind mount.
 const MAKE_DISK: &str = r#"set -e
 : > "$1/etc/machine-id"
+rm -f "$1/var/lib/dbus/machine-id"
 rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/archives/*.deb "$1"/var/cache/apt/*.bin "$1/etc/apt/apt.conf.d/99mmdebstrap"
 d=$(mktemp -d "${1%/*}/anymetal.XXXXXX")
 trap 'umount "$d/view" 2>/dev/null; rm -f "$d/raw" "$d/disk.qcow2"; rmdir "$d/view" "$d"' EXIT
@@ -47,7 +50,7 @@ pub fn ensure(recipe: &Recipe, mirror: Option<&str>, mut say: impl FnMut(&str)) 
     let images = cache::root()?.join("images");
     let said = std::cell::RefCell::new(&mut say);
     let waiting = || said.borrow_mut()("another anymetal is making this image; waiting for it");
-    let folder = cache::once(&images, recipe.digest.as_str(), waiting, |part| {
+    let folder = cache::once(&images, key(recipe)?.as_str(), waiting, |part| {
         make(recipe, mirror, part, &mut **said.borrow_mut())
             .with_context(|| format!("making the disk of {}", recipe.name))
     })?;
@@ -85,6 +88,18 @@ fn configured_mirror() -> anyhow::Result<String> {
     mirror::mirrors(&uris).into_iter().next().context(
         "finding a mirror of Debian's archive: this machine's apt has none configured\nhint: name one with `--mirror URL`",
     )
+}
+
+/// The name in the cache: the digest of everything that decides what the disk holds, but for the versions the mirror has and how it is
+/// reached. Each text has its length before it, so that no two recipes run into each other.
+fn key(recipe: &Recipe) -> anyhow::Result<Digest> {
+    let mut hash = Sha256::new();
+    let archives = [archive(recipe, Stage::BeforePackages)?, archive(recipe, Stage::AfterPackages)?];
+    for text in arguments(recipe, "", false, &[]).into_iter().map(String::into_bytes).chain(archives) {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    Ok(Digest::of(hash.finalize().into()))
 }
 
 /// mmdebstrap's arguments; the archives of [`archive`] are in the working folder, where the results go as well.
@@ -171,6 +186,27 @@ mod tests {
             ["etc/initramfs-tools/conf.d/anymetal", "etc/initramfs-tools/modules"]
         );
         assert!(names(Stage::AfterPackages).contains(&"anymetal.finish".to_owned()));
+    }
+
+    #[test]
+    fn the_name_in_the_cache_follows_everything_in_the_recipe() {
+        let recipe = recipe::named("debian-12").unwrap();
+        let change = |change: fn(&mut Recipe)| {
+            let mut other = recipe.clone();
+            change(&mut other);
+            key(&other).unwrap()
+        };
+        let keys = [
+            change(|_| {}),
+            change(|recipe| recipe.suite.push('x')),
+            change(|recipe| recipe.packages.push("x".into())),
+            change(|recipe| recipe.disk_mib += 1),
+            change(|recipe| recipe.files[0].content.push('x')),
+            change(|recipe| recipe.files[0].stage = Stage::AfterPackages),
+            change(|recipe| recipe.finish.push("true".into())),
+        ];
+        assert_eq!(keys[0], key(&recipe).unwrap());
+        assert_eq!(std::collections::BTreeSet::from(keys).len(), 7);
     }
 
     #[test]

@@ -14,8 +14,9 @@ pub mod serial;
 pub mod show;
 pub mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
@@ -56,14 +57,36 @@ pub struct Boot {
     pub bgp_after: Duration,
     /// What goes wrong on the platform.
     pub faults: Vec<Fault>,
-    /// The power is cut when this phase is under way, once each, in this order; then the machine is switched on again.
-    pub cuts: Vec<Phase>,
+    /// When the power is cut, in this order; each time the machine is switched on again.
+    pub cuts: Vec<Cut>,
     /// Where the machine's disk is, or is to be made and kept.
     pub disk: Option<PathBuf>,
     /// Where the serial console goes.
     pub serial_log: PathBuf,
     /// The package mirror the test machine's disk is made from, instead of the configured one.
     pub mirror: Option<String>,
+}
+
+/// When the power is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// When this phase is under way,
+    pub phase: Phase,
+    /// so long after its first sign.
+    pub after: Duration,
+}
+
+impl FromStr for Cut {
+    type Err = String;
+
+    /// `acquire`, or `acquire+3` for three seconds later.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, after) = text.split_once('+').unwrap_or((text, "0"));
+        let known = || Phase::ALL.map(Phase::id).join(", ");
+        let phase = Phase::named(name).ok_or_else(|| format!("{name:?} is not a phase; there are {}", known()))?;
+        let after = after.parse().map_err(|_| format!("{after:?} is not a number of seconds"))?;
+        Ok(Self { phase, after: Duration::from_secs(after) })
+    }
 }
 
 /// What a boot hears.
@@ -164,7 +187,9 @@ struct Watch<'a> {
     power_ons: u32,
     /// Since when the machine runs this time.
     powered: Duration,
-    cuts: std::collections::VecDeque<Phase>,
+    cuts: VecDeque<Cut>,
+    /// When the next cut is due, on the clock.
+    due: Option<Duration>,
     board: Board,
     console: Console,
     milestones: BTreeMap<Milestone, Duration>,
@@ -189,6 +214,7 @@ impl<'a> Watch<'a> {
             power_ons: 0,
             powered: Duration::ZERO,
             cuts: boot.cuts.iter().copied().collect(),
+            due: None,
             board: Board::default(),
             console: Console::default(),
             milestones: BTreeMap::new(),
@@ -198,10 +224,16 @@ impl<'a> Watch<'a> {
     fn until_the_end(&mut self) -> anyhow::Result<Verdict> {
         self.power_on()?;
         loop {
-            let left = self.boot.deadline.saturating_sub(self.clock.elapsed());
-            let verdict = match self.heard.recv_timeout(left) {
-                Ok(heard) => self.take(heard)?,
-                Err(RecvTimeoutError::Timeout) => Some(Verdict::deadline(&self.board, self.boot.deadline)),
+            let until = self.due.unwrap_or(self.boot.deadline).min(self.boot.deadline);
+            let verdict = match self.heard.recv_timeout(until.saturating_sub(self.clock.elapsed())) {
+                Ok(heard) => self.take(heard),
+                Err(RecvTimeoutError::Timeout) if until == self.boot.deadline => {
+                    Some(Verdict::deadline(&self.board, self.boot.deadline))
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.cut()?;
+                    None
+                }
                 Err(RecvTimeoutError::Disconnected) => unreachable!("this room holds a sender itself"),
             };
             if let Some(verdict) = verdict {
@@ -227,12 +259,12 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    fn take(&mut self, heard: Heard) -> anyhow::Result<Option<Verdict>> {
+    fn take(&mut self, heard: Heard) -> Option<Verdict> {
         match heard {
-            Heard::Interrupted => Ok(Some(Verdict::Interrupted)),
-            Heard::Machine(number, _) if number != self.power_ons => Ok(None), // a machine whose power was cut
-            Heard::Machine(_, Said::Ended(words)) => Ok(Some(Verdict::Ended(words))),
-            Heard::Machine(_, Said::Line(line)) => Ok(self.line(&line)),
+            Heard::Interrupted => Some(Verdict::Interrupted),
+            Heard::Machine(number, _) if number != self.power_ons => None, // a machine whose power was cut
+            Heard::Machine(_, Said::Ended(words)) => Some(Verdict::Ended(words)),
+            Heard::Machine(_, Said::Line(line)) => self.line(&line),
             Heard::Event(event) => self.event(&event),
         }
     }
@@ -247,33 +279,39 @@ impl<'a> Watch<'a> {
         (milestone == Milestone::Panic).then_some(Verdict::Panic)
     }
 
-    fn event(&mut self, event: &Event) -> anyhow::Result<Option<Verdict>> {
+    fn event(&mut self, event: &Event) -> Option<Verdict> {
         let at = self.clock.elapsed();
         let word = self.board.take(event, at.saturating_sub(self.powered));
-        let Some(phase) = event.phase() else { return Ok(None) };
+        let phase = event.phase()?;
         self.show.phase(at, phase, &self.board.standing(phase));
         let under_way = matches!(event.outcome, Outcome::Started | Outcome::Progress | Outcome::Waiting);
-        if self.cuts.front() == Some(&phase) && under_way {
-            self.cut(phase)?;
-            return Ok(None);
+        if let Some(cut) = self.cuts.front().filter(|cut| cut.phase == phase && under_way) {
+            self.due.get_or_insert(at + cut.after);
         }
-        Ok(word.map(|word| match word {
+        word.map(|word| match word {
             Word::Up if !self.cuts.is_empty() => {
-                let missed = self.cuts.iter().map(|phase| phase.id()).collect::<Vec<_>>().join(", ");
+                let missed = self.cuts.iter().map(|cut| cut.phase.id()).collect::<Vec<_>>().join(", ");
                 Verdict::Ended(format!("the node was up before the power could be cut in {missed}"))
             }
             Word::Up => Verdict::Up,
             Word::Failed(phase) => Verdict::failed(&self.board, phase),
-        }))
+        })
     }
 
-    fn cut(&mut self, phase: Phase) -> anyhow::Result<()> {
-        self.cuts.pop_front();
+    fn cut(&mut self) -> anyhow::Result<()> {
+        self.due = None;
+        let cut = self.cuts.pop_front();
         if let Some(machine) = self.machine.take() {
             machine.cut()?;
         }
+        // What the machine said before has no bearing on what it does next.
+        let before: Vec<Heard> = self.heard.try_iter().collect();
+        if before.iter().any(|heard| matches!(heard, Heard::Interrupted)) {
+            self.sender.send(Heard::Interrupted).expect("this room holds the receiver itself");
+        }
         self.show.clear();
-        self.show.say_at(self.clock.elapsed(), &format!("power cut during {phase}"));
+        let during = cut.map_or("", |cut| cut.phase.id());
+        self.show.say_at(self.clock.elapsed(), &format!("power cut during {during}"));
         self.board.power_cut();
         self.milestones.clear();
         self.power_on()
@@ -299,6 +337,21 @@ impl<'a> Watch<'a> {
             console: self.console,
             power_ons: self.power_ons,
             took: self.clock.elapsed(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_is_a_phase_and_perhaps_a_while() {
+        let cut = |phase, after| Ok(Cut { phase, after: Duration::from_secs(after) });
+        assert_eq!("acquire".parse(), cut(Phase::Acquire, 0));
+        assert_eq!("services+3".parse(), cut(Phase::Services, 3));
+        for bad in ["", "lunch", "acquire+", "acquire+soon", "acquire+-1"] {
+            assert!(bad.parse::<Cut>().is_err(), "{bad:?} was taken");
         }
     }
 }

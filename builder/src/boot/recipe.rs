@@ -1,12 +1,7 @@
-//! The recipe of a test machine's disk, as data in `images/`, and the digest it is cached by.
+//! The recipe of a test machine's disk, as data in `images/`.
 //! May not make a disk: `disk` does.
 
-use anymetal_contract::Digest;
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
-
-/// What is made of a recipe, beyond what the recipe says, has this number: it goes up when `disk` makes other disks.
-const MAKING: &str = "1";
 
 /// Files beside a recipe: name and text.
 type Beside = [(&'static str, &'static str)];
@@ -23,8 +18,6 @@ const RECIPES: &[(&str, &str, &Beside)] = &[(
 pub struct Recipe {
     /// `debian-12`.
     pub name: String,
-    /// Of all that decides what the disk holds, but for the versions the mirror has.
-    pub digest: Digest,
     /// The suite of the distribution.
     pub suite: String,
     /// Packages beyond the essential ones.
@@ -108,24 +101,12 @@ fn read(name: &str, text: &str, beside: &[(&str, &str)]) -> anyhow::Result<Recip
     });
     Ok(Recipe {
         name: name.to_owned(),
-        digest: digest(text, beside),
         suite: written.suite,
         packages: written.packages,
         disk_mib: written.disk_mib,
         files: files.collect::<anyhow::Result<_>>()?,
         finish: written.finish,
     })
-}
-
-/// Each text with its length before it, so that no two recipes run into each other.
-fn digest(text: &str, beside: &[(&str, &str)]) -> Digest {
-    let mut hash = Sha256::new();
-    let texts = [MAKING, text].into_iter().chain(beside.iter().flat_map(|(name, text)| [*name, *text]));
-    for text in texts {
-        hash.update((text.len() as u64).to_be_bytes());
-        hash.update(text.as_bytes());
-    }
-    Digest::of(hash.finalize().into())
 }
 
 #[cfg(test)]
@@ -139,14 +120,6 @@ mod tests {
             assert!(recipe.packages.contains(&"cloud-init".to_owned()), "{name} has no cloud-init");
         }
         assert!(named("plan-9").unwrap_err().to_string().contains("debian-12"));
-    }
-
-    #[test]
-    fn the_digest_follows_every_text() {
-        let base = digest("a", &[("f", "x")]);
-        for (text, beside) in [("b", [("f", "x")]), ("a", [("g", "x")]), ("a", [("f", "y")]), ("af", [("", "x")])] {
-            assert_ne!(digest(text, &beside), base, "{text} {beside:?}");
-        }
     }
 
     #[test]

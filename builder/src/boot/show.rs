@@ -172,7 +172,7 @@ mod tests {
         board.take(&progress, Duration::from_secs(1));
         assert_eq!(
             line(Phase::Acquire, &board.standing(Phase::Acquire)),
-            "acquire   started  10.00 MiB of 40.00 MiB fetching consul"
+            "acquire   progress 10.00 MiB of 40.00 MiB fetching consul"
         );
         let failed = Event {
             reason: Some("artefact-mismatch".into()),

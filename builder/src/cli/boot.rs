@@ -5,14 +5,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anymetal_contract::Phase;
 use clap::{Args as ClapArgs, ValueEnum};
 
 use super::build::Made;
 use super::{Failed, Outcome};
 use crate::boot::platform::{Fault, fault};
 use crate::boot::show::Show;
-use crate::boot::{self, Boot, Delivery, Ended, report};
+use crate::boot::{self, Boot, Cut, Delivery, Ended, report};
 use crate::sys::{cache, interrupt, parts};
 
 /// What was typed.
@@ -21,34 +20,34 @@ use crate::sys::{cache, interrupt, parts};
 pub struct Args {
     /// The site to build and boot
     pub site: PathBuf,
-    /// Boot what `anymetal build` wrote there, instead of building
+    /// Do not build: boot what `anymetal build` wrote
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// The init binary to pin, when building
     #[arg(long, value_name = "FILE", conflicts_with = "out")]
     pub init: Vec<PathBuf>,
-    /// More artefacts for the origin: DIR/sha256/<hex>
+    /// Serve these artefacts too: DIR/sha256/<hex>
     #[arg(long, value_name = "DIR")]
     pub artefacts: Vec<PathBuf>,
-    /// How user-data reaches the machine
-    #[arg(long, value_enum, default_value = "ec2")]
+    /// Hand user-data over by ec2 or nocloud
+    #[arg(long, value_name = "WAY", value_enum, default_value = "ec2", hide_possible_values = true)]
     pub delivery: Way,
     /// Give up after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub deadline: u64,
-    /// BGP sessions appear so long after the first question
+    /// BGP sessions appear so late
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub bgp_after: u64,
     /// Make something go wrong: see below
     #[arg(long, value_name = "FAULT")]
     pub fault: Vec<Fault>,
-    /// Cut the power in this phase, then switch on again
-    #[arg(long, value_name = "PHASE", value_parser = phase)]
-    pub cut_at: Vec<Phase>,
+    /// Cut the power once, then switch on again
+    #[arg(long, value_name = "PHASE[+S]")]
+    pub cut_at: Vec<Cut>,
     /// Write a JUnit document
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
-    /// Where the serial console goes [default: in the cache]
+    /// Write the console there, not into the cache
     #[arg(long, value_name = "FILE")]
     pub serial_log: Option<PathBuf>,
     /// Keep the machine's disk, beside the serial log
@@ -57,7 +56,7 @@ pub struct Args {
     /// Use and keep this disk: a machine that booted before
     #[arg(long, value_name = "FILE", conflicts_with = "keep")]
     pub disk: Option<PathBuf>,
-    /// Make the test machine's disk from this package mirror
+    /// Make the disk from this package mirror
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,
 }
@@ -132,11 +131,4 @@ fn tell(ended: &Ended, show: &Show, serial_log: &Path) -> Outcome {
         show.say(&format!("hint: {hint}"));
     }
     Err(Failed::FaultTold)
-}
-
-fn phase(word: &str) -> Result<Phase, String> {
-    Phase::named(word).ok_or_else(|| {
-        let known: Vec<&str> = Phase::ALL.iter().map(|phase| phase.id()).collect();
-        format!("not a phase; there are {}", known.join(", "))
-    })
 }

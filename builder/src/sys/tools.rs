@@ -76,13 +76,27 @@ pub fn command_dying(tool: Tool, signal: &str) -> Command {
     command
 }
 
-/// Runs a program to its end and gives what it printed.
+/// Runs a program to its end and gives the text it printed.
 pub fn output(tool: Tool, arguments: &[String]) -> anyhow::Result<String> {
+    Ok(String::from_utf8_lossy(&bytes(tool, arguments)?).into_owned())
+}
+
+/// Runs a program to its end and gives the bytes it printed.
+pub fn bytes(tool: Tool, arguments: &[String]) -> anyhow::Result<Vec<u8>> {
+    finished(tool, command(tool.program).args(arguments))
+}
+
+/// Runs a program to its end in a folder.
+pub fn run(tool: Tool, arguments: &[String], folder: &Path) -> anyhow::Result<()> {
+    finished(tool, command(tool.program).args(arguments).current_dir(folder)).map(drop)
+}
+
+fn finished(tool: Tool, command: &mut Command) -> anyhow::Result<Vec<u8>> {
     let doing = || format!("running {}", tool.program);
-    let output = command(tool.program).args(arguments).output().with_context(doing)?;
+    let output = command.output().with_context(doing)?;
     let errors = String::from_utf8_lossy(&output.stderr);
     anyhow::ensure!(output.status.success(), "{}: {}: {}", doing(), output.status, errors.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(output.stdout)
 }
 
 /// Runs a program to its end in a folder and shows each line it says on stderr. A failure repeats the last of them.
