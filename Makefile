@@ -14,8 +14,9 @@ export PATH := $(CARGO_DIR)/bin:$(PATH)
 REMAP := --remap-path-prefix=$(CARGO_DIR)=/cargo --remap-path-prefix=$(CURDIR)=/anymetal
 OUT := target/demo
 
-DEMO_PACKAGES := ca-certificates e2fsprogs gcc gcc-aarch64-linux-gnu libc6-dev mmdebstrap musl-tools qemu-system-x86
-TEST_PACKAGES := $(DEMO_PACKAGES) bird2 busybox cloud-init curl dash file iproute2 python3 qemu-user shellcheck util-linux wget
+DEMO_PACKAGES := ca-certificates e2fsprogs gcc gcc-aarch64-linux-gnu libc6-dev mmdebstrap musl-tools qemu-system-x86 qemu-utils
+TEST_PACKAGES := $(DEMO_PACKAGES) bird2 busybox cloud-init curl dash file iproute2 openssl procps python3 python3-yaml \
+	qemu-user shellcheck systemd util-linux wget
 
 help:
 	@echo 'make demo   build everything, boot one node in QEMU and watch it come up'
@@ -49,7 +50,7 @@ init-x86_64 init-aarch64: init-%: setup-rust
 	RUSTFLAGS='$(REMAP)' cargo build --profile ship -p anymetal-init --target $*-unknown-linux-musl
 
 artefacts: setup-rust
-	cargo run --release -p anymetal-lab --bin demo-artefacts -- $(OUT)
+	cargo run --quiet --release -p anymetal --example demo-artefacts -- $(OUT)
 
 # Rewrites every golden from what the code does now; read the difference in review.
 goldens:
