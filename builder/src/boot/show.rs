@@ -58,7 +58,9 @@ impl Show {
     pub fn phase(&mut self, at: Duration, phase: Phase, standing: &Standing) {
         match self {
             Self::Bars { all, bars } => {
-                let bar = bars.entry(phase).or_insert_with(|| all.add(ProgressBar::new(0)));
+                // Phases overlap; their bars stand in the order of the boot.
+                let place = bars.range(..phase).count();
+                let bar = bars.entry(phase).or_insert_with(|| all.insert(place, ProgressBar::new(0)));
                 draw(bar, phase, standing);
             }
             Self::Lines { last } => {
@@ -126,7 +128,7 @@ fn amount_text(amount: Amount) -> String {
 
 fn draw(bar: &ProgressBar, phase: Phase, standing: &Standing) {
     let amount = standing.amount().filter(|amount| standing.is_open() && amount.total > 0);
-    let template = if amount.is_some() { "{prefix} [{bar:24}] {msg}" } else { "{prefix} {msg}" };
+    let template = if amount.is_some() { "{prefix} [{bar:24}] {wide_msg}" } else { "{prefix} {wide_msg}" };
     let style = ProgressStyle::with_template(template).expect("the templates are right").progress_chars("=> ");
     bar.set_style(style);
     bar.set_prefix(format!(

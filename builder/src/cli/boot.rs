@@ -29,7 +29,7 @@ pub struct Args {
     /// Serve these artefacts too: DIR/sha256/<hex>
     #[arg(long, value_name = "DIR")]
     pub artefacts: Vec<PathBuf>,
-    /// Hand user-data over by ec2 or nocloud
+    /// User-data comes by ec2 or nocloud
     #[arg(long, value_name = "WAY", value_enum, default_value = "ec2", hide_possible_values = true)]
     pub delivery: Way,
     /// Give up after so many seconds
@@ -53,7 +53,7 @@ pub struct Args {
     /// Keep the machine's disk, beside the serial log
     #[arg(long)]
     pub keep: bool,
-    /// Use and keep this disk: a machine that booted before
+    /// Go on with this disk, and keep it
     #[arg(long, value_name = "FILE", conflicts_with = "keep")]
     pub disk: Option<PathBuf>,
     /// Make the disk from this package mirror

@@ -125,17 +125,20 @@ impl World {
                 .and_then(ec2::meta_data)
                 .map_or_else(not_routed, |text| Answer::document(200, "text/plain; charset=utf-8", text)),
             (path, None) => match path.strip_prefix("/sha256/") {
-                Some(name) => origin::answer(&self.blobs, self.manners(), name, asked.header("range")),
+                Some(name) => origin::answer(&self.blobs, self.manners(name), name, asked.header("range")),
                 None => not_routed(),
             },
         }
     }
 
-    fn manners(&self) -> Manners {
+    fn manners(&self, blob: &str) -> Manners {
+        let faults = &self.config.faults;
         Manners {
-            corrupt: self.config.faults.contains(&Fault::ArtefactsCorrupt),
-            rate: self.config.faults.iter().find_map(|fault| match fault {
-                Fault::ArtefactsSlow(rate) => Some(*rate),
+            corrupt: faults
+                .iter()
+                .any(|fault| matches!(fault, Fault::Corrupt(beginning) if blob.starts_with(beginning))),
+            rate: faults.iter().find_map(|fault| match fault {
+                Fault::Slow(rate) => Some(*rate),
                 _ => None,
             }),
         }

@@ -182,7 +182,7 @@ fn a_blob_comes_with_its_length_in_parts_and_damaged_when_told() {
     std::fs::create_dir(folder.path().join("sha256")).unwrap();
     std::fs::write(folder.path().join("sha256").join(&name), &bytes).unwrap();
     let whole = Config { origins: vec![folder.path().to_owned()], ..Config::on_loopback() };
-    let broken = Config { faults: vec![Fault::ArtefactsCorrupt, Fault::ArtefactsSlow(100_000_000)], ..whole.clone() };
+    let broken = Config { faults: vec![Fault::Corrupt("aba".into()), Fault::Slow(100_000_000)], ..whole.clone() };
 
     let platform = Platform::start(whole, Box::new(|_| {})).unwrap();
     let (status, head, body) = talk(&platform, &format!("GET /sha256/{name}"), "");

@@ -1,0 +1,192 @@
+//! Ring 4: real machines in QEMU. Real kernel, real systemd, real cloud-init, the exact artefacts, one machine at a time.
+//! May not need more of the internet than this machine's own package mirror.
+//!
+//! `cargo test -p anymetal --features qemu --test boot`; a machine takes about a minute under software emulation. The demo's site is built
+//! with the init that `anymetal build` finds, or with the one `ANYMETAL_INIT` names.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a suite: runs the shipped binary and reads what it leaves"
+)]
+
+#[path = "demo/artefacts.rs"]
+mod artefacts;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anymetal::boot::show::Show;
+use anymetal::boot::{self, Boot, Delivery, Verdict};
+use anymetal::sys::tools::{self, QEMU_IMG, Tool};
+use anymetal_contract::plan::Arch;
+use anymetal_contract::{Outcome, Phase, place};
+
+const SITE: &str = include_str!("../images/demo/site.yaml");
+const DEBUGFS: Tool = Tool { program: "debugfs", package: "e2fsprogs" };
+
+/// Two emulated machines at once would only make both slower than their deadlines.
+static BENCH: Mutex<()> = Mutex::new(());
+
+fn bench() -> MutexGuard<'static, ()> {
+    BENCH.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn demo(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../images/demo").join(file)
+}
+
+/// The demo's artefacts, made once per target folder.
+fn artefacts() -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("demo");
+    artefacts::make(&folder, SITE, Arch::X86_64).unwrap();
+    folder
+}
+
+/// `anymetal boot` of the demo's site.
+fn anymetal_boot(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anymetal"));
+    command.arg("boot").arg(demo("site.yaml")).arg("--artefacts").arg(artefacts());
+    command.arg("--serial-log").arg(folder.join("serial.log")).arg("--junit").arg(folder.join("junit.xml"));
+    if let Some(init) = std::env::var_os("ANYMETAL_INIT") {
+        command.arg("--init").arg(init);
+    }
+    command.args(arguments).output().unwrap()
+}
+
+fn expect_code(output: &Output, code: i32) -> String {
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
+}
+
+/// What a machine holds that must not depend on how often its power was cut: files and folders, read from its disk.
+fn state(disk: &Path) -> Vec<(String, String)> {
+    let raw = disk.with_extension("raw");
+    let arguments = ["convert", "-O", "raw"].map(str::to_owned).into_iter();
+    tools::output(QEMU_IMG, &arguments.chain([disk, &raw].map(|path| path.display().to_string())).collect::<Vec<_>>())
+        .unwrap();
+    let ask =
+        |question: String| tools::output(DEBUGFS, &["-R".to_owned(), question, raw.display().to_string()]).unwrap();
+    // `/inode/mode/user/group/name/size/`: the inode says only in which order files were made.
+    let list = |folder: &str| {
+        let lines = ask(format!("ls -p {folder}"));
+        let mut entries: Vec<&str> = lines.lines().filter_map(|line| line.splitn(3, '/').nth(2)).collect();
+        entries.sort_unstable();
+        entries.join("\n")
+    };
+    let files =
+        [place::PLAN, "/etc/anymetal/consul/consul.json", "/etc/bird/bird.conf", "/etc/systemd/system/consul.service"];
+    let folders =
+        [place::STORE, "/opt/anymetal/consul", "/opt/anymetal/consul/1.8.7", "/etc/anymetal", "/etc/anymetal/consul"];
+    let texts = files.map(|file| (file.to_owned(), ask(format!("cat {file}"))));
+    let state: Vec<_> = texts.into_iter().chain(folders.map(|folder| (folder.to_owned(), list(folder)))).collect();
+    std::fs::remove_file(raw).unwrap();
+    for (path, content) in &state {
+        assert!(!content.is_empty(), "{path} is not on the machine's disk, or is empty");
+    }
+    state
+}
+
+#[test]
+fn a_node_boots_and_one_whose_power_is_cut_twice_ends_the_same() {
+    let _alone = bench();
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, cut) = (folder.path().join("whole.qcow2"), folder.path().join("cut.qcow2"));
+
+    let boot = anymetal_boot(folder.path(), &["--delivery", "ec2", "--disk", whole.to_str().unwrap()]);
+    let said = expect_code(&boot, 0);
+    assert!(said.contains("node is up") && !said.contains("warning:"), "{said}");
+    let junit = std::fs::read_to_string(folder.path().join("junit.xml")).unwrap();
+    assert!(junit.contains(r#"failures="0""#), "{junit}");
+
+    // Two megabytes a second: the artefact of 20 is under way for long enough to be cut in its middle.
+    let faults = ["--fault", "slow=2000000", "--cut-at", "acquire+3", "--cut-at", "services+1"];
+    let arguments =
+        [&["--delivery", "nocloud", "--deadline", "900", "--disk", cut.to_str().unwrap()], &faults[..]].concat();
+    let said = expect_code(&anymetal_boot(folder.path(), &arguments), 0);
+    assert!(said.contains("switched on 3 times"), "{said}");
+    assert_eq!(state(&whole), state(&cut));
+}
+
+#[test]
+fn a_wrong_artefact_ends_the_boot_and_is_named_with_what_to_do() {
+    let _alone = bench();
+    let folder = tempfile::tempdir().unwrap();
+    let pinned = artefacts::pinned(SITE, Arch::X86_64).unwrap();
+    let said = expect_code(&anymetal_boot(folder.path(), &["--fault", &format!("corrupt={}", pinned.sha256)]), 2);
+    for part in
+        ["acquire failed: ", "(artefact-mismatch)", "hint: put the right file", "the last lines of the serial console"]
+    {
+        assert!(said.contains(part), "{part} is not in\n{said}");
+    }
+}
+
+/// A machine that plays a node: it counts its boots and posts what a node would.
+const PLAYER: &str = r#"#cloud-config
+write_files:
+- path: /usr/local/sbin/play
+  permissions: "0755"
+  content: |
+    #!/bin/sh
+    url=$(sed -n 's/.*anymetal.report=\([^ ]*\).*/\1/p' /proc/cmdline)
+    boots=$(($(cat /var/lib/boots 2>/dev/null || echo 0) + 1))
+    echo $boots >/var/lib/boots; sync
+    say() {
+      curl -sS -m 20 -d "{\"kind\":\"anymetal.event\",\"version\":1,\"seq\":1,\"time\":\"$boots\",\"site\":\"s\",\"node\":\"$(hostname)\",\"plan\":\"\",\"phase\":\"$1\",\"outcome\":\"$2\",\"message\":\"$3\"$4}" "$url"
+    }
+    say acquire started "boot $boots"
+    [ $boots = 1 ] && exec sleep 600
+    say acquire done "all of it"
+    echo "no space left on the player" >/dev/console
+    say install failed "the player has no space" ',"reason":"disk-full"'
+- path: /etc/systemd/system/play.service
+  content: |
+    [Unit]
+    Wants=network-online.target
+    After=network-online.target
+    [Service]
+    ExecStart=/usr/local/sbin/play
+    [Install]
+    WantedBy=multi-user.target
+runcmd:
+- [systemctl, enable, --now, --no-block, play.service]
+"#;
+
+#[test]
+fn the_harness_cuts_the_power_and_names_the_phase_that_fails_later() {
+    let _alone = bench();
+    let folder = tempfile::tempdir().unwrap();
+    let boot = Boot {
+        user_data: PLAYER.into(),
+        os: "debian-12".into(),
+        origins: Vec::new(),
+        delivery: Delivery::NoCloud,
+        deadline: Duration::from_mins(10),
+        bgp_after: Duration::ZERO,
+        faults: Vec::new(),
+        cuts: vec!["acquire+1".parse().unwrap()],
+        disk: None,
+        serial_log: folder.path().join("serial.log"),
+        mirror: None,
+    };
+    let ended = boot::run(&boot, &mut Show::on_stderr(), &|_| Ok(())).unwrap();
+    let Verdict::Failed { phase, message, reason, hint } = &ended.verdict else {
+        panic!("the boot ended otherwise: {}", ended.summary());
+    };
+    assert_eq!(
+        (*phase, message.as_str(), reason.as_deref()),
+        (Phase::Install, "the player has no space", Some("disk-full"))
+    );
+    assert!(hint.is_some_and(|hint| hint.contains("free space")));
+    assert_eq!(ended.power_ons, 2);
+    assert_eq!(ended.board.standing(Phase::Acquire).message, "all of it");
+    assert_eq!(ended.board.standing(Phase::Acquire).outcome, Some(Outcome::Done));
+    assert_eq!(ended.board.node, "boot-1");
+    // The machine of the platform's own cloud.cfg phones home before runcmd, once per instance.
+    assert_eq!(ended.log.asked("/phone-home").count(), 1);
+    assert!(ended.console.last().any(|line| line.contains("no space left on the player")));
+    let junit = boot::report::junit("player", &ended).unwrap();
+    assert!(junit.contains(r#"type="disk-full""#), "{junit}");
+}
