@@ -24,6 +24,9 @@ const ADDRESSES: [&str; 3] = ["10.70.17.11/29", "203.0.113.11/29", "2001:db8:70:
 /// No boot here takes longer; a limit against hanging, not a measure.
 const LIMIT: Duration = Duration::from_secs(150);
 
+/// How the digest of the demo's Consul begins.
+const CONSUL: &str = "0f006ea94f06";
+
 /// A site, its user-data, and the folders its platform serves.
 struct Site {
     user_data: String,
@@ -284,7 +287,7 @@ fn power_cuts_in_acquire_and_in_services_end_in_the_same_state() {
     power.cut();
 
     // Slow enough that the cut comes in the middle of a transfer.
-    let cut = Server::new(Site::demo(), &[Fault::ArtefactsSlow(8 << 20)]);
+    let cut = Server::new(Site::demo(), &[Fault::Slow(8 << 20)]);
     for phase in [Phase::Acquire, Phase::Services] {
         let power = cut.power_on();
         let wanted = if phase == Phase::Acquire { Outcome::Progress } else { Outcome::Started };
@@ -360,10 +363,7 @@ fn an_artefact_with_a_wrong_byte_is_refused_and_every_origin_named() {
         return;
     }
     let site = Site::with("deadlines: {acquire: 6}");
-    let server = Server::new(&site, &[Fault::ArtefactsCorrupt]);
-    // The stub would refuse a corrupt init as well; here init is there already.
-    server.node.write(place::INIT, fs::read(shipped::init("x86_64")).unwrap()).unwrap();
-    fs::set_permissions(server.node.disk(place::INIT), fs::Permissions::from_mode(0o755)).unwrap();
+    let server = Server::new(&site, &[Fault::Corrupt(CONSUL.into())]);
     let power = server.power_on();
     let (code, said) = power.ended();
     assert_eq!(code, 2, "{said}");
@@ -390,7 +390,10 @@ fn a_wrong_init_never_becomes_executable() {
     if !possible() {
         return;
     }
-    let server = Server::new(Site::demo(), &[Fault::ArtefactsCorrupt]);
+    let site = Site::demo();
+    let pin =
+        site.user_data.lines().find_map(|line| line.strip_prefix("# init x86_64 sha256:")).expect("the pin is told");
+    let server = Server::new(site, &[Fault::Corrupt(pin.to_owned())]);
     let power = server.power_on();
     let until = Instant::now() + LIMIT;
     let refused = loop {

@@ -28,7 +28,11 @@ pub fn make(site: &Site, abilities: &Abilities) -> Result<Plan> {
 
 /// The components the site names that this release cannot bring onto a node; they are not in its plan.
 pub fn left_out(site: &Site) -> Vec<&str> {
-    site.components.keys().map(String::as_str).filter(|name| component::named(name).is_none()).collect()
+    site.components
+        .iter()
+        .filter(|(name, choice)| choice.named && component::named(name).is_none())
+        .map(|(name, _)| name.as_str())
+        .collect()
 }
 
 /// The bytes of a plan: sorted keys, no white space, integers only, no line feed at the end (RFC 8785).
@@ -226,7 +230,7 @@ mod tests {
     #[test]
     fn what_is_not_of_this_release_is_left_out_and_named() {
         let mut site = sample();
-        site.components.insert("traefik".into(), Choice { version: "2.11.0".into(), ..Choice::default() });
+        site.components.insert("traefik".into(), Choice { version: "2.11.0".into(), named: true, ..Choice::default() });
         assert_eq!(left_out(&site), ["traefik"]);
         assert!(draft(&site).unwrap().components.iter().all(|component| component.name != "traefik"));
     }
@@ -246,7 +250,7 @@ mod tests {
         let sha256: Digest = "ab".repeat(32).parse().unwrap();
         let pin = Pin { sha256: sha256.clone(), size: Some(7), urls: vec!["https://mine.example/c.zip".into()] };
         let artefacts = BTreeMap::from([(Arch::X86_64, pin)]);
-        site.components.insert("consul".into(), Choice { version: "1.8.7".into(), artefacts });
+        site.components.insert("consul".into(), Choice { version: "1.8.7".into(), artefacts, named: true });
         let pinned = artefact(&site);
         assert_eq!((pinned.sha256, pinned.size), (sha256, Some(7)));
         assert_eq!(pinned.urls, ["https://mine.example/c.zip"]);

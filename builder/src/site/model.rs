@@ -49,6 +49,8 @@ pub struct Choice {
     pub version: String,
     /// Given in the site; empty means that the component's description knows.
     pub artefacts: BTreeMap<Arch, Pin>,
+    /// Whether the author named the component; the others have the version of a set that fits.
+    pub named: bool,
 }
 
 /// An archive the site pins itself.

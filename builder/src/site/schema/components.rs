@@ -58,7 +58,7 @@ pub(super) fn components(
 }
 
 fn default(known: &Known) -> (Choice, Chosen) {
-    let choice = Choice { version: known.version.to_string(), artefacts: BTreeMap::new() };
+    let choice = Choice { version: known.version.to_string(), artefacts: BTreeMap::new(), named: false };
     (choice, Chosen { version: known.version, named: false, own: BTreeSet::new() })
 }
 
@@ -88,7 +88,7 @@ fn choice(
         findings.complain(node.at, complaint);
     }
     let own = artefacts.keys().copied().collect();
-    Some((Choice { version: version.to_string(), artefacts }, Chosen { version, named: true, own }))
+    Some((Choice { version: version.to_string(), artefacts, named: true }, Chosen { version, named: true, own }))
 }
 
 fn pins(node: &Node, known: &Known, architectures: &BTreeSet<Arch>, findings: &mut Findings) -> BTreeMap<Arch, Pin> {
