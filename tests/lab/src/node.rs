@@ -83,9 +83,20 @@ impl Node {
             mount -t tmpfs tmpfs dev
             for device in null zero full random urandom; do touch dev/$device; mount --bind /dev/$device dev/$device; done
             touch dev/console; mount --bind "$d/console" dev/console
+            [ ! -e etc/hostname ] || head -n 1 etc/hostname >proc/sys/kernel/hostname
             exec chroot . "$@""#;
         Command::new("ip")
-            .args(["netns", "exec", &self.name, "unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL"])
+            .args([
+                "netns",
+                "exec",
+                &self.name,
+                "unshare",
+                "--mount",
+                "--uts",
+                "--pid",
+                "--fork",
+                "--kill-child=SIGKILL",
+            ])
             .args(["sh", "-euc", SCRIPT, "sh"])
             .arg(self.path(""))
             .args(argv)
