@@ -1,7 +1,7 @@
 //! The whole first boot on nodes without a machine: user-data as `anymetal build` wrote it, the shipped init, production paths, a real Consul,
 //! a real bird, the simulated platform; systemd and cloud-init are doubles here, and real in `boot.rs`. Needs root for its namespaces.
 
-#![expect(clippy::disallowed_methods, reason = "a suite plays the world around the program")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a suite plays the world around the program")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -127,15 +127,9 @@ impl Server {
             match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(event) if holds(&event) => return event,
                 Ok(_) => {}
-                Err(_) => panic!("no event {what} came\n{}", self.node.console()),
+                Err(why) => panic!("no event {what} came: {why}\n{}", self.node.console()),
             }
         }
-    }
-
-    fn status(&self, power: &Power) -> serde_json::Value {
-        // The file is in the node's memory, below the first process's root.
-        let path = format!("/proc/{}/root{}", power.inner(), place::STATUS);
-        serde_json::from_str(&fs::read_to_string(&path).unwrap_or_else(|e| panic!("reading {path}: {e}"))).unwrap()
     }
 
     /// Every file the boot leaves that a second way to it must leave too, with mode and content.
@@ -193,7 +187,7 @@ impl Power {
             match line {
                 Ok(line) if line.contains(words) => return line,
                 Ok(_) => {}
-                Err(_) => panic!("nobody said {words}"),
+                Err(why) => panic!("nobody said {words}: {why}"),
             }
         }
     }
@@ -203,6 +197,12 @@ impl Power {
         let outer = self.child.id();
         let children = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children")).unwrap();
         children.split_whitespace().next().expect("unshare has a child").parse().unwrap()
+    }
+
+    /// What `run` keeps for programs. The file is in the node's memory, below its first process's root.
+    fn status(&self) -> serde_json::Value {
+        let path = format!("/proc/{}/root{}", self.inner(), place::STATUS);
+        serde_json::from_str(&fs::read_to_string(&path).unwrap_or_else(|e| panic!("reading {path}: {e}"))).unwrap()
     }
 
     fn cut(mut self) {
@@ -268,13 +268,13 @@ fn a_node_comes_up_reports_every_phase_and_comes_up_again() {
     let secret = anymetal::boot::platform::device::MD5_PASSWORD;
     assert!(bird.contains(secret) && bird.contains("disabled;"), "{bird}");
     let events = fs::read_to_string(server.node.disk(place::EVENTS)).unwrap();
-    let status = server.status(&power).to_string();
+    let status = power.status().to_string();
     for (name, text) in
         [("output", &said), ("console", &server.node.console()), ("events", &events), ("status", &status)]
     {
         assert!(!text.contains(secret), "the password of the BGP sessions is in the {name}");
     }
-    assert_eq!(server.status(&power)["state"], "up");
+    assert_eq!(power.status()["state"], "up");
 
     // A reboot changes nothing but starts what must run.
     let before = server.state();
@@ -341,7 +341,7 @@ fn fails(site: &Site, faults: &[Fault]) -> (String, String) {
     let (code, said) = power.ended();
     assert_eq!(code, 2, "{said}");
     assert!(said.contains("hint: "), "{said}");
-    assert_eq!(server.status(&power)["state"], "failed");
+    assert_eq!(power.status()["state"], "failed");
     let failed = server
         .platform
         .log()

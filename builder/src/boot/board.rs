@@ -15,8 +15,12 @@ pub struct Standing {
     pub began: Option<Duration>,
     /// When it ended, since power on.
     pub ended: Option<Duration>,
-    /// The last message.
+    /// The last message, what it was of within the phase, and what became of that.
     pub message: String,
+    /// Of this step; `None` when it was of the phase as a whole.
+    pub step: Option<String>,
+    /// With this outcome.
+    pub said: Option<Outcome>,
     /// Why it failed.
     pub reason: Option<String>,
     /// What to do about that.
@@ -96,9 +100,14 @@ impl Board {
         let standing = self.standings.entry(phase).or_default();
         standing.began.get_or_insert(now);
         standing.message.clone_from(&event.message);
+        standing.step.clone_from(&event.step);
+        standing.said = Some(event.outcome);
         if let Some(total) = event.total {
             let amount = Amount { done: event.done.unwrap_or(0), total, unit: event.unit };
             standing.amounts.insert(event.step.clone(), amount);
+        } else if event.outcome != Outcome::Progress {
+            // What the phase as a whole counted, a wait's seconds, is over.
+            standing.amounts.remove(&None);
         }
         if event.step.is_some() {
             // A step tells how its phase goes on, never how it ends.
@@ -106,7 +115,7 @@ impl Board {
                 standing.outcome = Some(match event.outcome {
                     Outcome::Waiting => Outcome::Waiting,
                     Outcome::Progress => Outcome::Progress,
-                    _ => standing.outcome.unwrap_or(Outcome::Started),
+                    _ => Outcome::Started,
                 });
             }
             return None;

@@ -7,9 +7,9 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anymetal_contract::{Outcome, Phase, Unit};
-use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::board::{Amount, Standing};
+use super::board::Standing;
 
 /// Where a boot is shown.
 pub enum Show {
@@ -106,24 +106,27 @@ fn tenth(standing: &Standing) -> Option<u64> {
 }
 
 fn line(phase: Phase, standing: &Standing) -> String {
-    let outcome = standing.outcome.map_or("", Outcome::word);
-    let mut line = format!("{:<9} {outcome:<8}", phase.id());
-    if let Some(amount) = standing.amount().filter(|_| standing.is_open()) {
-        let _infallible = write!(line, " {}", amount_text(amount));
-    }
-    let _infallible = write!(line, " {}", standing.message);
-    if let Some(reason) = &standing.reason {
-        let _infallible = write!(line, " ({reason})");
-    }
-    line.trim_end().to_owned()
+    let outcome = standing.said.map_or("", Outcome::word);
+    format!("{:<9} {outcome:<8} {}", phase.id(), words(standing)).trim_end().to_owned()
 }
 
-fn amount_text(amount: Amount) -> String {
-    match amount.unit {
-        Some(Unit::Bytes) => format!("{} of {}", HumanBytes(amount.done), HumanBytes(amount.total)),
-        Some(Unit::Seconds) => format!("{} s of {} s", amount.done, amount.total),
-        Some(Unit::Items | Unit::Unknown) | None => format!("{} of {}", amount.done, amount.total),
+/// The last message, with its step before it, and behind it what it does not say itself: how much of a wait is over, or the reason.
+fn words(standing: &Standing) -> String {
+    let mut words = String::new();
+    if let Some(step) = &standing.step {
+        let _infallible = write!(words, "{step}: ");
     }
+    if standing.said.map(Outcome::word) != Some(&standing.message) || standing.step.is_some() {
+        words += &standing.message;
+    }
+    if let (Some(Outcome::Waiting), Some(amount)) = (standing.said, standing.amount()) {
+        let unit = if amount.unit == Some(Unit::Seconds) { " s" } else { "" };
+        let _infallible = write!(words, ", {}{unit} of {}", amount.done, amount.total);
+    }
+    if let Some(reason) = &standing.reason {
+        let _infallible = write!(words, " ({reason})");
+    }
+    words
 }
 
 fn draw(bar: &ProgressBar, phase: Phase, standing: &Standing) {
@@ -137,15 +140,11 @@ fn draw(bar: &ProgressBar, phase: Phase, standing: &Standing) {
         phase.id(),
         standing.outcome.map_or("", Outcome::word)
     ));
-    let reason = standing.reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
-    match amount {
-        Some(amount) => {
-            bar.set_length(amount.total);
-            bar.set_position(amount.done);
-            bar.set_message(format!("{} {}", amount_text(amount), standing.message));
-        }
-        None => bar.set_message(format!("{}{reason}", standing.message)),
+    if let Some(amount) = amount {
+        bar.set_length(amount.total);
+        bar.set_position(amount.done);
     }
+    bar.set_message(words(standing));
     if standing.outcome.is_some_and(Outcome::is_end) {
         bar.abandon();
     } else {
@@ -168,13 +167,22 @@ mod tests {
             done: Some(10 << 20),
             total: Some(40 << 20),
             unit: Some(Unit::Bytes),
-            message: "fetching consul".into(),
+            message: "10.0 of 40.0 MB".into(),
             ..event("acquire", Outcome::Progress)
         };
         board.take(&progress, Duration::from_secs(1));
+        assert_eq!(line(Phase::Acquire, &board.standing(Phase::Acquire)), "acquire   progress consul: 10.0 of 40.0 MB");
+        let waiting = Event {
+            done: Some(3),
+            total: Some(900),
+            unit: Some(Unit::Seconds),
+            message: "no origin answers".into(),
+            ..event("acquire", Outcome::Waiting)
+        };
+        board.take(&waiting, Duration::from_secs(1));
         assert_eq!(
             line(Phase::Acquire, &board.standing(Phase::Acquire)),
-            "acquire   progress 10.00 MiB of 40.00 MiB fetching consul"
+            "acquire   waiting  no origin answers, 3 s of 900"
         );
         let failed = Event {
             reason: Some("artefact-mismatch".into()),
