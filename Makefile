@@ -19,12 +19,13 @@ TEST_PACKAGES := $(DEMO_PACKAGES) bird2 busybox cloud-init curl dash file iprout
 	qemu-user shellcheck systemd util-linux wget
 
 help:
-	@echo 'make demo   build everything, boot one node in QEMU and watch it come up'
-	@echo 'make test   everything CI runs: format, clippy, all suites, one machine booted to the end'
-	@echo 'make init   only the static first-boot binaries'
+	@echo 'make demo      build everything, boot one node in QEMU and watch it come up'
+	@echo 'make test      everything CI runs: format, clippy, all suites, one machine booted to the end'
+	@echo 'make init      only the static first-boot binaries'
+	@echo 'make anymetal  the builder, optimised: target/release/anymetal'
 
-demo: setup-demo anymetal init artefacts
-	target/release/anymetal boot images/demo/site.yaml --artefacts $(OUT) --serial-log $(OUT)/serial.log
+demo: setup-demo init artefacts
+	cargo run --quiet -p anymetal -- boot images/demo/site.yaml --artefacts $(OUT) --serial-log $(OUT)/serial.log
 
 test: setup check cargo-test shipped boot
 
@@ -38,7 +39,7 @@ cargo-test: init artefacts
 shipped: init
 	cargo test -p anymetal --features shipped --test shipped
 
-boot: init anymetal artefacts
+boot: init artefacts
 	cargo test -p anymetal --features qemu --test boot
 
 anymetal: setup-rust
@@ -50,7 +51,7 @@ init-x86_64 init-aarch64: init-%: setup-rust
 	RUSTFLAGS='$(REMAP)' cargo build --profile ship -p anymetal-init --target $*-unknown-linux-musl
 
 artefacts: setup-rust
-	cargo run --quiet --release -p anymetal --example demo-artefacts -- $(OUT)
+	cargo run --quiet -p anymetal --example demo-artefacts -- $(OUT)
 
 # Rewrites every golden from what the code does now; read the difference in review.
 goldens:

@@ -9,9 +9,6 @@
     reason = "a suite: runs the shipped binary and reads what it leaves"
 )]
 
-#[path = "demo/artefacts.rs"]
-mod artefacts;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,8 +19,8 @@ use anymetal::boot::{self, Boot, Delivery, Verdict};
 use anymetal::sys::tools::{self, QEMU_IMG, Tool};
 use anymetal_contract::plan::Arch;
 use anymetal_contract::{Outcome, Phase, place};
+use anymetal_lab::shipped;
 
-const SITE: &str = include_str!("../images/demo/site.yaml");
 const DEBUGFS: Tool = Tool { program: "debugfs", package: "e2fsprogs" };
 
 /// Two emulated machines at once would only make both slower than their deadlines.
@@ -37,17 +34,10 @@ fn demo(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../images/demo").join(file)
 }
 
-/// The demo's artefacts, made once per target folder.
-fn artefacts() -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("demo");
-    artefacts::make(&folder, SITE, Arch::X86_64).unwrap();
-    folder
-}
-
 /// `anymetal boot` of the demo's site.
 fn anymetal_boot(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_anymetal"));
-    command.arg("boot").arg(demo("site.yaml")).arg("--artefacts").arg(artefacts());
+    command.arg("boot").arg(demo("site.yaml")).arg("--artefacts").arg(shipped::artefacts());
     command.arg("--serial-log").arg(folder.join("serial.log")).arg("--junit").arg(folder.join("junit.xml"));
     if let Some(init) = std::env::var_os("ANYMETAL_INIT") {
         command.arg("--init").arg(init);
@@ -114,7 +104,8 @@ fn a_node_boots_and_one_whose_power_is_cut_twice_ends_the_same() {
 fn a_wrong_artefact_ends_the_boot_and_is_named_with_what_to_do() {
     let _alone = bench();
     let folder = tempfile::tempdir().unwrap();
-    let pinned = artefacts::pinned(SITE, Arch::X86_64).unwrap();
+    let (site, _) = anymetal::site::read(&demo("site.yaml")).unwrap();
+    let pinned = &site.components["consul"].artefacts[&Arch::X86_64];
     let said = expect_code(&anymetal_boot(folder.path(), &["--fault", &format!("corrupt={}", pinned.sha256)]), 2);
     for part in
         ["acquire failed: ", "(artefact-mismatch)", "hint: put the right file", "the last lines of the serial console"]
