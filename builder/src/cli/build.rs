@@ -59,6 +59,7 @@ pub(super) struct Made {
 /// Reads the site, makes everything, then writes it, all or nothing.
 pub fn run(args: &Args) -> Outcome {
     let site = super::site(&args.site)?;
+    write::accepts(&args.output).map_err(Failed::Input)?;
     let made = Made::of(&site, &args.init, args.max_size).map_err(Failed::Input)?;
     made.write(&args.output)?;
     say(format_args!("plan sha256:{}", plan::digest(&made.plan)))?;
