@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a suite stops where something is not as it should be")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -33,9 +32,7 @@ impl Node {
         fs::create_dir(node.folder.path().join("bin")).unwrap();
         for program in ["systemctl", "journalctl"] {
             let double = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/doubles/{program}-double"));
-            let installed = node.folder.path().join("bin").join(program);
-            fs::copy(double, &installed).unwrap();
-            fs::set_permissions(installed, fs::Permissions::from_mode(0o755)).unwrap();
+            anymetal_lab::program::copy(double, node.folder.path().join("bin").join(program));
         }
         node
     }

@@ -9,7 +9,7 @@
 use std::fs;
 use std::process::Command;
 
-use anymetal_lab::shipped;
+use anymetal_lab::{program, shipped};
 
 /// The fenced blocks of that language, in order.
 fn blocks(readme: &str, language: &str) -> Vec<String> {
@@ -28,9 +28,9 @@ fn the_site_can_be_checked_built_and_rehearsed_by_the_commands() {
     let device = shipped::top().join("tests/metadata/v4-multihop-md5.json");
     fs::copy(device, folder.path().join("device.json")).unwrap();
     // Beside the program, as a release has them.
-    fs::copy(env!("CARGO_BIN_EXE_anymetal"), folder.path().join("anymetal")).unwrap();
+    program::copy(env!("CARGO_BIN_EXE_anymetal"), folder.path().join("anymetal"));
     for arch in ["x86_64", "aarch64"] {
-        fs::copy(shipped::init(arch), folder.path().join(format!("anymetal-init-{arch}"))).unwrap();
+        program::copy(shipped::init(arch), folder.path().join(format!("anymetal-init-{arch}")));
     }
     let readme = readme();
     let commands: Vec<&str> = readme.lines().filter(|line| line.starts_with("anymetal ")).collect();

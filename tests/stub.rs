@@ -56,8 +56,7 @@ impl Machine {
             symlink(program(real), machine.path("bin").join(name)).unwrap();
         }
         let sleep = format!("#!/bin/sh\necho \"$1\" >>'{}'\n", machine.path("sleeps").display());
-        fs::write(machine.path("bin/sleep"), sleep).unwrap();
-        fs::set_permissions(machine.path("bin/sleep"), fs::Permissions::from_mode(0o755)).unwrap();
+        anymetal_lab::program::put(machine.path("bin/sleep"), sleep);
         machine
     }
 
@@ -339,8 +338,7 @@ fn systemd_accepts_the_unit() {
     let place = |below: &str| folder.path().join(below);
     for program in ["etc/anymetal/fetch-init", "opt/anymetal/bin/anymetal-init"] {
         fs::create_dir_all(place(program).parent().unwrap()).unwrap();
-        fs::write(place(program), "#!/bin/sh\n").unwrap();
-        fs::set_permissions(place(program), fs::Permissions::from_mode(0o755)).unwrap();
+        anymetal_lab::program::put(place(program), "#!/bin/sh\n");
     }
     // The programs it names are looked for on this machine: for this check they are where the test can put them.
     let unit = host::unit().unwrap().body;

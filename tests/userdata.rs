@@ -13,6 +13,7 @@ use std::process::{Command, Output};
 
 use anymetal_contract::plan::{Arch, Plan};
 use anymetal_lab::init_double::{ABILITIES, Double};
+use anymetal_lab::program;
 use tempfile::TempDir;
 
 /// A site that needs one init and no digest of its own.
@@ -35,7 +36,7 @@ impl Desk {
         let desk = Self { folder: tempfile::tempdir().unwrap() };
         fs::set_permissions(desk.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(desk.path("bin")).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_anymetal"), desk.path("bin/anymetal")).unwrap();
+        program::copy(env!("CARGO_BIN_EXE_anymetal"), desk.path("bin/anymetal"));
         for arch in Arch::ALL {
             desk.put_init(&format!("bin/anymetal-init-{arch}"), &Double::of(arch));
         }
@@ -52,8 +53,7 @@ impl Desk {
     }
 
     fn put_init(&self, below: &str, double: &Double) {
-        fs::write(self.path(below), double.elf()).unwrap();
-        fs::set_permissions(self.path(below), fs::Permissions::from_mode(0o755)).unwrap();
+        program::put(self.path(below), double.elf());
     }
 
     /// `anymetal` with these words, in the desk's folder.

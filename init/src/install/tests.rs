@@ -271,9 +271,7 @@ fn a_full_disk_is_its_own_reason_and_leaves_nothing_half_done() {
 
 /// A folder with one program that prints this, and the component that needs it.
 fn host(dir: &Path, prints: &str, lowest: &str) -> Component {
-    let path = dir.join("bird");
-    std::fs::write(&path, format!("#!/bin/sh\n[ \"$1\" = --version ] && {prints}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    anymetal_lab::program::put(dir.join("bird"), format!("#!/bin/sh\n[ \"$1\" = --version ] && {prints}\n"));
     bird(lowest)
 }
 

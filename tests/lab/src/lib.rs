@@ -8,5 +8,6 @@ pub mod http;
 pub mod init_double;
 pub mod node;
 pub mod openssl;
+pub mod program;
 pub mod shipped;
 pub mod tls;
