@@ -61,7 +61,7 @@ fn main() -> ExitCode {
         }
     };
     let level = match typed.verbose {
-        0 => LevelFilter::OFF,
+        0 => LevelFilter::WARN,
         1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };

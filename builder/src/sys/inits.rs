@@ -8,7 +8,13 @@ use std::path::{Path, PathBuf};
 
 /// The file, when it is not longer than `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+    let opened = File::open(path);
+    tracing::debug!(
+        "looking for an init at {}: {}",
+        path.display(),
+        if opened.is_ok() { "there" } else { "not there" }
+    );
+    let file = opened?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file"));
     }

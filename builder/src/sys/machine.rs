@@ -61,6 +61,7 @@ impl Machine {
             .append(true)
             .open(log)
             .with_context(|| format!("opening {}", log.display()))?;
+        tracing::debug!("running {} {}", QEMU.program, arguments.join(" "));
         let mut child = tools::command_dying(QEMU, "KILL")
             .args(arguments)
             .process_group(0)

@@ -93,6 +93,7 @@ pub fn run(tool: Tool, arguments: &[String], folder: &Path) -> anyhow::Result<()
 
 fn finished(tool: Tool, command: &mut Command) -> anyhow::Result<Vec<u8>> {
     let doing = || format!("running {}", tool.program);
+    tracing::debug!("running {command:?}");
     let output = command.output().with_context(doing)?;
     let errors = String::from_utf8_lossy(&output.stderr);
     anyhow::ensure!(output.status.success(), "{}: {}: {}", doing(), output.status, errors.trim());
@@ -103,6 +104,7 @@ fn finished(tool: Tool, command: &mut Command) -> anyhow::Result<Vec<u8>> {
 pub fn watch(tool: Tool, arguments: &[String], folder: &Path, mut line: impl FnMut(&str)) -> anyhow::Result<()> {
     const LAST: usize = 15;
     let doing = || format!("running {}", tool.program);
+    tracing::debug!("running {} {}", tool.program, arguments.join(" "));
     let mut child = command_dying(tool, "TERM")
         .args(arguments)
         .current_dir(folder)

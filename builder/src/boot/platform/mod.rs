@@ -98,6 +98,7 @@ impl World {
 
     fn answer(&self, asked: &Asked) -> Answer {
         let answer = self.route(asked);
+        tracing::debug!("the platform was asked {} {}: {}", asked.method, asked.path, answer.status);
         self.log().questions.push(Question {
             at: asked.at,
             method: asked.method.clone(),
