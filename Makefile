@@ -14,7 +14,7 @@ export PATH := $(CARGO_DIR)/bin:$(PATH)
 REMAP := --remap-path-prefix=$(CARGO_DIR)=/cargo --remap-path-prefix=$(CURDIR)=/anymetal
 OUT := target/demo
 
-DEMO_PACKAGES := ca-certificates e2fsprogs gcc gcc-aarch64-linux-gnu libc6-dev mmdebstrap musl-tools qemu-system-x86 qemu-utils uidmap
+DEMO_PACKAGES := ca-certificates e2fsprogs gcc gcc-aarch64-linux-gnu libc6-dev libc6-dev-arm64-cross mmdebstrap musl-tools qemu-system-x86 qemu-utils uidmap
 TEST_PACKAGES := $(DEMO_PACKAGES) bird2 busybox cloud-init curl dash file iproute2 openssl procps python3 python3-yaml \
 	qemu-user shellcheck systemd util-linux wget
 
