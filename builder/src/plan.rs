@@ -55,8 +55,6 @@ pub fn draft(site: &Site) -> Result<Plan> {
     let components = chosen().map(|(known, choice)| component_of(site, known, choice, &mut missing)).collect();
     ensure!(missing.is_empty(), "{}", missing.join("\n"));
     Ok(Plan {
-        kind: plan::KIND.to_owned(),
-        version: plan::VERSION,
         site: site.name.clone(),
         platform: site.platform.clone(),
         os: site.os.clone(),
@@ -70,6 +68,7 @@ pub fn draft(site: &Site) -> Result<Plan> {
         services: chosen().flat_map(|(known, _)| known.services.iter().map(|unit| service_of(known, unit))).collect(),
         deadlines: site.deadlines.clone(),
         reports: site.reports.clone(),
+        ..Plan::default()
     })
 }
 
@@ -136,7 +135,7 @@ fn component_of(site: &Site, known: &Component, choice: &Choice, missing: &mut V
             plan::Source::Artefacts(artefacts)
         }
     };
-    plan::Component { name: known.name.clone(), version: version.clone(), source }
+    plan::Component::new(&known.name, version, source)
 }
 
 fn artefact_of(
@@ -169,6 +168,7 @@ fn service_of(known: &Component, service: &component::Service) -> plan::Service 
         files: service.files.iter().map(|file| format!("{}/{file}", known.name)).collect(),
         reload: service.reload,
         ready: service.ready.clone(),
+        access: None,
     }
 }
 

@@ -42,6 +42,7 @@ pub(crate) fn abilities() -> Abilities {
         phases: Phase::ALL[..8].iter().map(|phase| phase.id().to_owned()).collect(),
         platforms: words(&["equinix-metal"]),
         formats: words(&["zip", "tar.gz"]),
-        ready: words(&["active", "consul-leader"]),
+        ready: words(&["active", "consul-leader", "nomad-node"]),
+        secrets: words(&["user-data", "customdata", "medium"]),
     }
 }

@@ -14,6 +14,8 @@ struct FrontMatter {
     owner: String,
     needs: Vec<String>,
     #[serde(default)]
+    secrets: Vec<String>,
+    #[serde(default)]
     check: Vec<String>,
 }
 
@@ -29,8 +31,8 @@ fn parse(name: &str, text: &str) -> Result<plan::File> {
         .context("its front matter must stand between two lines of `---`, the first line being one")?;
     let front: FrontMatter = serde_yaml::from_str(head).context("reading its front matter")?;
     judge(&front)?;
-    let FrontMatter { path, mode, owner, needs, check } = front;
-    Ok(plan::File { name: name.to_owned(), path, mode, owner, needs, check, body: body.to_owned() })
+    let FrontMatter { path, mode, owner, needs, secrets, check } = front;
+    Ok(plan::File { name: name.to_owned(), path, mode, owner, needs, secrets, check, body: body.to_owned() })
 }
 
 fn judge(front: &FrontMatter) -> Result<()> {

@@ -16,7 +16,7 @@ static RECORD: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     r#"","plans":[1],"#,
     r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","settle"],"#,
-    r#""platforms":["equinix-metal"],"formats":["zip","tar.gz"],"ready":["active","consul-leader"]}"#,
+    r#""platforms":["equinix-metal"],"formats":["zip","tar.gz"],"ready":["active","consul-leader"],"secrets":[]}"#,
     "\n",
 );
 
@@ -36,6 +36,7 @@ pub(crate) fn own() -> Abilities {
         platforms: words(&metadata::platforms()),
         formats: words(&["zip", "tar.gz"]),
         ready: words(&["active", "consul-leader"]),
+        secrets: Vec::new(),
     }
 }
 

@@ -149,6 +149,7 @@ mod tests {
             mode: "0640".into(),
             owner: "root:no-such-group-here".into(),
             needs: vec![],
+            secrets: vec![],
             check: check.iter().map(|word| (*word).to_owned()).collect(),
             body: String::new(),
         }

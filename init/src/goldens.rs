@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anymetal_contract::plan::{
-    Anycast, Arch, Artefact, Bgp, Component, File, Format, HostPackage, KIND, Source, VERSION,
-};
+use anymetal_contract::plan::{Anycast, Arch, Artefact, Bgp, Component, File, Format, HostPackage, Source};
 use anymetal_contract::{Digest, Phase, Plan};
 use serde::Deserialize;
 
@@ -171,11 +169,8 @@ pub(crate) fn plan(files: Vec<File>) -> Plan {
         urls: vec!["https://artefacts.example/consul.zip".into()],
     };
     let bird = HostPackage { package: "bird2".into(), program: "bird".into(), version_argument: "--version".into() };
-    let component =
-        |name: &str, version: &str, source| Component { name: name.into(), version: version.into(), source };
+
     Plan {
-        kind: KIND.into(),
-        version: VERSION,
         site: "demo".into(),
         platform: "equinix-metal".into(),
         os: "debian-12".into(),
@@ -183,15 +178,12 @@ pub(crate) fn plan(files: Vec<File>) -> Plan {
         anycast: Anycast::default(),
         bgp: Bgp::default(),
         phases: BTreeSet::from([Phase::Metadata, Phase::Facts, Phase::Files]),
-        origins: vec![],
         components: vec![
-            component("consul", "1.8.7", Source::Artefacts(BTreeMap::from([(Arch::X86_64, consul)]))),
-            component("bird", "2.0.12", Source::HostPackage(bird)),
+            Component::new("consul", "1.8.7", Source::Artefacts(BTreeMap::from([(Arch::X86_64, consul)]))),
+            Component::new("bird", "2.0.12", Source::HostPackage(bird)),
         ],
         files,
-        services: vec![],
-        deadlines: BTreeMap::new(),
-        reports: vec![],
+        ..Plan::default()
     }
 }
 
@@ -205,6 +197,8 @@ pub(crate) fn template(name: &str) -> File {
         owner: String,
         needs: Vec<String>,
         #[serde(default)]
+        secrets: Vec<String>,
+        #[serde(default)]
         check: Vec<String>,
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../templates").join(format!("{name}.tera"));
@@ -217,6 +211,7 @@ pub(crate) fn template(name: &str) -> File {
         mode: front.mode,
         owner: front.owner,
         needs: front.needs,
+        secrets: front.secrets,
         check: front.check,
         body: body.into(),
     }

@@ -30,6 +30,9 @@ pub struct Abilities {
     pub formats: Vec<String>,
     /// Readiness it can wait for.
     pub ready: Vec<String>,
+    /// Ways by which it takes secrets.
+    #[serde(default)]
+    pub secrets: Vec<String>,
 }
 
 /// The record's text within a binary, when it has one: what stands between [`MARK`] and the line feed.

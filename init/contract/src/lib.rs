@@ -11,6 +11,7 @@ pub mod phase;
 pub mod place;
 pub mod plan;
 pub mod reason;
+pub mod secrets;
 
 pub use abilities::Abilities;
 pub use digest::Digest;
@@ -18,3 +19,4 @@ pub use event::{Event, Outcome, Unit};
 pub use phase::Phase;
 pub use plan::Plan;
 pub use reason::Reason;
+pub use secrets::Secrets;

@@ -3,6 +3,12 @@
 
 /// The plan, canonical JSON, 0644, dropped by cloud-init.
 pub const PLAN: &str = "/etc/anymetal/plan.json";
+/// The secrets, JSON ([`crate::Secrets`]), 0600, dropped by cloud-init when they come in the user-data.
+pub const SECRETS: &str = "/etc/anymetal/secrets.json";
+/// Labels of volumes that may hold the secrets, in the order they are looked at: one of their own, or the seed cloud-init reads.
+pub const MEDIUM: [&str; 3] = ["ANYMETAL", "cidata", "CIDATA"];
+/// The secrets' name on such a volume, at its top.
+pub const MEDIUM_SECRETS: &str = "anymetal-secrets.json";
 /// The few lines of sh that fetch `anymetal-init`, 0755, dropped by cloud-init.
 pub const FETCH: &str = "/etc/anymetal/fetch-init";
 /// The unit that runs the first boot, dropped by cloud-init.

@@ -45,10 +45,58 @@ pub struct Plan {
     pub files: Vec<File>,
     /// What is started, in this order.
     pub services: Vec<Service>,
+    /// What is run by Nomad once all services are ready, submitted in this order.
+    pub jobs: Vec<Job>,
+    /// What the site wants of the platform, for templates.
+    pub settings: Settings,
+    /// How the secrets that files, services and jobs name come onto the node; `None` when they name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Delivery>,
     /// How long a phase may take before what it waits for is given up, in seconds. A phase that is not named has the default of init.
     pub deadlines: BTreeMap<Phase, u32>,
     /// Where events go, besides the console, the journal and the node's own files.
     pub reports: Vec<Report>,
+}
+
+impl Default for Plan {
+    /// A plan of this form with nothing in it.
+    fn default() -> Self {
+        Self {
+            kind: KIND.to_owned(),
+            version: VERSION,
+            site: String::new(),
+            platform: String::new(),
+            os: String::new(),
+            domain: String::new(),
+            anycast: Anycast::default(),
+            bgp: Bgp::default(),
+            phases: BTreeSet::new(),
+            origins: Vec::new(),
+            components: Vec::new(),
+            files: Vec::new(),
+            services: Vec::new(),
+            jobs: Vec::new(),
+            settings: Settings::default(),
+            secrets: None,
+            deadlines: BTreeMap::new(),
+            reports: Vec::new(),
+        }
+    }
+}
+
+impl Plan {
+    /// Every secret that a file, a service or a job names and that comes from outside, sorted, each once.
+    pub fn wanted_secrets(&self) -> BTreeSet<&str> {
+        let files = self.files.iter().flat_map(|file| &file.secrets);
+        let jobs = self.jobs.iter().flat_map(|job| job.secrets.iter().chain([&job.token]));
+        let accesses = self.services.iter().filter_map(|service| service.access.as_ref());
+        let access = accesses.flat_map(|access| {
+            let chosen = access.tokens.iter().filter(|_| access.of == Acl::Consul);
+            chosen.map(|token| &token.secret).chain([&access.management])
+        });
+        let named = files.chain(jobs).chain(access).map(String::as_str);
+        named.filter(|name| crate::secrets::named(name).is_none_or(|known| known.from_outside())).collect()
+    }
 }
 
 /// Anycast prefixes, in canonical text (RFC 5952 for IPv6), no host bits set, sorted.
@@ -129,6 +177,29 @@ pub struct Component {
     pub version: String,
     /// Where it comes from.
     pub source: Source,
+    /// What holds of this version and not of every version of it, in the words of its description: `notify`. For templates.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub features: BTreeSet<String>,
+    /// Packages of the operating system its programs need; what is missing is installed from the system's own archive.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<String>,
+    /// A system user of its own, without a shell, whose home `/var/lib/<user>` nobody else may enter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+}
+
+impl Component {
+    /// A component that asks nothing of the system, and has no features.
+    pub fn new(name: impl Into<String>, version: impl Into<String>, source: Source) -> Self {
+        Self {
+            name: name.into(),
+            version: version.into(),
+            source,
+            features: BTreeSet::new(),
+            packages: Vec::new(),
+            user: None,
+        }
+    }
 }
 
 /// Where a component comes from.
@@ -173,11 +244,11 @@ pub enum Format {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
-    /// The member's path in the archive: `consul`.
+    /// The member's path in the archive: `consul`. With a slash at its end, `linux-x64/`, it is every file below that folder.
     pub member: String,
-    /// The file's name below the component's folder: `consul`.
+    /// The file's name below the component's folder: `consul`. Of a folder, where its files go: `.` for the component's folder itself.
     pub file: String,
-    /// Whether it is a program.
+    /// Whether it is a program. Of a folder's files, those are that the archive says are.
     pub executable: bool,
 }
 
@@ -207,6 +278,9 @@ pub struct File {
     pub owner: String,
     /// The facts it needs (see [`crate::facts::NAMES`]); the boot stops and lists all that are missing.
     pub needs: Vec<String>,
+    /// The secrets it needs (see [`crate::secrets::NAMES`]); a template has them as `secrets.<name>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// A command that must accept the file before it is put in place; `{}` stands for the path of the candidate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub check: Vec<String>,
@@ -228,6 +302,9 @@ pub struct Service {
     pub reload: bool,
     /// When it counts as ready.
     pub ready: Ready,
+    /// Who may do what with it, put right as soon as it is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
 }
 
 /// When a service counts as ready.
@@ -238,6 +315,8 @@ pub enum Ready {
     Active,
     /// Consul's API names a leader. The value is the API's base URL: `http://127.0.0.1:8500`.
     ConsulLeader(String),
+    /// Nomad's API names a leader and, once access is put right, this node as ready. The value is the API's base URL.
+    NomadNode(String),
 }
 
 impl Ready {
@@ -246,6 +325,196 @@ impl Ready {
         match self {
             Self::Active => "active",
             Self::ConsulLeader(_) => "consul-leader",
+            Self::NomadNode(_) => "nomad-node",
+        }
+    }
+}
+
+/// Access control of Consul or Nomad: declared whole, made so at every run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// Whose.
+    pub of: Acl,
+    /// The API's base URL: `http://127.0.0.1:4646`.
+    pub api: String,
+    /// The secret that is the management token.
+    pub management: String,
+    /// Policies, by name.
+    pub policies: BTreeMap<String, Policy>,
+    /// Tokens.
+    pub tokens: Vec<Token>,
+    /// Namespaces by name (Nomad), with what is not allowed in each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub namespaces: BTreeMap<String, Namespace>,
+}
+
+/// Whose access control it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Acl {
+    /// Consul's: its configuration seeds the management token, and tokens have the secret that is chosen for them.
+    Consul,
+    /// Nomad's: it is bootstrapped with the chosen management token, and makes the secrets of other tokens itself.
+    Nomad,
+}
+
+/// What a policy allows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// The facts its rules need.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// The rules, a template.
+    pub rules: String,
+}
+
+/// A token and what it may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// The secret that it is: chosen (Consul), or known by this name from then on (Nomad).
+    pub secret: String,
+    /// The policies it has.
+    pub policies: Vec<String>,
+}
+
+/// A namespace of Nomad.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Namespace {
+    /// What it is for.
+    pub description: String,
+    /// Task drivers that jobs in it may not use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disabled_drivers: Vec<String>,
+}
+
+/// One job of Nomad's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// Its name and id: `traefik`.
+    pub name: String,
+    /// The component it runs; a new version of it is a new version of the job.
+    pub component: String,
+    /// The namespace it lives in.
+    pub namespace: String,
+    /// The base URL of Nomad's API.
+    pub api: String,
+    /// The secret that is the token to submit it with.
+    pub token: String,
+    /// The names of the files ([`File::name`]) whose change makes a new version of the job.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// The facts it needs.
+    pub needs: Vec<String>,
+    /// The secrets it needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+    /// What must answer before it counts as healthy, besides Nomad's own word.
+    pub answers: Vec<Answers>,
+    /// The template of the job as Nomad's API takes it, in JSON.
+    pub body: String,
+}
+
+/// Something that must answer with 200.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Answers {
+    /// This URL.
+    Url(String),
+    /// This service, asked through the proxy of this node under every name it has: `<label>.<domain>` for each of the fact `domains`.
+    Name {
+        /// The first label: `hippo`.
+        label: String,
+        /// The path: `/healthz`.
+        path: String,
+    },
+}
+
+/// What the site wants of the platform. Each field is the fact of that name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Of Hippo.
+    pub hippo: Hippo,
+    /// How Traefik gets certificates.
+    pub tls: Tls,
+    /// What may come in.
+    pub firewall: Firewall,
+}
+
+/// Settings of Hippo.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hippo {
+    /// Who may make an account, in Hippo's words: `AdministratorOnly`, `Closed`, `Open`.
+    pub registration: String,
+    /// The administrator's name.
+    pub administrator: String,
+}
+
+/// How Traefik gets certificates.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Tls {
+    /// Plain HTTP only.
+    #[default]
+    None,
+    /// ACME with a DNS challenge.
+    Acme {
+        /// The account's address.
+        email: String,
+        /// Traefik's name of the DNS provider.
+        dns_provider: String,
+    },
+    /// Files that are on the node.
+    Files {
+        /// Absolute path of the chain.
+        certificate: String,
+        /// Absolute path of the key.
+        key: String,
+    },
+}
+
+/// What may come in from outside, besides 80, 443, ICMP and the neighbours' BGP. Prefixes in canonical text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Firewall {
+    /// Who may use ssh, IPv4.
+    pub ssh4: Vec<String>,
+    /// Who may use ssh, IPv6.
+    pub ssh6: Vec<String>,
+    /// Further TCP ports, open to everybody.
+    pub tcp: Vec<u16>,
+    /// UDP ports, open to everybody.
+    pub udp: Vec<u16>,
+}
+
+/// How secrets come onto a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    /// As a file that cloud-init drops, [`crate::place::SECRETS`].
+    UserData,
+    /// In the platform's own document about the machine, where the operator puts them.
+    Customdata,
+    /// As a file on a volume that is put into the machine; see [`crate::place::MEDIUM`].
+    Medium,
+}
+
+impl Delivery {
+    /// All ways.
+    pub const ALL: [Self; 3] = [Self::UserData, Self::Customdata, Self::Medium];
+
+    /// The word in documents.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::UserData => "user-data",
+            Self::Customdata => "customdata",
+            Self::Medium => "medium",
         }
     }
 }
@@ -266,8 +535,6 @@ mod tests {
 
     fn smallest() -> Plan {
         Plan {
-            kind: KIND.into(),
-            version: VERSION,
             site: "demo".into(),
             platform: "equinix-metal".into(),
             os: "debian-12".into(),
@@ -276,19 +543,18 @@ mod tests {
             bgp: Bgp::default(),
             phases: BTreeSet::from([Phase::Metadata, Phase::Acquire]),
             origins: vec!["https://mirror.example/am".into()],
-            components: vec![Component {
-                name: "bird".into(),
-                version: "2.0.12".into(),
-                source: Source::HostPackage(HostPackage {
+            components: vec![Component::new(
+                "bird",
+                "2.0.12",
+                Source::HostPackage(HostPackage {
                     package: "bird2".into(),
                     program: "bird".into(),
                     version_argument: "--version".into(),
                 }),
-            }],
-            files: vec![],
-            services: vec![],
+            )],
             deadlines: BTreeMap::from([(Phase::Metadata, 900)]),
             reports: vec![Report::Platform, Report::Webhook("https://hook.example/".into())],
+            ..Plan::default()
         }
     }
 

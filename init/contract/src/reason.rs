@@ -40,6 +40,18 @@ pub enum Reason {
     ServiceFailed,
     /// A service runs but did not become ready until the deadline.
     ServiceNotReady,
+    /// The secrets the plan needs have not come, or not all of them.
+    SecretsMissing,
+    /// The secrets have come in a form that cannot be used, or belong to another site.
+    SecretsInvalid,
+    /// Consul or Nomad does not accept the site's management token.
+    AccessRefused,
+    /// Nomad refuses a job, or has no place for it.
+    JobRefused,
+    /// A job's deployment has failed.
+    JobFailed,
+    /// A job did not become healthy until the deadline.
+    JobNotReady,
     /// A file system is full.
     DiskFull,
     /// The operating system refused something else.
@@ -50,7 +62,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 26] = [
         Self::PlanUnreadable,
         Self::PlanBeyondInit,
         Self::MachineIdMissing,
@@ -68,6 +80,12 @@ impl Reason {
         Self::FileRejected,
         Self::ServiceFailed,
         Self::ServiceNotReady,
+        Self::SecretsMissing,
+        Self::SecretsInvalid,
+        Self::AccessRefused,
+        Self::JobRefused,
+        Self::JobFailed,
+        Self::JobNotReady,
         Self::DiskFull,
         Self::HostFault,
         Self::Internal,
@@ -93,6 +111,12 @@ impl Reason {
             Self::FileRejected => "file-rejected",
             Self::ServiceFailed => "service-failed",
             Self::ServiceNotReady => "service-not-ready",
+            Self::SecretsMissing => "secrets-missing",
+            Self::SecretsInvalid => "secrets-invalid",
+            Self::AccessRefused => "access-refused",
+            Self::JobRefused => "job-refused",
+            Self::JobFailed => "job-failed",
+            Self::JobNotReady => "job-not-ready",
             Self::DiskFull => "disk-full",
             Self::HostFault => "host-fault",
             Self::Internal => "internal",
@@ -135,6 +159,18 @@ impl Reason {
             Self::ServiceNotReady => {
                 "read what it waits for above, and `journalctl -u` of the unit; then run `systemctl restart anymetal`"
             }
+            Self::SecretsMissing => {
+                "bring the secrets by the way the site's `secrets.deliver` names, as `anymetal build` wrote them, and run `systemctl restart anymetal`"
+            }
+            Self::SecretsInvalid => "build the user-data and its secrets again from one site, and provision again",
+            Self::AccessRefused => {
+                "this node was set up with other secrets before: use those, or reset the ACL as the component's documentation says"
+            }
+            Self::JobRefused => {
+                "read Nomad's own words above; `nomad job status` and `nomad node status` on the machine tell more"
+            }
+            Self::JobFailed => "read the task's last lines above; after mending it run `systemctl restart anymetal`",
+            Self::JobNotReady => "read the task's last lines above; after mending it run `systemctl restart anymetal`",
             Self::DiskFull => {
                 "free space or use a larger disk; the boot goes on by itself after `systemctl restart anymetal`"
             }

@@ -3,13 +3,13 @@
 
 #![expect(clippy::disallowed_methods, reason = "a suite prepares and looks at the store as it lies on the disk")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use anymetal_contract::plan::{self, Arch, Format, Plan};
+use anymetal_contract::plan::{Arch, Format, Plan};
 use anymetal_contract::{Digest, Unit};
 use anymetal_lab::archive::{noise, sha256};
 use anymetal_lab::disk;
@@ -52,21 +52,11 @@ impl Steps for Heard {
 pub(crate) fn world_of(root: &std::path::Path, components: Vec<Component>, origins: &[&str]) -> World {
     let world = World::new(root, Arch::X86_64, Overrides::default());
     let plan = Plan {
-        kind: plan::KIND.into(),
-        version: plan::VERSION,
         site: "demo".into(),
         platform: "equinix-metal".into(),
-        os: "debian-12".into(),
-        domain: "example.org".into(),
-        anycast: plan::Anycast::default(),
-        bgp: plan::Bgp::default(),
-        phases: BTreeSet::new(),
         origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
         components,
-        files: vec![],
-        services: vec![],
-        deadlines: BTreeMap::new(),
-        reports: vec![],
+        ..Plan::default()
     };
     world.plan.set(Planned { plan, digest: Digest::of([0; 32]) }).expect("the world is new");
     world
@@ -75,7 +65,7 @@ pub(crate) fn world_of(root: &std::path::Path, components: Vec<Component>, origi
 /// A component whose artefact for `x86_64` is this.
 pub(crate) fn component(name: &str, version: &str, artefact: Artefact) -> Component {
     let source = Source::Artefacts(BTreeMap::from([(Arch::X86_64, artefact)]));
-    Component { name: name.into(), version: version.into(), source }
+    Component::new(name, version, source)
 }
 
 pub(crate) fn artefact_of(bytes: &[u8]) -> Artefact {

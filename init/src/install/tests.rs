@@ -278,7 +278,7 @@ fn host(dir: &Path, prints: &str, lowest: &str) -> Component {
 fn bird(lowest: &str) -> Component {
     let (package, program, version_argument) = ("bird2".into(), "bird".into(), "--version".into());
     let source = Source::HostPackage(HostPackage { package, program, version_argument });
-    Component { name: "bird".into(), version: lowest.into(), source }
+    Component::new("bird", lowest, source)
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Barrier, LazyLock};
 
-use anymetal_contract::plan::{Anycast, Arch, Bgp, Plan};
+use anymetal_contract::plan::{Arch, Plan};
 use anymetal_contract::{Event, Unit, place};
 use tempfile::TempDir;
 
@@ -44,23 +44,7 @@ fn waiting(_: &World, _: &dyn Steps) -> Worked {
 
 /// A plan with these phases, as if the phase `plan` had read it.
 fn planned(phases: &[Phase]) -> Planned {
-    let plan = Plan {
-        kind: anymetal_contract::plan::KIND.into(),
-        version: 1,
-        site: "demo".into(),
-        platform: "equinix-metal".into(),
-        os: "debian-12".into(),
-        domain: "example.org".into(),
-        anycast: Anycast::default(),
-        bgp: Bgp::default(),
-        phases: phases.iter().copied().collect(),
-        origins: vec![],
-        components: vec![],
-        files: vec![],
-        services: vec![],
-        deadlines: BTreeMap::new(),
-        reports: vec![],
-    };
+    let plan = Plan { site: "demo".into(), phases: phases.iter().copied().collect(), ..Plan::default() };
     Planned { plan, digest: "a".repeat(64).parse().unwrap() }
 }
 

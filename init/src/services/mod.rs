@@ -168,7 +168,7 @@ fn readiness(world: &World, service: &Service, doings: &mut Doings) -> Result<Re
         }
         Standing::Up => match &service.ready {
             Ready::Active => Ok(lasting(doing, &unit)),
-            Ready::ConsulLeader(base) => Ok(match leader(base) {
+            Ready::ConsulLeader(base) | Ready::NomadNode(base) => Ok(match leader(base) {
                 Ok(leader) => Readiness::Ready(format!("ready, the leader is {leader}")),
                 Err(error) => Readiness::NotYet(format!("waiting for a leader: {error:#}")),
             }),
