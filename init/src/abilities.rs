@@ -2,7 +2,7 @@
 //! May not do any of it.
 
 use anymetal_contract::abilities::{KIND, VERSION};
-use anymetal_contract::plan;
+use anymetal_contract::plan::{self, Delivery};
 use anymetal_contract::{Abilities, Phase};
 
 use crate::{boot, metadata};
@@ -15,8 +15,9 @@ static RECORD: &str = concat!(
     r#"{"kind":"anymetal.abilities","version":1,"release":""#,
     env!("CARGO_PKG_VERSION"),
     r#"","plans":[1],"#,
-    r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","settle"],"#,
-    r#""platforms":["equinix-metal"],"formats":["zip","tar.gz"],"ready":["active","consul-leader"],"secrets":[]}"#,
+    r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","jobs","settle"],"#,
+    r#""platforms":["equinix-metal"],"formats":["zip","tar.gz"],"ready":["active","consul-leader","nomad-node"],"#,
+    r#""secrets":["user-data","customdata","medium"]}"#,
     "\n",
 );
 
@@ -35,8 +36,8 @@ pub(crate) fn own() -> Abilities {
             .collect(),
         platforms: words(&metadata::platforms()),
         formats: words(&["zip", "tar.gz"]),
-        ready: words(&["active", "consul-leader"]),
-        secrets: Vec::new(),
+        ready: words(&["active", "consul-leader", "nomad-node"]),
+        secrets: words(&Delivery::ALL.map(Delivery::id)),
     }
 }
 
@@ -61,6 +62,9 @@ mod tests {
     fn the_words_are_those_of_the_contract() {
         let written = |format: Format| serde_json::to_value(format).unwrap().as_str().unwrap().to_owned();
         assert_eq!(own().formats, [written(Format::Zip), written(Format::TarGz)]);
-        assert_eq!(own().ready, [Ready::Active.id(), Ready::ConsulLeader(String::new()).id()]);
+        assert_eq!(
+            own().ready,
+            [Ready::Active.id(), Ready::ConsulLeader(String::new()).id(), Ready::NomadNode(String::new()).id()]
+        );
     }
 }

@@ -6,7 +6,7 @@ use anymetal_contract::Phase::{
 };
 
 use crate::phase::Entry;
-use crate::{acquire, facts, files, install, metadata, plan, services, settle, wake};
+use crate::{acquire, facts, files, install, jobs, metadata, plan, services, settle, wake};
 
 /// The boot. A phase starts when all it needs has ended well; `settle` runs at the end of a failed boot too. Deadlines in seconds.
 #[rustfmt::skip]
@@ -19,7 +19,7 @@ pub(crate) static LIST: [Entry; 12] = [
     Entry { phase: Facts,    needs: &[Metadata],       deadline:   60, work: Some(facts::work) },
     Entry { phase: Files,    needs: &[Facts, Install], deadline:  300, work: Some(files::work) },
     Entry { phase: Services, needs: &[Files],          deadline:  900, work: Some(services::work) },
-    Entry { phase: Jobs,     needs: &[Services],       deadline:  900, work: None },
+    Entry { phase: Jobs,     needs: &[Services],       deadline:  900, work: Some(jobs::work) },
     Entry { phase: Prove,    needs: &[Jobs],           deadline:  300, work: None },
     Entry { phase: Announce, needs: &[Prove],          deadline:  120, work: None },
     Entry { phase: Settle,   needs: &[Announce],       deadline:   60, work: Some(settle::work) },

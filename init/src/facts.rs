@@ -2,14 +2,14 @@
 //! May not know a platform, and may not show a password: [`Facts::context`] alone hands it to the template that declared it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use anymetal_contract::plan::{Arch, Component, Source};
+use anymetal_contract::plan::{Arch, Component, Firewall, Hippo, Source, Tls};
 use anymetal_contract::{Plan, Reason, facts, place};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::metadata::{self, Machine, Management};
+use crate::metadata::{self, Family, Machine, Management};
 use crate::phase::{Answer, Steps};
 use crate::secret::Secret;
 use crate::world::World;
@@ -26,6 +26,11 @@ pub(crate) struct Facts {
     anycast6: Vec<String>,
     communities: Vec<String>,
     components: BTreeMap<String, Installed>,
+    domains: Vec<String>,
+    hippo: Hippo,
+    tls: Tls,
+    firewall: Firewall,
+    metadata_service: Vec<Endpoint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     node_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +65,16 @@ struct Installed {
     version: String,
     /// Empty for what the operating system brings: that is found on PATH.
     dir: String,
+    /// What holds of this version and not of every version of the component.
+    features: BTreeSet<String>,
+}
+
+/// Where the machine's metadata is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Endpoint {
+    family: u8,
+    address: String,
+    ports: BTreeSet<u16>,
 }
 
 /// A neighbour as a template sees it.
@@ -117,6 +132,11 @@ pub(crate) fn make(plan: &Plan, machine: &Machine, arch: Arch) -> Result<Facts, 
         anycast6: plan.anycast.v6.clone(),
         communities: plan.bgp.communities.clone(),
         components: plan.components.iter().map(|component| (component.name.clone(), installed(component))).collect(),
+        domains: domains(&plan.domain, machine),
+        hippo: plan.settings.hippo.clone(),
+        tls: plan.settings.tls.clone(),
+        firewall: plan.settings.firewall.clone(),
+        metadata_service: endpoints(&machine.service),
         node_id: machine.id.clone(),
         metro: machine.metro.clone(),
         facility: machine.facility.clone(),
@@ -145,7 +165,43 @@ fn installed(component: &Component) -> Installed {
         Source::Artefacts(_) => format!("{}/{}/current", place::OPT, component.name),
         Source::HostPackage(_) => String::new(),
     };
-    Installed { version: component.version.clone(), dir }
+    Installed { version: component.version.clone(), dir, features: component.features.clone() }
+}
+
+/// Zones in which every address has a name already: `198-51-100-7.sslip.io`. Their owners say so at their own sites.
+const ZONES_OF_ADDRESSES: [&str; 2] = [".sslip.io", ".nip.io"];
+
+/// The names the platform answers under: the site's, then this node's own. In a zone of addresses the node's is that of its public address;
+/// elsewhere it is its hostname below the site's domain, for which the operator makes an entry.
+fn domains(domain: &str, machine: &Machine) -> Vec<String> {
+    let zone = ZONES_OF_ADDRESSES.into_iter().find(|zone| domain.ends_with(zone));
+    let own = match (zone, &machine.public4) {
+        (Some(zone), Some(public)) => format!("{}{zone}", public.address.to_string().replace('.', "-")),
+        _ => format!("{}.{domain}", label(&machine.hostname)),
+    };
+    if own == domain { vec![own] } else { vec![domain.to_owned(), own] }
+}
+
+/// A hostname's first label, as DNS takes it (RFC 1123 section 2.1).
+fn label(hostname: &str) -> String {
+    let first = hostname.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    let plain: String = first.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(63).collect();
+    let plain = plain.trim_matches('-');
+    if plain.is_empty() { "node".to_owned() } else { plain.to_owned() }
+}
+
+/// By address, with all ports it was met at.
+fn endpoints(service: &BTreeSet<SocketAddr>) -> Vec<Endpoint> {
+    let mut ports: BTreeMap<IpAddr, BTreeSet<u16>> = BTreeMap::new();
+    for socket in service {
+        ports.entry(socket.ip()).or_default().insert(socket.port());
+    }
+    let endpoint = |(address, ports): (IpAddr, BTreeSet<u16>)| Endpoint {
+        family: Family::of(address).number(),
+        address: address.to_string(),
+        ports,
+    };
+    ports.into_iter().map(endpoint).collect()
 }
 
 fn address<A: ToString>(link: &Management<A>) -> String {
@@ -222,10 +278,19 @@ impl Facts {
         context
     }
 
-    /// Somebody else's words with every password replaced by dots.
-    pub(crate) fn hidden_in(&self, text: &str) -> String {
-        let passwords = self.neighbours.iter().flatten().filter_map(|neighbour| neighbour.password.as_ref());
-        passwords.fold(text.to_owned(), |text, password| password.hidden_in(&text))
+    /// The names the platform answers under, the site's first.
+    pub(crate) fn domains(&self) -> &[String] {
+        &self.domains
+    }
+
+    /// How the proxy gets certificates.
+    pub(crate) fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
+    /// Every password among them.
+    pub(crate) fn passwords(&self) -> impl Iterator<Item = &Secret> {
+        self.neighbours.iter().flatten().filter_map(|neighbour| neighbour.password.as_ref())
     }
 }
 
@@ -235,9 +300,9 @@ fn lacking(plan: &Plan, machine: &Machine, facts: &Facts) -> Result<(), Failure>
     let mut unknown = Vec::new();
     let mut by_file = Vec::new();
     let mut missing = BTreeSet::new();
-    for file in &plan.files {
-        let names = |list: &[&str]| format!("{} needs {}", file.name, list.join(", "));
-        let needs: Vec<&str> = file.needs.iter().map(String::as_str).collect();
+    for (title, needs) in needing(plan) {
+        let names = |list: &[&str]| format!("{title} needs {}", list.join(", "));
+        let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
         let (known, odd): (Vec<&str>, Vec<&str>) = needs.into_iter().partition(|name| facts::named(name).is_some());
         if !odd.is_empty() {
             unknown.push(names(&odd));
@@ -267,12 +332,21 @@ fn lacking(plan: &Plan, machine: &Machine, facts: &Facts) -> Result<(), Failure>
     Err(Failure::new(Reason::FactsMissing, format!("making facts: {}", parts.join("; "))))
 }
 
+/// Everything of the plan that is rendered on the node, with the facts it needs.
+fn needing(plan: &Plan) -> impl Iterator<Item = (String, &[String])> {
+    let files = plan.files.iter().map(|file| (file.name.clone(), file.needs.as_slice()));
+    let jobs = plan.jobs.iter().map(|job| (format!("the job {}", job.name), job.needs.as_slice()));
+    let accesses = plan.services.iter().filter_map(|service| service.access.as_ref());
+    let policies = accesses.flat_map(|access| &access.policies);
+    let policies = policies.map(|(name, policy)| (format!("the policy {name}"), policy.needs.as_slice()));
+    files.chain(jobs).chain(policies)
+}
+
 /// There are neighbours, a template that lists them, and a family to announce that none of them speaks.
 fn unheard(plan: &Plan, machine: &Machine, facts: &Facts) -> Option<String> {
     let file = plan.files.iter().find(|file| file.needs.iter().any(|name| name == "neighbours"))?;
     facts.neighbours.as_ref()?;
-    let families: Vec<&str> =
-        metadata::unspoken(&plan.anycast, machine).into_iter().map(metadata::Family::name).collect();
+    let families: Vec<&str> = metadata::unspoken(&plan.anycast, machine).into_iter().map(Family::name).collect();
     let families = families.join(" and ");
     (!families.is_empty()).then(|| {
         format!(

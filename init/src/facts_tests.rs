@@ -122,5 +122,38 @@ fn a_password_is_in_the_context_of_who_needs_it_and_nowhere_else() {
     assert!(shown.contains(crate::secret::DOTS) && !shown.contains(password), "{shown}");
     assert!(!format!("{:?}", facts.context(&["node".into(), "site".into()])).contains(password));
     assert!(format!("{:?}", facts.context(&["neighbours".into()])).contains(password));
-    assert_eq!(facts.hidden_in(&format!("near `{password}`")), "near `........`");
+    assert_eq!(facts.passwords().map(Secret::expose).collect::<BTreeSet<_>>(), BTreeSet::from([password]));
+}
+
+#[test]
+fn a_node_has_the_sites_name_and_its_own() {
+    let of = |domain: &str, hostname: &str, public: bool| {
+        let mut machine = machine("v4-v6.json");
+        machine.hostname = hostname.into();
+        if !public {
+            machine.public4 = None;
+        }
+        domains(domain, &machine)
+    };
+    let public = machine("v4-v6.json").public4.unwrap().address.to_string().replace('.', "-");
+    for (domain, hostname, public4, own) in [
+        ("cloud.example.org", "Edge-1.da.example", true, "edge-1.cloud.example.org"),
+        ("cloud.example.org", "__", true, "node.cloud.example.org"),
+        ("198-51-100-7.sslip.io", "edge-1", true, &format!("{public}.sslip.io")),
+        ("198-51-100-7.sslip.io", "edge-1", false, "edge-1.198-51-100-7.sslip.io"),
+    ] {
+        assert_eq!(of(domain, hostname, public4), [domain, own], "{domain} {hostname}");
+    }
+    assert_eq!(of(&format!("{public}.nip.io"), "edge-1", true), [format!("{public}.nip.io")], "one name is not two");
+}
+
+#[test]
+fn the_metadata_service_has_each_address_once_with_all_its_ports() {
+    let mut machine = machine("v4-v6.json");
+    machine.service =
+        ["169.254.169.254:80", "[2001:db8::1]:443", "169.254.169.254:443"].map(|it| it.parse().unwrap()).into();
+    let facts = make(&site(vec![]), &machine, Arch::X86_64).unwrap();
+    let shown = serde_json::to_string(&facts.values()["metadata_service"]).unwrap();
+    let expected = r#"[{"address":"169.254.169.254","family":4,"ports":[80,443]},{"address":"2001:db8::1","family":6,"ports":[443]}]"#;
+    assert_eq!(shown, expected);
 }

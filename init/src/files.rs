@@ -27,7 +27,7 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
     let files = &world.plan().files;
     let mut changed = Vec::new();
     for file in files {
-        let text = render::render(file, world.facts())?;
+        let text = render::render(file, world.facts(), &world.secrets())?;
         if put(world, file, text.as_bytes(), steps)? {
             world.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(file.name.clone());
             changed.push(file.name.as_str());

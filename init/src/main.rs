@@ -1,7 +1,9 @@
 //! The first boot of an anymetal node: the command map, and nothing else.
 
 mod abilities;
+mod access;
 mod acquire;
+mod api;
 mod boot;
 mod cli;
 mod facts;
@@ -10,6 +12,7 @@ mod files;
 #[cfg(test)]
 mod goldens;
 mod install;
+mod jobs;
 mod ledger;
 mod metadata;
 mod phase;
@@ -19,6 +22,7 @@ mod report;
 mod retry;
 mod runner;
 mod secret;
+mod secrets;
 mod services;
 mod settle;
 mod status;

@@ -27,8 +27,16 @@ pub(crate) enum Answer {
     Done(String),
     /// Was true already.
     Same(String),
-    /// Not yet, for a cause outside; ask again. At the deadline this becomes a failure with this reason.
-    Waiting { reason: Reason, message: String },
+    /// Not yet, for a cause outside; ask again. At the deadline this becomes a failure with this reason, and then with these lines: the last
+    /// words of what is waited for, without secrets, as many as help a person.
+    Waiting { reason: Reason, message: String, lines: String },
+}
+
+impl Answer {
+    /// Not yet, and there is nobody whose words would tell more.
+    pub(crate) fn waiting(reason: Reason, message: impl Into<String>) -> Self {
+        Self::Waiting { reason, message: message.into(), lines: String::new() }
+    }
 }
 
 /// Where a phase says how far it is. The runner turns it into events; progress may be thinned out, the rest never is.

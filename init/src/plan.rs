@@ -4,13 +4,14 @@
 use std::fmt;
 use std::path::{Component as Part, Path};
 
-use anymetal_contract::plan::{Arch, Format, KIND, Plan, Source, VERSION};
-use anymetal_contract::{Abilities, Phase, Reason};
+use anymetal_contract::plan::{Arch, Delivery, Format, KIND, Plan, Source, VERSION};
+use anymetal_contract::{Abilities, Phase, Reason, facts, place, secrets};
 use serde::Deserialize;
 
 use crate::failure::{Because as _, Failure};
 use crate::phase::{Answer, Steps};
-use crate::sys::fs;
+use crate::secrets::Secrets;
+use crate::sys::{fs, medium};
 use crate::wake::digest;
 use crate::world::{Planned, World};
 use crate::{abilities, files};
@@ -21,6 +22,9 @@ pub(crate) fn work(world: &World, _: &dyn Steps) -> Result<Answer, Failure> {
     let plan = read(&bytes)?;
     check(&plan, world.arch)?;
     let digest = digest(&bytes);
+    if let Some(why) = read_secrets(world, &plan)? {
+        return Ok(why);
+    }
     let sentence = format!(
         "plan {} of site {}: {}, {}, {}",
         digest.short(),
@@ -31,6 +35,33 @@ pub(crate) fn work(world: &World, _: &dyn Steps) -> Result<Answer, Failure> {
     );
     let _only_plan_makes_it = world.plan.set(Planned { plan, digest });
     Ok(Answer::Done(sentence))
+}
+
+/// Takes in the secrets, when they come by a way that this phase can look at. The answer when they have not come yet.
+fn read_secrets(world: &World, plan: &Plan) -> Result<Option<Answer>, Failure> {
+    let path = world.at(place::SECRETS);
+    let found = match plan.secrets {
+        None | Some(Delivery::Customdata) => return Ok(None),
+        Some(Delivery::UserData | Delivery::Medium) => fs::read_if_there(&path).because(Reason::SecretsMissing)?,
+    };
+    if let Some(bytes) = found {
+        world.learn(Secrets::read(&bytes, &format!("in {}", place::SECRETS), plan)?);
+        return Ok(None);
+    }
+    if plan.secrets == Some(Delivery::UserData) {
+        let what = format!("reading the secrets: there is no {}, which cloud-init should have dropped", place::SECRETS);
+        return Err(Failure::new(Reason::SecretsMissing, what));
+    }
+    match medium::read(&place::MEDIUM, place::MEDIUM_SECRETS).because(Reason::SecretsMissing)? {
+        medium::Found::File { label, bytes } => {
+            let secrets = Secrets::read(&bytes, &format!("on the volume {label}"), plan)?;
+            // The volume may be taken out after the first boot.
+            fs::replace(&path, &bytes, 0o600).because(Reason::HostFault)?;
+            world.learn(secrets);
+            Ok(None)
+        }
+        medium::Found::Nothing(why) => Ok(Some(Answer::waiting(Reason::SecretsMissing, format!("secrets: {why}")))),
+    }
 }
 
 /// `1 file`, `2 files`.
@@ -95,6 +126,9 @@ fn beyond(plan: &Plan, abilities: &Abilities) -> Vec<String> {
             }
         }
     }
+    if let Some(delivery) = plan.secrets.filter(|delivery| !knows(&abilities.secrets, delivery.id())) {
+        complaints.push(format!("secrets by {}", delivery.id()));
+    }
     for service in plan.services.iter().filter(|service| !knows(&abilities.ready, service.ready.id())) {
         complaints.push(format!("readiness {} of {}", service.ready.id(), service.unit));
     }
@@ -137,6 +171,30 @@ fn unsound(plan: &Plan) -> Vec<String> {
             complain(&format!("service {:?}: not a unit's name", service.unit));
         }
     }
+    // They become arguments of programs and part of paths.
+    let word = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
+    };
+    for component in &plan.components {
+        for name in component.packages.iter().chain(&component.user).filter(|name| !word(name)) {
+            complain(&format!("component {}: {name:?} is no name of a package or user", component.name));
+        }
+    }
+    for job in &plan.jobs {
+        for name in job.files.iter().filter(|name| !plan.files.iter().any(|file| file.name == **name)) {
+            complain(&format!("job {}: the plan has no file {name:?}", job.name));
+        }
+        for name in job.needs.iter().filter(|name| facts::named(name).is_none()) {
+            complain(&format!("job {}: no fact is named {name:?}", job.name));
+        }
+    }
+    if plan.secrets.is_none() && !plan.wanted_secrets().is_empty() {
+        complain(&"secrets are wanted, and no way is named by which they come");
+    }
+    for name in plan.wanted_secrets().into_iter().filter(|name| secrets::named(name).is_none()) {
+        complain(&format!("no secret is named {name:?}"));
+    }
     complaints
 }
 
@@ -168,6 +226,8 @@ mod tests {
                 "owner": "root:consul", "needs": [], "body": "{}"}],
             "services": [{"unit": "consul.service", "component": "consul", "files": ["consul/consul.json"], "reload": false,
                 "ready": {"consul-leader": "http://127.0.0.1:8500"}}],
+            "jobs": [], "settings": {"hippo": {"registration": "Closed", "administrator": "a"}, "tls": {"mode": "none"},
+                "firewall": {"ssh4": [], "ssh6": [], "tcp": [], "udp": []}},
             "deadlines": {}, "reports": ["platform"]
         })
     }
@@ -193,7 +253,7 @@ mod tests {
             ("/version", json!(2), Reason::PlanUnreadable, "it has version 2, this init (0.1.0) reads version 1"),
             ("/mood", json!("fine"), Reason::PlanUnreadable, "unknown field `mood`"),
             ("/platform", json!("vultr"), Reason::PlanBeyondInit, "cannot do: platform vultr"),
-            ("/phases", json!(["jobs", "prove"]), Reason::PlanBeyondInit, "cannot do: phase jobs; phase prove"),
+            ("/phases", json!(["prove", "announce"]), Reason::PlanBeyondInit, "cannot do: phase prove; phase announce"),
             ("/phases", json!(["files"]), Reason::PlanUnreadable, "phase files without phase facts"),
             ("/files/0/path", json!("etc/x"), Reason::PlanUnreadable, "\"etc/x\" is not an absolute, plain path"),
             (
@@ -204,13 +264,29 @@ mod tests {
             ),
             ("/files/0/mode", json!("640"), Reason::PlanUnreadable, "\"640\" is not a mode"),
             ("/services/0/files/0", json!("nomad/x"), Reason::PlanUnreadable, "the plan has no file \"nomad/x\""),
+            ("/files/0/secrets", json!(["mood"]), Reason::PlanUnreadable, "no secret is named \"mood\""),
+            ("/files/0/secrets", json!(["hippo_jwt"]), Reason::PlanUnreadable, "no way is named by which they come"),
+            (
+                "/components/0/packages",
+                json!(["-o=x"]),
+                Reason::PlanUnreadable,
+                "component consul: \"-o=x\" is no name of a package",
+            ),
+            (
+                "/jobs",
+                json!([{"name": "x", "component": "consul", "namespace": "n", "api": "http://a", "token": "nomad_management",
+                    "files": ["x/y"], "needs": ["mood"], "answers": [], "body": ""}]),
+                Reason::PlanUnreadable,
+                "job x: the plan has no file \"x/y\"; job x: no fact is named \"mood\"",
+            ),
             ("/services/0/unit", json!("--now"), Reason::PlanUnreadable, "\"--now\": not a unit's name"),
         ] {
             let mut plan = sound();
-            if let Some(place) = plan.pointer_mut(pointer) {
-                *place = value;
-            } else {
-                plan[&pointer[1..]] = value;
+            let (above, key) = pointer.rsplit_once('/').unwrap();
+            let above = plan.pointer_mut(above).unwrap();
+            match key.parse::<usize>() {
+                Ok(place) if above.is_array() => above[place] = value,
+                _ => above[key] = value,
             }
             let failure = judge(&plan, Arch::X86_64).expect_err(pointer);
             assert_eq!(failure.reason, reason, "{pointer}: {}", failure.chain());

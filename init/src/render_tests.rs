@@ -22,11 +22,12 @@ fn file(needs: &[&str], body: &str) -> File {
 }
 
 fn rendered(needs: &[&str], body: &str) -> String {
-    render(&file(needs, body), &facts_of("v4-multihop-md5.json", |_| {})).unwrap()
+    render(&file(needs, body), &facts_of("v4-multihop-md5.json", |_| {}), &Secrets::default()).unwrap()
 }
 
 fn broken(needs: &[&str], body: &str) -> String {
-    let failure = render(&file(needs, body), &facts_of("v4-multihop-md5.json", |_| {})).unwrap_err();
+    let failure =
+        render(&file(needs, body), &facts_of("v4-multihop-md5.json", |_| {}), &Secrets::default()).unwrap_err();
     assert_eq!(failure.reason, Reason::TemplateBroken);
     failure.chain()
 }
@@ -41,7 +42,7 @@ fn a_template_says_what_its_facts_are() {
 #[test]
 fn nothing_is_escaped_as_in_html() {
     let facts = facts_of("v4-multihop.json", |machine| machine.hostname = "<a&b>'\"".into());
-    assert_eq!(render(&file(&["node"], "{{ node }}"), &facts).unwrap(), "<a&b>'\"");
+    assert_eq!(render(&file(&["node"], "{{ node }}"), &facts, &Secrets::default()).unwrap(), "<a&b>'\"");
 }
 
 #[test]
@@ -56,7 +57,8 @@ fn a_fact_that_is_not_declared_cannot_be_used() {
 #[test]
 fn a_fact_that_has_no_value_cannot_be_used() {
     let facts = facts_of("hollow-instance-c.json", |_| {});
-    let failure = render(&file(&["private4"], "{% if private4 %}x{% endif %}"), &facts).unwrap_err();
+    let failure =
+        render(&file(&["private4"], "{% if private4 %}x{% endif %}"), &facts, &Secrets::default()).unwrap_err();
     assert_eq!(failure.chain(), "rendering x/x.conf: it needs private4, which this node does not have");
 }
 
@@ -89,7 +91,7 @@ fn a_broken_template_does_not_tell_the_password() {
 fn json_is_json_whatever_the_machine_is_called() {
     for name in ["edge-1", "a\"b", "back\\slash", "tab\tnew\nline", "{{ site }}", "héß", "</script>\u{1}"] {
         let facts = facts_of("v4-multihop.json", |machine| machine.hostname = name.into());
-        let text = render(&goldens::template("consul/consul.json"), &facts).unwrap();
+        let text = render(&goldens::template("consul/consul.json"), &facts, &goldens::secrets()).unwrap();
         let json: serde_json::Value =
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name:?}: {error}: {text}"));
         assert_eq!(json["node_name"], name);

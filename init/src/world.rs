@@ -3,14 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anymetal_contract::plan::Arch;
 use anymetal_contract::{Digest, Plan, place};
 
 use crate::facts::Facts;
+use crate::jobs;
 use crate::ledger::Keeper;
 use crate::metadata::Machine;
+use crate::secret::Hidden;
+use crate::secrets::Secrets;
 use crate::services::Doings;
 use crate::settle::Verdict;
 
@@ -34,6 +37,12 @@ pub(crate) struct World {
     pub(crate) changed: Mutex<BTreeSet<String>>,
     /// What `services` has done so far in this run; it is called again while it waits.
     pub(crate) services: Mutex<Doings>,
+    /// What `jobs` has done so far in this run.
+    pub(crate) jobs: Mutex<jobs::Doings>,
+    /// Filled by `plan` or `metadata`, by the way the plan names; `services` adds what Nomad made.
+    secrets: Mutex<Secrets>,
+    /// What nobody may read in anything this process says. Shared with the journal.
+    pub(crate) hidden: Arc<Hidden>,
     /// Made by the runner for `settle`.
     pub(crate) verdict: OnceLock<Verdict>,
 }
@@ -83,6 +92,9 @@ impl World {
             facts: OnceLock::new(),
             changed: Mutex::default(),
             services: Mutex::default(),
+            jobs: Mutex::default(),
+            secrets: Mutex::default(),
+            hidden: Arc::default(),
             verdict: OnceLock::new(),
         }
     }
@@ -114,7 +126,18 @@ impl World {
 
     /// What a program says, without the secrets its files hold.
     pub(crate) fn without_secrets(&self, said: &str) -> String {
-        self.facts.get().map_or_else(|| said.to_owned(), |facts| facts.hidden_in(said))
+        self.hidden.hide(said)
+    }
+
+    /// The secrets known by now.
+    pub(crate) fn secrets(&self) -> MutexGuard<'_, Secrets> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes secrets over, and hides them from now on.
+    pub(crate) fn learn(&self, secrets: Secrets) {
+        self.hidden.add(secrets.all());
+        *self.secrets() = secrets;
     }
 
     /// The facts. The table starts no phase that calls this before `facts` is done.

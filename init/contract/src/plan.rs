@@ -85,7 +85,8 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// Every secret that a file, a service or a job names and that comes from outside, sorted, each once.
+    /// Every secret that a file, a service or a job names and that comes from outside, sorted, each once. Those for an ACME challenge only
+    /// when there is one.
     pub fn wanted_secrets(&self) -> BTreeSet<&str> {
         let files = self.files.iter().flat_map(|file| &file.secrets);
         let jobs = self.jobs.iter().flat_map(|job| job.secrets.iter().chain([&job.token]));
@@ -95,7 +96,13 @@ impl Plan {
             chosen.map(|token| &token.secret).chain([&access.management])
         });
         let named = files.chain(jobs).chain(access).map(String::as_str);
-        named.filter(|name| crate::secrets::named(name).is_none_or(|known| known.from_outside())).collect()
+        let acme = matches!(self.settings.tls, Tls::Acme { .. });
+        let wanted = |name: &&str| match crate::secrets::named(name).map(|known| known.shape) {
+            Some(crate::secrets::Shape::MadeOnTheNode) => false,
+            Some(crate::secrets::Shape::Variables) => acme,
+            Some(_) | None => true,
+        };
+        named.filter(wanted).collect()
     }
 }
 

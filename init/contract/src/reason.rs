@@ -169,7 +169,9 @@ impl Reason {
             Self::JobRefused => {
                 "read Nomad's own words above; `nomad job status` and `nomad node status` on the machine tell more"
             }
-            Self::JobFailed => "read the task's last lines above; after mending it run `systemctl restart anymetal`",
+            Self::JobFailed => {
+                "read the task's last lines above; after mending it run `systemctl restart anymetal`, which deploys it anew"
+            }
             Self::JobNotReady => "read the task's last lines above; after mending it run `systemctl restart anymetal`",
             Self::DiskFull => {
                 "free space or use a larger disk; the boot goes on by itself after `systemctl restart anymetal`"

@@ -152,7 +152,7 @@ fn sum_up(results: impl Iterator<Item = Result<Got, Missed>>) -> Result<Answer, 
     }
     if let Some((reason, _)) = waiting.first() {
         let all: Vec<_> = waiting.iter().map(|(_, message)| message.as_str()).collect();
-        return Ok(Answer::Waiting { reason: *reason, message: all.join("; ") });
+        return Ok(Answer::waiting(*reason, all.join("; ")));
     }
     if count == 0 {
         return Ok(Answer::Same("all artefacts already in the store".into()));

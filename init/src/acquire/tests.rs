@@ -125,7 +125,7 @@ impl Bench {
     #[track_caller]
     pub(super) fn waits(&self) -> (Reason, String) {
         match self.run() {
-            Ok(Answer::Waiting { reason, message }) => (reason, message),
+            Ok(Answer::Waiting { reason, message, .. }) => (reason, message),
             other => panic!("it does not wait: {other:?}"),
         }
     }

@@ -69,6 +69,9 @@ pub(crate) struct Render {
     /// The folder to write the files below; their paths are printed
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
+    /// The site's secrets, when files have any
+    #[arg(long, value_name = "FILE")]
+    secrets: Option<PathBuf>,
     /// The node's architecture [default: this machine's]
     #[arg(long, value_name = "x86_64|aarch64")]
     arch: Option<String>,

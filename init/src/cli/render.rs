@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use anymetal_contract::plan::Arch;
 
 use super::{Render, Trouble, print};
+use crate::secrets::Secrets;
 use crate::sys::fs;
 use crate::{facts, files, metadata, plan, render};
 
@@ -24,11 +25,19 @@ pub(crate) fn run(typed: &Render) -> Result<ExitCode, Trouble> {
     let plan = plan.map_err(|failure| Trouble::failed(&failure))?;
     let document = fs::read_text(&typed.metadata).map_err(|error| Trouble::given(&error))?;
     let machine = metadata::read(&plan.platform, &document).map_err(|failure| Trouble::failed(&failure))?;
+    let secrets = match &typed.secrets {
+        Some(file) => {
+            let bytes = fs::read(file).map_err(|error| Trouble::given(&error))?;
+            let from = format!("in {}", file.display());
+            Secrets::read(&bytes, &from, &plan).map_err(|failure| Trouble::failed(&failure))?
+        }
+        None => Secrets::default(),
+    };
     let facts = facts::make(&plan, &machine, arch).map_err(|failure| Trouble::failed(&failure))?;
     // All or nothing: a template that breaks leaves no half of a node behind.
     let mut rendered = Vec::new();
     for file in &plan.files {
-        rendered.push((file, render::render(file, &facts).map_err(|failure| Trouble::failed(&failure))?));
+        rendered.push((file, render::render(file, &facts, &secrets).map_err(|failure| Trouble::failed(&failure))?));
     }
     for (file, text) in rendered {
         let path = typed.root.join(file.path.trim_start_matches('/'));

@@ -1,9 +1,12 @@
 //! What an artefact's archive may not do, whoever reads it: names, links, kinds, sizes.
 //! May not read an archive: it judges what readers meet.
 
+use std::collections::BTreeSet;
+
 use anymetal_contract::Reason;
 use anymetal_contract::plan::Member;
 
+use super::record;
 use crate::failure::Failure;
 
 /// Members of one archive. The largest of the field, a self-contained .NET publication (Hippo), has about 600.
@@ -45,6 +48,31 @@ pub(super) struct Census<'a> {
     listed: Vec<String>,
     count: usize,
     files: usize,
+    /// Files below folders that were taken.
+    met: BTreeSet<String>,
+}
+
+/// Whether every file below it is asked for, rather than one file.
+pub(super) fn is_folder(member: &Member) -> bool {
+    member.member.ends_with('/')
+}
+
+/// Where a file of a folder that is asked for goes.
+fn within(folder: &Member, rest: &[String]) -> String {
+    let rest = rest.join("/");
+    if folder.file == "." { rest } else { format!("{}/{rest}", folder.file) }
+}
+
+/// Where the plan's members put a member of the archive of that name; `None` when nothing asks for it.
+pub(super) fn place_of(members: &[Member], name: &str) -> Option<String> {
+    let path = plain_of(name);
+    members.iter().find_map(|member| {
+        let asked = plain_of(&member.member);
+        if !is_folder(member) {
+            return (asked == path).then(|| member.file.clone());
+        }
+        (path.len() > asked.len() && path.starts_with(&asked)).then(|| within(member, &path[asked.len()..]))
+    })
 }
 
 pub(super) fn hostile(message: impl Into<String>) -> Failure {
@@ -67,11 +95,20 @@ pub(super) fn bomb(unpacked: u64, compressed: u64) -> Option<String> {
 impl<'a> Census<'a> {
     pub(super) fn of(members: &'a [Member]) -> Self {
         let asked = members.iter().map(|member| plain_of(&member.member)).collect();
-        Self { members, asked, taken: vec![false; members.len()], listed: Vec::new(), count: 0, files: 0 }
+        Self {
+            members,
+            asked,
+            taken: vec![false; members.len()],
+            listed: Vec::new(),
+            count: 0,
+            files: 0,
+            met: BTreeSet::new(),
+        }
     }
 
     /// One more member of the archive: refused, to be passed over (`None`), or the one that is asked for.
-    pub(super) fn meet(&mut self, name: &[u8], kind: &Kind) -> Result<Option<&'a Member>, Failure> {
+    /// `runs` is whether the archive says that it is a program.
+    pub(super) fn meet(&mut self, name: &[u8], kind: &Kind, runs: bool) -> Result<Option<Member>, Failure> {
         self.count += 1;
         if self.count > MOST_ENTRIES {
             return Err(hostile(format!("the archive has more than {MOST_ENTRIES} members")));
@@ -97,17 +134,45 @@ impl<'a> Census<'a> {
             }
         }
         let Some(place) = self.asked.iter().position(|asked| *asked == path) else {
-            return Ok(None);
+            return self.below_a_folder(&path, kind, runs);
         };
+        if is_folder(&self.members[place]) {
+            return match kind {
+                Kind::Directory => Ok(None),
+                _ => Err(broken(format!("{shown:?} is not a folder in the archive"))),
+            };
+        }
         match kind {
             Kind::File if self.taken[place] => Err(hostile(format!("the member {shown:?} is in the archive twice"))),
             Kind::File => {
                 self.taken[place] = true;
-                Ok(Some(&self.members[place]))
+                Ok(Some(self.members[place].clone()))
             }
             Kind::Directory => Err(broken(format!("{shown:?} is a folder in the archive, not a file"))),
             _ => Err(broken(format!("{shown:?} is a link in the archive, not a file"))),
         }
+    }
+
+    /// A member below a folder that is asked for as a whole.
+    fn below_a_folder(&mut self, path: &[String], kind: &Kind, runs: bool) -> Result<Option<Member>, Failure> {
+        let folders = self.members.iter().zip(&self.asked).enumerate().filter(|(_, (member, _))| is_folder(member));
+        let mut found = folders.filter(|(_, (_, asked))| path.len() > asked.len() && path.starts_with(asked));
+        let Some((place, (folder, asked))) = found.next() else { return Ok(None) };
+        let shown = path.join("/");
+        match kind {
+            Kind::Directory => return Ok(None),
+            Kind::File => {}
+            _ => return Err(broken(format!("{shown:?} is a link in the archive, not a file"))),
+        }
+        if !self.met.insert(shown.clone()) {
+            return Err(hostile(format!("the member {shown:?} is in the archive twice")));
+        }
+        let file = within(folder, &path[asked.len()..]);
+        if file == record::NAME {
+            return Err(broken(format!("the member {shown:?} has the name of our own record")));
+        }
+        self.taken[place] = true;
+        Ok(Some(Member { member: shown, file, executable: runs }))
     }
 
     /// After the last member: whether all that is asked for was met.
@@ -182,7 +247,7 @@ mod tests {
 
     fn refusal(name: &[u8], kind: &Kind) -> String {
         let members = asked("consul");
-        let failure = Census::of(&members).meet(name, kind).expect_err("it is refused");
+        let failure = Census::of(&members).meet(name, kind, false).expect_err("it is refused");
         format!("{}: {}", failure.reason, failure.chain())
     }
 
@@ -223,9 +288,9 @@ mod tests {
             ("linux-x64/l", Kind::Symbolic("../linux-x64/a..b".into())),
             ("caf\u{e9}", Kind::File),
         ] {
-            assert_eq!(census.meet(name.as_bytes(), &kind).unwrap(), None, "{name}");
+            assert_eq!(census.meet(name.as_bytes(), &kind, false).unwrap(), None, "{name}");
         }
-        assert_eq!(census.meet(b"./linux-x64/Hippo.Web", &Kind::File).unwrap(), Some(&members[0]));
+        assert_eq!(census.meet(b"./linux-x64/Hippo.Web", &Kind::File, false).unwrap(), Some(members[0].clone()));
         census.close().unwrap();
     }
 
@@ -234,7 +299,7 @@ mod tests {
         let members = asked("consul");
         let mut census = Census::of(&members);
         for number in 0..12 {
-            census.meet(format!("f{number}").as_bytes(), &Kind::File).unwrap();
+            census.meet(format!("f{number}").as_bytes(), &Kind::File, false).unwrap();
         }
         assert_eq!(
             census.close().unwrap_err().chain(),
@@ -250,13 +315,16 @@ mod tests {
     fn the_same_member_twice_and_too_many_members_are_hostile() {
         let members = asked("consul");
         let mut census = Census::of(&members);
-        census.meet(b"consul", &Kind::File).unwrap();
-        let failure = census.meet(b"./consul", &Kind::File).unwrap_err();
+        census.meet(b"consul", &Kind::File, false).unwrap();
+        let failure = census.meet(b"./consul", &Kind::File, false).unwrap_err();
         assert_eq!(failure.chain(), "the member \"consul\" is in the archive twice");
         for _ in 2..MOST_ENTRIES {
-            census.meet(b"x", &Kind::File).unwrap();
+            census.meet(b"x", &Kind::File, false).unwrap();
         }
-        assert_eq!(census.meet(b"x", &Kind::File).unwrap_err().chain(), "the archive has more than 10000 members");
+        assert_eq!(
+            census.meet(b"x", &Kind::File, false).unwrap_err().chain(),
+            "the archive has more than 10000 members"
+        );
     }
 
     #[test]
@@ -266,5 +334,40 @@ mod tests {
         assert!(bomb(FREE_UNPACKED + 201, 1).is_some());
         assert_eq!(bomb(MOST_UNPACKED, MOST_UNPACKED), None);
         assert!(bomb(MOST_UNPACKED + 1, MOST_UNPACKED).is_some());
+    }
+
+    #[test]
+    fn a_folder_that_is_asked_for_gives_every_file_below_it_and_the_archive_says_what_runs() {
+        let members = vec![Member { member: "linux-x64/".into(), file: ".".into(), executable: false }];
+        let mut census = Census::of(&members);
+        let file =
+            |member: &str, file: &str, executable| Member { member: member.into(), file: file.into(), executable };
+        for (name, kind, runs, taken) in [
+            ("linux-x64/", Kind::Directory, false, None),
+            ("./linux-x64/Hippo.Web", Kind::File, true, Some(file("linux-x64/Hippo.Web", "Hippo.Web", true))),
+            ("linux-x64/wwwroot/", Kind::Directory, false, None),
+            (
+                "linux-x64/wwwroot/index.html",
+                Kind::File,
+                false,
+                Some(file("linux-x64/wwwroot/index.html", "wwwroot/index.html", false)),
+            ),
+            ("linux-x64.txt", Kind::File, false, None),
+            ("README.md", Kind::File, false, None),
+        ] {
+            assert_eq!(census.meet(name.as_bytes(), &kind, runs).unwrap(), taken, "{name}");
+        }
+        for (name, kind, said) in [
+            ("linux-x64/Hippo.Web", Kind::File, "is in the archive twice"),
+            ("linux-x64/l", Kind::Symbolic("Hippo.Web".into()), "is a link in the archive, not a file"),
+            ("linux-x64/.anymetal", Kind::File, "has the name of our own record"),
+            ("linux-x64", Kind::File, "is not a folder in the archive"),
+        ] {
+            let chain = census.meet(name.as_bytes(), &kind, false).unwrap_err().chain();
+            assert!(chain.contains(said), "{chain}");
+        }
+        census.close().unwrap();
+        let chain = Census::of(&members).close().unwrap_err().chain();
+        assert_eq!(chain, "\"linux-x64/\" is not in the archive, which has no files");
     }
 }

@@ -1,10 +1,12 @@
 //! Archives from the content store to `/opt/anymetal/<component>/<version>`, and the host's own programs.
 //! May not touch the disk itself: `sys::tree` does. Never looks into an archive but through `unpack`.
 
+mod account;
 mod host;
 #[cfg(test)]
 mod hostile;
 mod limits;
+mod packages;
 mod record;
 mod tarball;
 #[cfg(test)]
@@ -52,12 +54,18 @@ fn install(world: &World, steps: &dyn Steps, path: &OsStr) -> Result<Answer, Fai
         }
         wanted.push((component, artefact));
     }
-    // The host's programs first: they cost nothing, and all that is missing is said at once.
+    // What the host brings first: all that is missing is said at once, and nothing is unpacked in vain.
+    let (mut words, mut changed) = (Vec::new(), packages::ensure(components, steps, path)?);
     let hosts = hosts(components, steps, path)?;
     let mut hosts = hosts.into_iter();
-    let (mut words, mut changed) = (Vec::new(), false);
     for (component, artefact) in wanted {
         let title = format!("{} {}", component.name, component.version);
+        if let Some(user) = &component.user
+            && account::ensure(world, user)?
+        {
+            changed = true;
+            steps.step(&component.name, Outcome::Progress, &format!("the user {user} and its home were made"));
+        }
         let Some(artefact) = artefact else {
             words.extend(hosts.next());
             continue;
@@ -188,7 +196,11 @@ fn check_places(component: &Component, artefact: &Artefact) -> Result<(), Failur
     }
     let (mut files, mut members) = (BTreeSet::new(), BTreeSet::new());
     for member in &artefact.members {
-        if !plain(&member.file) || member.file == record::NAME || !files.insert(&member.file) {
+        let folder = limits::is_folder(member);
+        if !(plain(&member.file) || folder && member.file == ".")
+            || member.file == record::NAME
+            || !files.insert(&member.file)
+        {
             return beyond("file", &member.file);
         }
         if !members.insert(&member.member) {

@@ -8,6 +8,7 @@ use anymetal_contract::Digest;
 use anymetal_contract::plan::{Artefact, Member};
 use serde::{Deserialize, Serialize};
 
+use super::limits::{is_folder, place_of};
 use crate::sys::tree;
 
 /// The record's name in the version's folder.
@@ -71,13 +72,19 @@ pub(super) fn check(dir: &Path, artefact: &Artefact) -> anyhow::Result<Result<()
     if (record.kind.as_str(), record.version) != (KIND, VERSION) || record.artefact != artefact.sha256 {
         return Ok(Err(Some("it came from another archive".into())));
     }
-    let same = |member: &Member| {
+    // Every file is one that is asked for, at its place; every file that is asked for by name is there, every folder has one at least.
+    let members = &artefact.members;
+    let asked = |(place, file): (&String, &File)| place_of(members, &file.member).as_ref() == Some(place);
+    let there = |member: &Member| {
+        if is_folder(member) {
+            return record.files.values().any(|file| file.member.starts_with(&member.member));
+        }
         record
             .files
             .get(&member.file)
             .is_some_and(|file| (&file.member, file.executable) == (&member.member, member.executable))
     };
-    if record.files.len() != artefact.members.len() || !artefact.members.iter().all(same) {
+    if !record.files.iter().all(asked) || !members.iter().all(there) {
         return Ok(Err(Some("it holds other members".into())));
     }
     for (name, file) in &record.files {

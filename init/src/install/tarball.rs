@@ -63,12 +63,16 @@ fn member<R: Read>(entry: &mut Entry<R>, census: &mut Census, sink: &mut dyn Sin
     let kind = kind(entry)?;
     // Words about the archive as a whole (git writes them) have a name that is never used.
     let global = entry.header().entry_type().is_pax_global_extensions();
-    let asked =
-        if global { census.meet(b"pax_global_header", &kind)? } else { census.meet(&entry.path_bytes(), &kind)? };
+    let runs = entry.header().mode().is_ok_and(|mode| mode & 0o100 != 0);
+    let asked = if global {
+        census.meet(b"pax_global_header", &kind, false)?
+    } else {
+        census.meet(&entry.path_bytes(), &kind, runs)?
+    };
     let size = entry.size();
     let mut content = Exactly::new(entry, size);
     if let Some(member) = asked {
-        sink.file(member, &mut content)?;
+        sink.file(&member, &mut content)?;
     }
     // To the end, so that what comes before the next member's content is its header and nothing else.
     io::copy(&mut content, &mut io::sink()).map(drop).map_err(|error| unreadable(&error))

@@ -56,7 +56,8 @@ pub(super) fn unpack<R: BufRead + Seek>(
         let entry = zip.by_index_raw(index).map_err(refused)?;
         unpacked = judge(&entry, unpacked)?;
         extents.push(extent(&entry)?);
-        if let Some(member) = census.meet(entry.name_raw(), &kind(&entry))? {
+        let runs = entry.unix_mode().is_some_and(|mode| mode & 0o100 != 0);
+        if let Some(member) = census.meet(entry.name_raw(), &kind(&entry), runs)? {
             asked.push((member, index));
         }
     }
@@ -66,7 +67,7 @@ pub(super) fn unpack<R: BufRead + Seek>(
     for (member, index) in asked {
         let content = zip.by_index_with_options(index, ZipReadOptions::new()).map_err(refused)?;
         let size = content.size();
-        sink.file(member, &mut Exactly::new(content, size))?;
+        sink.file(&member, &mut Exactly::new(content, size))?;
     }
     Ok(())
 }

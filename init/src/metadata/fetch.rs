@@ -1,18 +1,22 @@
 //! The work of the phase `metadata`: one poll of the platform's metadata service per call.
 //! May not wait or count tries: the runner does; what a document means is the platform room's business.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::SystemTime;
 
-use anymetal_contract::plan::Anycast;
+use anymetal_contract::plan::Delivery;
 use anymetal_contract::{Outcome, Reason};
 
 use super::clock::{Correction, correction};
 use super::{Machine, Platform, named, unspoken};
 use crate::failure::Failure;
 use crate::phase::{Answer, Steps};
+use crate::secrets::Secrets;
 use crate::sys::clock_step;
 use crate::sys::http::{Certificates, Http, Limits};
+use crate::sys::resolve;
 use crate::world::World;
 
 /// The largest document that is read. Real ones have 3 to 10 KB; `customdata` may make them longer.
@@ -46,7 +50,10 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
             asked = ask(&http, &url, platform);
         }
         match asked {
-            Ok(machine) => return Ok(accept(world, steps, &plan.anycast, &url, machine)),
+            Ok(mut machine) => {
+                machine.service = service(bases);
+                return accept(world, steps, &url, machine);
+            }
             Err(trouble) => troubles.push(trouble),
         }
     }
@@ -73,26 +80,42 @@ fn summed_up(troubles: &[Trouble]) -> Answer {
     let invalid = troubles.iter().any(|trouble| trouble.reason == Reason::MetadataInvalid);
     let reason = if invalid { Reason::MetadataInvalid } else { Reason::MetadataUnreachable };
     let message = troubles.iter().map(|trouble| trouble.message.as_str()).collect::<Vec<_>>().join("; ");
-    Answer::Waiting { reason, message }
+    Answer::waiting(reason, message)
 }
 
-fn accept(world: &World, steps: &dyn Steps, anycast: &Anycast, url: &str, machine: Machine) -> Answer {
-    let missing = unspoken(anycast, &machine);
+/// Every address any of the bases has, so that all of them can be closed to workloads. A name that cannot be looked up has none.
+fn service(bases: &[&str]) -> BTreeSet<SocketAddr> {
+    bases.iter().flat_map(|base| resolve::sockets(base)).collect()
+}
+
+fn accept(world: &World, steps: &dyn Steps, url: &str, machine: Machine) -> Result<Answer, Failure> {
+    let plan = world.plan();
+    world.hidden.add(machine.neighbours.iter().filter_map(|neighbour| neighbour.password.as_ref()));
+    let missing = unspoken(&plan.anycast, &machine);
     if !missing.is_empty() {
         let families = missing.into_iter().map(super::Family::name).collect::<Vec<_>>().join(" and ");
-        return Answer::Waiting {
-            reason: Reason::MetadataNoBgp,
-            message: format!(
-                "{url} knows the machine {}, but no BGP session of it for {families} yet: \
-                 enable BGP on the project and create the session for this device",
+        let message = format!(
+            "{url} knows the machine {}, but no BGP session of it for {families} yet: \
+             enable BGP on the project and create the session for this device",
+            machine.hostname
+        );
+        return Ok(Answer::waiting(Reason::MetadataNoBgp, message));
+    }
+    if plan.secrets == Some(Delivery::Customdata) {
+        let Some(document) = &machine.customdata else {
+            let message = format!(
+                "{url} knows the machine {}, but has no secrets in its custom data yet: \
+                 set it to the customdata.json that `anymetal build` wrote",
                 machine.hostname
-            ),
+            );
+            return Ok(Answer::waiting(Reason::SecretsMissing, message));
         };
+        world.learn(Secrets::read(document.expose().as_bytes(), "in the machine's custom data", plan)?);
     }
     for warning in &machine.warnings {
         steps.step("warning", Outcome::Done, &format!("{url}: {warning}"));
     }
-    Answer::Done(told(world.machine.get_or_init(|| machine)))
+    Ok(Answer::Done(told(world.machine.get_or_init(|| machine))))
 }
 
 /// The machine in one sentence.

@@ -50,7 +50,7 @@ fn document(name: &str) -> String {
 
 fn waiting(world: &World) -> (Reason, String) {
     match work(world, &Told::default()).unwrap() {
-        Answer::Waiting { reason, message } => (reason, message),
+        Answer::Waiting { reason, message, .. } => (reason, message),
         other => panic!("{other:?} is not a wait"),
     }
 }
@@ -174,7 +174,7 @@ fn the_worse_of_several_troubles_gives_the_reason_and_all_are_told() {
         trouble(Reason::MetadataInvalid, "asking b: it is empty"),
     ]);
     let message = "asking a: refused; asking b: it is empty".to_owned();
-    assert_eq!(summed, Answer::Waiting { reason: Reason::MetadataInvalid, message });
+    assert_eq!(summed, Answer::waiting(Reason::MetadataInvalid, message));
 }
 
 /// One TLS handshake after the other, with a certificate of 2020; ends when the client hangs up the last of `handshakes`.
@@ -209,7 +209,7 @@ fn a_foreign_root_does_not_touch_the_clock() {
     let told = Told::default();
     let answer = work(&world(&expired_server(1), V4, &[]), &told).unwrap();
     assert!(
-        matches!(&answer, Answer::Waiting { reason: Reason::MetadataUnreachable, message } if message.contains("certificate")),
+        matches!(&answer, Answer::Waiting { reason: Reason::MetadataUnreachable, message, .. } if message.contains("certificate")),
         "{answer:?}"
     );
     let told = told.all();

@@ -1,7 +1,8 @@
 //! The machine in our own words; one room per platform, and no other room knows a platform by name.
 //! May not touch the network: `fetch` does, and what a document means is decided from its text alone.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anymetal_contract::Reason;
 use anymetal_contract::plan::Anycast;
@@ -36,6 +37,10 @@ pub(crate) struct Machine {
     pub(crate) user_state_url: Option<String>,
     /// Where the platform wants to hear that the machine is up.
     pub(crate) phone_home_url: Option<String>,
+    /// What the operator gave this machine's description for us: a document of secrets, as text.
+    pub(crate) customdata: Option<Secret>,
+    /// Where the description is answered, as far as that is known: whoever asks there gets passwords.
+    pub(crate) service: BTreeSet<SocketAddr>,
     /// What is odd but does not stop a boot, one sentence each.
     pub(crate) warnings: Vec<String>,
 }

@@ -17,6 +17,7 @@ use anymetal_contract::{Event, Outcome, Phase, Reason, Unit, place};
 
 use crate::plan::count;
 use crate::retry::Backoff;
+use crate::secret::Hidden;
 use crate::status::Status;
 use crate::sys::console::Console;
 use crate::sys::{clock, fs};
@@ -63,6 +64,8 @@ pub(crate) struct Journal {
     desk: Mutex<Desk>,
     /// Something was said, a report got further, or the journal was closed.
     news: Condvar,
+    /// The last line of defence: whoever says something has hidden what it knew to be secret; this hides what slipped through.
+    hidden: Arc<Hidden>,
 }
 
 struct Desk {
@@ -116,6 +119,7 @@ impl Journal {
             cursors,
             desk: Mutex::new(desk),
             news: Condvar::new(),
+            hidden: Arc::clone(&world.hidden),
         });
         if let Some(error) = error {
             journal.desk().complain_of_events(&error);
@@ -132,6 +136,8 @@ impl Journal {
 
     /// Tells something.
     pub(crate) fn say(&self, said: &Said<'_>) {
+        let (message, step) = (self.hidden.hide(said.message), said.step.map(|step| self.hidden.hide(step)));
+        let said = &Said { message: &message, step: step.as_deref(), ..said.clone() };
         let mut desk = self.desk();
         let event = desk.event(said);
         if let Err(error) = desk.outbox.keep(&event) {
@@ -151,7 +157,8 @@ impl Journal {
 
     /// A line for the console alone: how the reports fare.
     pub(crate) fn aside(&self, message: &str) {
-        self.desk().console.line(&console::aside(&words::one_line(&words::harmless(message), 500)));
+        let message = self.hidden.hide(message);
+        self.desk().console.line(&console::aside(&words::one_line(&words::harmless(&message), 500)));
     }
 
     /// Starts a sink, once: it gets what was said since it last accepted something, be it in an earlier run.

@@ -65,14 +65,16 @@ pub(super) fn attempt(
             Ok(Err(failure)) => return Ending::Failed(failure),
             Err(panic) => return Ending::Failed(panicked(&*panic)),
         };
-        let (reason, message) = match answer {
+        let (reason, message, lines) = match answer {
             Answer::Done(message) => return Ending::Done(message),
             Answer::Same(message) => return Ending::Same(message),
-            Answer::Waiting { reason, message } => (reason, message),
+            Answer::Waiting { reason, message, lines } => (reason, message, lines),
         };
         let waited = began.elapsed();
         let Some(left) = deadline.checked_sub(waited).filter(|left| !left.is_zero()) else {
-            return Ending::Failed(Failure::new(reason, format!("{message}, gave up after {} s", deadline.as_secs())));
+            let lines = if lines.is_empty() { lines } else { format!("\n{lines}") };
+            let message = format!("{message}, gave up after {} s{lines}", deadline.as_secs());
+            return Ending::Failed(Failure::new(reason, message));
         };
         voice.waiting(&message, waited, deadline);
         if doom.rest(backoff.delay(attempt, fastrand::f64()).min(left)) {

@@ -39,7 +39,7 @@ fn failing(_: &World, _: &dyn Steps) -> Worked {
 }
 
 fn waiting(_: &World, _: &dyn Steps) -> Worked {
-    Ok(Answer::Waiting { reason: Reason::MetadataNoBgp, message: "no neighbours yet".into() })
+    Ok(Answer::waiting(Reason::MetadataNoBgp, "no neighbours yet"))
 }
 
 /// A plan with these phases, as if the phase `plan` had read it.
@@ -191,7 +191,7 @@ fn a_phase_is_called_again_until_it_no_longer_waits() {
         if calls.len() < 3 { waiting_for("more calls") } else { Ok(Answer::Done(format!("{} calls", calls.len()))) }
     }
     fn waiting_for(what: &str) -> Worked {
-        Ok(Answer::Waiting { reason: Reason::Internal, message: what.into() })
+        Ok(Answer::waiting(Reason::Internal, what))
     }
     static TABLE: [Entry; 3] = [
         entry(Phase::Wake, &[], 60, wake::work),

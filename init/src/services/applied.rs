@@ -56,6 +56,8 @@ mod tests {
             "components": [{"name": "consul", "version": version, "source": {"artefacts": {}}}],
             "files": [file("conf", "/etc/consul.json"), file("unit", "/etc/systemd/system/consul.service"), file("other", "/etc/x")],
             "services": [{"unit": "consul.service", "component": "consul", "files": ["conf", "unit"], "reload": true, "ready": "active"}],
+            "jobs": [], "settings": {"hippo": {"registration": "Closed", "administrator": "a"}, "tls": {"mode": "none"},
+                "firewall": {"ssh4": [], "ssh6": [], "tcp": [], "udp": []}},
             "deadlines": {}, "reports": []
         }))
         .unwrap();

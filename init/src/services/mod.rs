@@ -9,9 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use anyhow::Context as _;
-use anymetal_contract::plan::{Ready, Service};
+use anymetal_contract::plan::{Access, Ready, Service};
 use anymetal_contract::{Outcome, Reason};
+use serde::Deserialize;
 
+use crate::access::{self, Ensured};
+use crate::api::{self, Api};
 use crate::failure::{Because as _, Failure};
 use crate::ledger::Applied;
 use crate::phase::{Answer, Steps};
@@ -43,12 +46,15 @@ struct Doing {
     restarts: u32,
     /// The process that was there at the last look.
     seen: Option<u32>,
+    /// Whether access to it has been put right in this run.
+    governed: bool,
 }
 
 /// Whether a service may be relied on.
 enum Readiness {
     Ready(String),
-    NotYet(String),
+    /// It may be later; if it never is, this is the reason.
+    NotYet(Reason, String),
 }
 
 /// The phase's work.
@@ -71,7 +77,7 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
             let doing = act(world, service, wanted, steps)?;
             doings.done.insert(service.unit.clone(), doing);
         }
-        match readiness(world, service, &mut doings)? {
+        match readiness(world, service, &mut doings, steps)? {
             Readiness::Ready(how) => {
                 if doings.ready.insert(service.unit.clone()) {
                     doings.waits = 0;
@@ -79,16 +85,13 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
                     steps.step(&service.unit, if left { Outcome::Same } else { Outcome::Done }, &how);
                 }
             }
-            Readiness::NotYet(why) => {
+            Readiness::NotYet(reason, why) => {
                 doings.waits += 1;
+                let lines = world.without_secrets(&systemd::last_lines(&service.unit));
                 if doings.waits % LINES_EVERY == FIRST_LINES {
-                    let lines = with_lines(world, "its last lines so far:", &service.unit);
-                    steps.step(&service.unit, Outcome::Waiting, &lines);
+                    steps.step(&service.unit, Outcome::Waiting, &with_lines("its last lines so far:", &lines));
                 }
-                return Ok(Answer::Waiting {
-                    reason: Reason::ServiceNotReady,
-                    message: format!("{}: {why}", service.component),
-                });
+                return Ok(Answer::Waiting { reason, message: format!("{}: {why}", service.component), lines });
             }
         }
     }
@@ -150,30 +153,85 @@ fn act(world: &World, service: &Service, wanted: &Applied, steps: &dyn Steps) ->
             .because(Reason::HostFault)?;
         steps.step(name, Outcome::Progress, action.past());
     }
-    Ok(Doing { action, restarts: unit.restarts, seen: None })
+    Ok(Doing { action, restarts: unit.restarts, seen: None, governed: false })
 }
 
-fn readiness(world: &World, service: &Service, doings: &mut Doings) -> Result<Readiness, Failure> {
+fn readiness(world: &World, service: &Service, doings: &mut Doings, steps: &dyn Steps) -> Result<Readiness, Failure> {
+    let not_ready = |why: String| Readiness::NotYet(Reason::ServiceNotReady, why);
     let unit = systemd::show(&service.unit).because(Reason::HostFault)?;
     let doing = doings.done.get_mut(&service.unit).expect("a unit is acted upon before its readiness is asked");
     doing.restarts = doing.restarts.min(unit.restarts);
     match unit.standing(unit.restarts - doing.restarts) {
         Standing::Down(why) => {
-            let message = with_lines(world, &format!("{} {why}", service.unit), &service.unit);
+            let lines = world.without_secrets(&systemd::last_lines(&service.unit));
+            let message = with_lines(&format!("{} {why}", service.unit), &lines);
             Err(Failure::new(Reason::ServiceFailed, message))
         }
         Standing::Coming(why) => {
             doing.seen = None;
-            Ok(Readiness::NotYet(format!("waiting for it to start: {why}")))
+            Ok(not_ready(format!("waiting for it to start: {why}")))
         }
         Standing::Up => match &service.ready {
             Ready::Active => Ok(lasting(doing, &unit)),
-            Ready::ConsulLeader(base) | Ready::NomadNode(base) => Ok(match leader(base) {
-                Ok(leader) => Readiness::Ready(format!("ready, the leader is {leader}")),
-                Err(error) => Readiness::NotYet(format!("waiting for a leader: {error:#}")),
-            }),
+            Ready::ConsulLeader(base) | Ready::NomadNode(base) => {
+                let leader = match leader(base) {
+                    Ok(leader) => leader,
+                    Err(error) => return Ok(not_ready(format!("waiting for a leader: {error:#}"))),
+                };
+                if let Some(why) = govern(world, service, doing, steps)? {
+                    return Ok(Readiness::NotYet(Reason::AccessRefused, why));
+                }
+                if let (Ready::NomadNode(_), Some(access)) = (&service.ready, &service.access)
+                    && let Err(error) = node_is_ready(world, access)
+                {
+                    return Ok(not_ready(format!("waiting for this node to be ready: {error:#}")));
+                }
+                Ok(Readiness::Ready(format!("ready, the leader is {leader}")))
+            }
         },
     }
+}
+
+/// Puts access to a service right, once per run. Says why that cannot be done yet.
+fn govern(world: &World, service: &Service, doing: &mut Doing, steps: &dyn Steps) -> Result<Option<String>, Failure> {
+    let Some(access) = service.access.as_ref().filter(|_| !doing.governed) else { return Ok(None) };
+    let step = format!("{} access", service.component);
+    match access::ensure(world, access)? {
+        Ensured::NotYet(why) => return Ok(Some(why)),
+        Ensured::Refused(words) => {
+            let message = format!("{} does not accept the site's management token: {words}", api::name(access.of));
+            return Err(Failure::new(Reason::AccessRefused, message));
+        }
+        Ensured::Done(changes) => steps.step(&step, Outcome::Done, &format!("put right: {}", changes.join(", "))),
+        Ensured::Same => steps.step(&step, Outcome::Same, "as the plan declares it"),
+    }
+    doing.governed = true;
+    Ok(None)
+}
+
+/// Whether Nomad takes this node for one that jobs may be placed on (HTTP API: `GET /v1/nodes`).
+fn node_is_ready(world: &World, access: &Access) -> anyhow::Result<()> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct NomadNode {
+        name: String,
+        status: String,
+        #[serde(default)]
+        scheduling_eligibility: String,
+    }
+    let secrets = world.secrets();
+    let token = secrets.value(&access.management);
+    let nodes: Vec<NomadNode> = Api::new(access.of, &access.api, token).get("/v1/nodes")?.json()?;
+    let own = &world.machine().hostname;
+    let Some(node) = nodes.iter().find(|node| node.name == *own) else {
+        anyhow::bail!("Nomad does not know the node {own} yet");
+    };
+    anyhow::ensure!(node.status == "ready", "Nomad says that {own} is {}", node.status);
+    anyhow::ensure!(
+        node.scheduling_eligibility != "ineligible",
+        "{own} is not eligible for jobs: somebody has drained it; `nomad node eligibility -enable` lets it be again"
+    );
+    Ok(())
 }
 
 /// A unit that was just started is looked at twice: most that die at once are `active` for a moment before.
@@ -182,11 +240,12 @@ fn lasting(doing: &mut Doing, unit: &Unit) -> Readiness {
     if doing.action == Action::Nothing || before == Some(unit.main_pid) {
         Readiness::Ready(format!("ready, {}", unit.active))
     } else {
-        Readiness::NotYet("waiting to see that it stays up".to_owned())
+        Readiness::NotYet(Reason::ServiceNotReady, "waiting to see that it stays up".to_owned())
     }
 }
 
-/// Asks Consul's API for the leader (HTTP API, status: `GET /v1/status/leader` gives an address in quotes, or empty quotes).
+/// Asks Consul's or Nomad's API for the leader (HTTP API, status: `GET /v1/status/leader` gives an address in quotes, or empty quotes). No
+/// token is needed for it.
 fn leader(base: &str) -> anyhow::Result<String> {
     let url = format!("{}/v1/status/leader", base.trim_end_matches('/'));
     let answered = Http::new(Limits::QUESTION, Certificates::Checked).get(&url, LONGEST)?;
@@ -197,8 +256,7 @@ fn leader(base: &str) -> anyhow::Result<String> {
     Ok(leader)
 }
 
-fn with_lines(world: &World, sentence: &str, unit: &str) -> String {
-    let lines = world.without_secrets(&systemd::last_lines(unit));
+fn with_lines(sentence: &str, lines: &str) -> String {
     if lines.is_empty() { sentence.to_owned() } else { format!("{sentence}\n{lines}") }
 }
 
@@ -231,12 +289,12 @@ mod tests {
     #[test]
     fn a_unit_just_started_must_be_seen_twice_with_the_same_process() {
         let unit = |main_pid| Unit { active: "active".into(), main_pid, ..Unit::default() };
-        let mut doing = Doing { action: Action::Start, restarts: 0, seen: None };
+        let mut doing = Doing { action: Action::Start, restarts: 0, seen: None, governed: false };
         let is_ready = |doing: &mut Doing, main_pid| matches!(lasting(doing, &unit(main_pid)), Readiness::Ready(_));
         assert!(!is_ready(&mut doing, 10));
         assert!(!is_ready(&mut doing, 11), "another process is a first look again");
         assert!(is_ready(&mut doing, 11));
-        let mut left = Doing { action: Action::Nothing, restarts: 0, seen: None };
+        let mut left = Doing { action: Action::Nothing, restarts: 0, seen: None, governed: false };
         assert!(is_ready(&mut left, 10));
     }
 }

@@ -64,6 +64,19 @@ pub(crate) fn make_folder(path: &Path, mode: u32) -> anyhow::Result<()> {
         .with_context(|| format!("making the folder {}", path.display()))
 }
 
+/// Makes it so that there is a folder of this owner and mode. Says whether anything had to be done. What is in it is left alone.
+pub(crate) fn own_folder(path: &Path, owner: Owner, mode: u32) -> anyhow::Result<bool> {
+    let doing = || format!("setting owner and mode of {}", path.display());
+    make_folder(path, mode)?;
+    let seen = fs::symlink_metadata(path).with_context(doing)?;
+    if (seen.uid(), seen.gid(), seen.mode() & 0o7777) == (owner.uid, owner.gid, mode) {
+        return Ok(false);
+    }
+    chown(path, Some(owner.uid), Some(owner.gid)).with_context(doing)?;
+    fs::set_permissions(path, Permissions::from_mode(mode)).with_context(doing)?;
+    Ok(true)
+}
+
 /// Moves a file, replacing what is there.
 pub(crate) fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
     fs::rename(from, to).with_context(|| format!("renaming {} to {}", from.display(), to.display()))

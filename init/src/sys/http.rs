@@ -18,6 +18,15 @@ pub(crate) struct Http {
     silence: Duration,
 }
 
+/// Something to ask. No `Debug`: a header may be a token.
+pub(crate) struct Question<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) url: &'a str,
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    /// A JSON document.
+    pub(crate) body: Option<&'a str>,
+}
+
 /// What came back, whatever the status.
 pub(crate) struct Answered {
     pub(crate) status: u16,
@@ -103,6 +112,24 @@ impl Http {
             .send(body)
             .with_context(|| format!("posting to {url}"))?;
         answered(response, url, 64 * 1024)
+    }
+
+    /// Asks anything, with these headers. The answer's body is read to at most `most` bytes.
+    pub(crate) fn ask(&self, question: &Question<'_>, most: u64) -> anyhow::Result<Answered> {
+        let Question { method, url, headers, body } = question;
+        let doing = || format!("asking {url}");
+        let mut request = ureq::http::Request::builder().method(*method).uri(*url);
+        for (name, value) in *headers {
+            request = request.header(*name, *value);
+        }
+        let response = match body {
+            Some(body) => {
+                let request = request.header("content-type", "application/json").body(*body).with_context(doing)?;
+                self.agent.run(request)
+            }
+            None => self.agent.run(request.body(()).with_context(doing)?),
+        };
+        answered(response.with_context(doing)?, url, most)
     }
 
     /// Opens a file, from this byte on.

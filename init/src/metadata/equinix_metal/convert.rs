@@ -1,16 +1,20 @@
 //! Equinix Metal's document to our [`Machine`]: names, addresses and links; sessions are next door, in `neighbours`.
 //! May not stop at the first mistake: everything missing or contradictory is collected and named at once.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use anymetal_contract::secrets::CUSTOMDATA;
 use ipnet::Ipv4Net;
+use serde_json::Value;
 
 use super::super::{Machine, Management};
 use super::neighbours;
 use super::quoted;
 use super::wire::{EquinixAddress, EquinixMetadata};
+use crate::secret::Secret;
 
 /// What is reached through the private gateway when a document does not say: all documents that say it have this.
 const PRIVATE_SUBNETS: &str = "10.0.0.0/8";
@@ -61,6 +65,8 @@ pub(super) fn machine(document: EquinixMetadata) -> Result<Machine, Vec<String>>
         neighbours: Vec::new(),
         user_state_url: url("user_state_url", document.user_state_url, &mut findings),
         phone_home_url: url("phone_home_url", document.phone_home_url, &mut findings),
+        customdata: document.customdata.and_then(|customdata| ours(&customdata)),
+        service: BTreeSet::new(),
         warnings: Vec::new(),
     };
     let addresses = document.network.and_then(|network| network.addresses).unwrap_or_default();
@@ -68,6 +74,19 @@ pub(super) fn machine(document: EquinixMetadata) -> Result<Machine, Vec<String>>
     machine.neighbours = neighbours::read(&machine, document.bgp_neighbors.unwrap_or_default(), &mut findings);
     machine.warnings = findings.warnings;
     if findings.problems.is_empty() { Ok(machine) } else { Err(findings.problems) }
+}
+
+/// Our document in the custom data: an object, or a text that is one, as command-line tools like to send it.
+fn ours(customdata: &Value) -> Option<Secret> {
+    let unwrapped = match customdata {
+        Value::String(text) => serde_json::from_str(text).ok()?,
+        other => other.clone(),
+    };
+    match unwrapped.get(CUSTOMDATA)? {
+        Value::Null => None,
+        Value::String(text) => Some(Secret::new(text.clone())),
+        other => Some(Secret::new(other.to_string())),
+    }
 }
 
 /// A name that ends up in messages and files. Empty means not told.

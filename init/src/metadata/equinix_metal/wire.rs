@@ -22,6 +22,8 @@ pub(super) struct EquinixMetadata {
     /// Added by the server when it answers, if it is set up so.
     pub(super) user_state_url: Option<String>,
     pub(super) phone_home_url: Option<String>,
+    /// Whatever the operator put there; ours is below a key of its own.
+    pub(super) customdata: Option<Value>,
 }
 
 #[derive(Deserialize)]

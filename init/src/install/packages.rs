@@ -1,0 +1,73 @@
+//! Packages of the operating system that components need: what is missing is installed from the system's own archive, as an administrator would.
+//! May not choose a package: the plan names them.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use anymetal_contract::plan::{Component, Source};
+use anymetal_contract::{Outcome, Reason};
+
+use crate::failure::{Because as _, Failure};
+use crate::phase::Steps;
+use crate::plan::count;
+use crate::sys::process;
+
+/// How long a question to dpkg may take.
+const QUESTION: Duration = Duration::from_secs(30);
+/// How long apt may take for its lists, and then for its packages: a slow mirror, a slow disk, and somebody else who holds its lock.
+const WORK: Duration = Duration::from_mins(10);
+/// How many of apt's last lines are told.
+const TOLD: usize = 10;
+/// Nobody is there to be asked, and whoever else runs apt at a first boot (unattended upgrades do) is waited for.
+const APT: [&str; 6] = ["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300"];
+
+/// Makes sure that the host has every package the components name. Says whether anything was installed.
+pub(super) fn ensure(components: &[Component], steps: &dyn Steps, path: &OsStr) -> Result<bool, Failure> {
+    let named: BTreeSet<&str> =
+        components.iter().flat_map(|component| &component.packages).map(String::as_str).collect();
+    let mut missing = Vec::new();
+    for package in named {
+        if !is_installed(package)? {
+            missing.push(package);
+        }
+    }
+    missing.extend(absent_programs(components, path));
+    if missing.is_empty() {
+        return Ok(false);
+    }
+    let list = missing.join(" ");
+    steps.step(
+        "packages",
+        Outcome::Progress,
+        &format!("installing {} of the system: {list}", count(missing.len(), "package")),
+    );
+    let update = [&APT[..], &["update"]].concat();
+    // A list that cannot be renewed may still be good enough; what is wrong then, apt says when it installs.
+    let renewed = process::run("env", &update, WORK).because(Reason::HostPackageMissing)?;
+    let install = [&APT[..], &["install", "--no-install-recommends", "--"], &missing].concat();
+    let said = process::run("env", &install, WORK).because(Reason::HostPackageMissing)?;
+    if said.success {
+        steps.step("packages", Outcome::Done, &format!("installed from the system's archive: {list}"));
+        return Ok(true);
+    }
+    let complaints = if renewed.success { Vec::new() } else { renewed.last_lines(TOLD / 2) };
+    let lines = [complaints, said.last_lines(TOLD)].concat().join("\n");
+    let message = format!("the system lacks {list}, and apt-get cannot install that ({})\n{lines}", said.ending);
+    Err(Failure::new(Reason::HostPackageMissing, message))
+}
+
+/// Packages of host components whose program is not there at all.
+fn absent_programs<'a>(components: &'a [Component], path: &OsStr) -> Vec<&'a str> {
+    let hosts = components.iter().filter_map(|component| match &component.source {
+        Source::HostPackage(package) => Some(package),
+        Source::Artefacts(_) => None,
+    });
+    hosts.filter(|host| process::find(&host.program, path).is_none()).map(|host| host.package.as_str()).collect()
+}
+
+fn is_installed(package: &str) -> Result<bool, Failure> {
+    let said = process::run("dpkg-query", &["-W", "-f=${db:Status-Status}\n", "--", package], QUESTION);
+    let said = said.because(Reason::HostPackageMissing)?;
+    Ok(said.success && said.output.lines().any(|line| line == "installed"))
+}

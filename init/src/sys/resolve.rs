@@ -1,0 +1,36 @@
+//! Names to addresses, by the machine's own resolver.
+//! May not connect to any.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+
+/// The sockets of an `http` or `https` URL: at its own port, and at those of both schemes. None when its host cannot be looked up.
+pub(crate) fn sockets(url: &str) -> Vec<SocketAddr> {
+    let Some((scheme, rest)) = url.split_once("://") else { return Vec::new() };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let own = if scheme == "https" { 443 } else { 80 };
+    let (host, port) = match authority.rsplit_once(':') {
+        // A colon within brackets is part of an IPv6 address.
+        Some((host, port)) if !port.contains(']') => (host, port.parse().unwrap_or(own)),
+        _ => (authority, own),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let found = (host, port).to_socket_addrs().map(Iterator::collect::<Vec<_>>).unwrap_or_default();
+    let ports = if port == 80 || port == 443 { vec![80, 443] } else { vec![port] };
+    found.iter().flat_map(|socket| ports.iter().map(|port| SocketAddr::new(socket.ip(), *port))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_at_its_own_port_and_one_of_the_web_at_both() {
+        let of = |url: &str| sockets(url).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(of("http://10.70.17.10:4711/metadata"), ["10.70.17.10:4711"]);
+        assert_eq!(of("https://169.254.169.254"), ["169.254.169.254:80", "169.254.169.254:443"]);
+        assert_eq!(of("http://[2001:db8::1]:8000/x"), ["[2001:db8::1]:8000"]);
+        assert_eq!(of("http://[2001:db8::1]/x"), ["[2001:db8::1]:80", "[2001:db8::1]:443"]);
+        assert_eq!(of("http://no-such-host.invalid/"), [""; 0]);
+        assert_eq!(of("nonsense"), [""; 0]);
+    }
+}
