@@ -74,3 +74,6 @@ fn rules(world: &World, name: &str, policy: &Policy) -> Result<String, Failure> 
     let template = Template { name, needs: &policy.needs, secrets: &[], body: &policy.rules };
     render(template, world.facts(), &world.secrets())
 }
+
+#[cfg(test)]
+mod tests;

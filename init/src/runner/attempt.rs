@@ -59,7 +59,8 @@ pub(super) fn attempt(
     doom: &Doom,
 ) -> Ending {
     let began = clock::monotonic();
-    for attempt in 0.. {
+    let (mut tries, mut subject) = (0, String::new());
+    loop {
         let answer = match catch_unwind(AssertUnwindSafe(|| work(world, voice))) {
             Ok(Ok(answer)) => answer,
             Ok(Err(failure)) => return Ending::Failed(failure),
@@ -77,11 +78,16 @@ pub(super) fn attempt(
             return Ending::Failed(Failure::new(reason, message));
         };
         voice.waiting(&message, waited, deadline);
-        if doom.rest(backoff.delay(attempt, fastrand::f64()).min(left)) {
+        // Something got on: the next thing may be there at once, and is asked for as often as the first was.
+        let about = message.split(':').next().unwrap_or_default();
+        if about != subject {
+            (tries, subject) = (0, about.to_owned());
+        }
+        if doom.rest(backoff.delay(tries, fastrand::f64()).min(left)) {
             return Ending::LetGo(message);
         }
+        tries += 1;
     }
-    unreachable!("attempts are counted further than any deadline lasts")
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
