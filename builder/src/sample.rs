@@ -11,7 +11,7 @@ use crate::site::model::{Choice, Hippo, Registration, Tls};
 
 /// A site with Consul and bird on one architecture.
 pub(crate) fn site() -> Site {
-    let choice = |version: &str| Choice { version: version.into(), ..Choice::default() };
+    let choice = |version: &str| Choice { version: version.parse().unwrap(), ..Choice::default() };
     Site {
         name: "demo".into(),
         platform: "equinix-metal".into(),
@@ -39,7 +39,7 @@ pub(crate) fn abilities() -> Abilities {
         version: abilities::VERSION,
         release: "0.1.0".into(),
         plans: vec![1],
-        phases: Phase::ALL[..8].iter().map(|phase| phase.id().to_owned()).collect(),
+        phases: Phase::ALL[..9].iter().map(|phase| phase.id().to_owned()).collect(),
         platforms: words(&["equinix-metal"]),
         formats: words(&["zip", "tar.gz"]),
         ready: words(&["active", "consul-leader", "nomad-node"]),

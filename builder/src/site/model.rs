@@ -7,6 +7,8 @@ use anymetal_contract::plan::{Arch, Bgp, Report};
 use anymetal_contract::{Digest, Phase};
 use ipnet::{Ipv4Net, Ipv6Net};
 
+use crate::component::Version;
+
 /// One site, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Site {
@@ -26,7 +28,7 @@ pub struct Site {
     pub anycast6: Vec<Ipv6Net>,
     /// Overrides of the platform's word.
     pub bgp: Bgp,
-    /// Every component the site names, and those that are always there, by name.
+    /// Every component the site has, by name: all of this release, but those that it does without.
     pub components: BTreeMap<String, Choice>,
     /// Settings of Hippo.
     pub hippo: Hippo,
@@ -45,10 +47,12 @@ pub struct Site {
 /// Which version of a component, and where it is when that is not generally known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Choice {
-    /// Three numbers, without a leading `v`.
-    pub version: String,
+    /// The version, or for what comes from the operating system the lowest that will do.
+    pub version: Version,
     /// Given in the site; empty means that the component's description knows.
     pub artefacts: BTreeMap<Arch, Pin>,
+    /// Packages of the operating system it needs, when the site says so itself instead of the component's description.
+    pub packages: Option<Vec<String>>,
     /// Whether the author named the component; the others have the version of a set that fits.
     pub named: bool,
 }

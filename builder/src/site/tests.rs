@@ -62,6 +62,7 @@ fn what_is_not_said_has_a_default() {
             "bird 2.0.12",
             "consul 1.21.5",
             "hippo 0.20.2",
+            "nftables 1.0.6",
             "nomad 1.10.5",
             "spin 0.10.1",
             "traefik 2.11.55"
@@ -86,7 +87,7 @@ fn what_is_said_is_taken_as_written() {
     assert_eq!(site.domain, "cloud.example.com");
     assert_eq!((site.bgp.local_asn, site.bgp.peer_asn, site.bgp.multihop), (Some(65000), Some(65530), Some(5)));
     assert_eq!(site.bgp.communities, ["54825:222", "1:2"]);
-    assert_eq!(site.components["consul"].version, "1.8.7");
+    assert_eq!(site.components["consul"].version.to_string(), "1.8.7");
     let pin = &site.components["spin"].artefacts[&Arch::X86_64];
     assert_eq!(
         (pin.sha256.short(), pin.size, pin.urls.as_slice()),
@@ -105,6 +106,17 @@ fn what_is_said_is_taken_as_written() {
         serde_yaml::to_string(&site.cloud_config[0].document).unwrap(),
         "packages:\n- jq\nntp:\n  enabled: false\n"
     );
+}
+
+#[test]
+fn a_site_may_do_without_the_platform_and_bring_its_own_packages() {
+    let site = site(
+        "components: {nomad: none, traefik: none, consul: {version: 1.8.7, packages: [libc6, libstdc++6]}, bird: {version: 2.0.12, packages: []}}\n",
+    );
+    assert_eq!(site.components.keys().collect::<Vec<_>>(), ["bird", "consul", "nftables"]);
+    assert_eq!(site.components["consul"].packages, Some(vec!["libc6".to_owned(), "libstdc++6".to_owned()]));
+    assert_eq!(site.components["bird"].packages, Some(vec![]));
+    assert_eq!(site.components["nftables"].packages, None);
 }
 
 #[test]

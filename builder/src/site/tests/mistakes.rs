@@ -12,7 +12,7 @@ const LINES: &[(&str, &[&str])] = &[
     (
         "components: {vault: 1.8.7}\n",
         &[
-            "6:14: unknown key `vault` in `components`; hint: known here: `bindle`, `bird`, `consul`, `hippo`, `nomad`, `spin` or `traefik`",
+            "6:14: unknown key `vault` in `components`; hint: known here: `bindle`, `bird`, `consul`, `hippo`, `nftables`, `nomad`, `spin` or `traefik`",
         ],
     ),
     (
@@ -152,6 +152,28 @@ const LINES: &[(&str, &[&str])] = &[
         "components: {bird: {version: 2.0.12, artefacts: {x86_64: {}}}}\n",
         &[
             "6:49: bird comes from the operating system and has no artefacts; hint: remove them; its version is the lowest that is accepted",
+        ],
+    ),
+    (
+        "components: {nomad: none, hippo: 0.20.2, spin: 0.10.1}\n",
+        &[
+            "6:34: hippo needs nomad, and the site says `nomad: none`; hint: remove `hippo`, or name a version of nomad",
+            "6:48: spin needs nomad, and the site says `nomad: none`; hint: remove `spin`, or name a version of nomad",
+        ],
+    ),
+    (
+        "components: {bindle: none, consul: none}\n",
+        &[
+            "6:22: a site that has nomad cannot do without bindle; hint: remove the line, or write `nomad: none`, which takes out bindle, hippo, spin, traefik together",
+            "6:36: a site cannot do without consul; hint: remove the line",
+        ],
+    ),
+    (
+        "components: {bindle: {version: 0.8.2, packages: [libssl3, libssl3, 'libssl3 (>= 3)', X]}}\n",
+        &[
+            "6:59: `libssl3` is given twice; hint: keep one of them",
+            "6:68: `libssl3 (>= 3)` is not the name of a package; hint: write it as `apt install` takes it, without a version, as in `libssl3`",
+            "6:86: `X` is not the name of a package; hint: write it as `apt install` takes it, without a version, as in `libssl3`",
         ],
     ),
     // hippo
