@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anymetal_contract::plan::{Arch, Bgp, Report};
+use anymetal_contract::plan::{Arch, Bgp, Delivery, Report};
 use anymetal_contract::{Abilities, Phase, abilities};
 
 use crate::site::Site;
-use crate::site::model::{Choice, Hippo, Registration, Tls};
+use crate::site::model::{Choice, Firewall, Hippo, Registration, Secrets, Tls};
 
 /// A site with Consul and bird on one architecture.
 pub(crate) fn site() -> Site {
@@ -24,6 +24,8 @@ pub(crate) fn site() -> Site {
         components: BTreeMap::from([("consul".into(), choice("1.16.1")), ("bird".into(), choice("2.0.12"))]),
         hippo: Hippo { registration: Registration::AdministratorOnly, administrator: "admin".into() },
         tls: Tls::None,
+        firewall: Firewall::default(),
+        secrets: Secrets { file: "secrets.yaml".into(), deliver: Delivery::UserData },
         reports: vec![Report::Platform],
         origins: vec!["https://mirror.example/anymetal".into()],
         cloud_config: vec![],

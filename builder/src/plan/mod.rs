@@ -158,7 +158,13 @@ fn settings(site: &Site) -> Settings {
         Tls::Acme { email, dns_provider } => plan::Tls::Acme { email, dns_provider },
         Tls::Files { certificate, key } => plan::Tls::Files { certificate, key },
     };
-    Settings { hippo, tls, ..Settings::default() }
+    let firewall = plan::Firewall {
+        ssh4: texts(&site.firewall.ssh4),
+        ssh6: texts(&site.firewall.ssh6),
+        tcp: site.firewall.tcp.clone(),
+        udp: site.firewall.udp.clone(),
+    };
+    Settings { hippo, tls, firewall }
 }
 
 #[cfg(test)]

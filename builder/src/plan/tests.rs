@@ -80,7 +80,15 @@ fn settings_are_in_the_words_of_those_who_read_them() {
     let mut site = sample();
     site.hippo.registration = Registration::Closed;
     site.tls = Tls::Acme { email: "ops@example.com".into(), dns_provider: "route53".into() };
+    site.firewall.ssh4 = vec!["198.51.100.0/24".parse().unwrap()];
+    site.firewall.tcp = vec![8080];
     let settings = draft(&site).unwrap().settings;
+    let firewall = &settings.firewall;
+    assert_eq!(
+        (&firewall.ssh4[..], &firewall.ssh6[..]),
+        (&["198.51.100.0/24".to_owned()][..], &["::/0".to_owned()][..])
+    );
+    assert_eq!((&firewall.tcp[..], &firewall.udp[..]), (&[8080][..], &[][..]));
     assert_eq!((settings.hippo.registration.as_str(), settings.hippo.administrator.as_str()), ("Closed", "admin"));
     assert_eq!(settings.tls, plan::Tls::Acme { email: "ops@example.com".into(), dns_provider: "route53".into() });
 }
@@ -127,7 +135,7 @@ fn the_canonical_bytes_are_the_plan_and_nothing_else() {
     let bytes = canonical(&draft(&site).unwrap());
     assert_eq!(
         std::str::from_utf8(&bytes).unwrap(),
-        r#"{"anycast":{"v4":["192.0.2.1/32"],"v6":["2001:db8::1/128"]},"bgp":{},"components":[],"deadlines":{},"domain":"192-0-2-1.sslip.io","files":[],"jobs":[],"kind":"anymetal.plan","origins":["https://mirror.example/anymetal"],"os":"debian-12","phases":["metadata","acquire","install","facts","files","services"],"platform":"equinix-metal","reports":["platform"],"services":[],"settings":{"firewall":{"ssh4":[],"ssh6":[],"tcp":[],"udp":[]},"hippo":{"administrator":"admin","registration":"AdministratorOnly"},"tls":{"mode":"none"}},"site":"demo","version":1}"#
+        r#"{"anycast":{"v4":["192.0.2.1/32"],"v6":["2001:db8::1/128"]},"bgp":{},"components":[],"deadlines":{},"domain":"192-0-2-1.sslip.io","files":[],"jobs":[],"kind":"anymetal.plan","origins":["https://mirror.example/anymetal"],"os":"debian-12","phases":["metadata","acquire","install","facts","files","services"],"platform":"equinix-metal","reports":["platform"],"services":[],"settings":{"firewall":{"ssh4":["0.0.0.0/0"],"ssh6":["::/0"],"tcp":[],"udp":[]},"hippo":{"administrator":"admin","registration":"AdministratorOnly"},"tls":{"mode":"none"}},"site":"demo","version":1}"#
     );
     assert_eq!(serde_json::from_slice::<Plan>(&bytes).unwrap(), draft(&site).unwrap());
 }
