@@ -42,7 +42,7 @@ fn seen(output: &Output) -> (&str, &str, Option<i32>) {
 fn the_smallest_site_is_one_line_on_stdout() {
     let output = check(&sites(), "smallest.yaml");
     let line = "site demo: debian-12 on equinix-metal, aarch64+x86_64, 147.75.195.143/32, 147-75-195-143.sslip.io, \
-                bindle 0.8.2, bird ≥ 2.0.12, consul 1.21.5, hippo 0.20.2, nomad 1.10.5, spin 0.10.1, traefik 2.11.55\n";
+                bindle 0.8.2, bird ≥ 2.0.12, consul 1.21.5, hippo 0.20.2, nftables ≥ 1.0.6, nomad 1.10.5, spin 0.10.1, traefik 2.11.55\n";
     assert_eq!(seen(&output), (line, "", Some(0)));
 }
 
@@ -50,7 +50,7 @@ fn the_smallest_site_is_one_line_on_stdout() {
 fn the_example_with_every_key_is_a_site() {
     let output = check(&sites(), "full.yaml");
     let line = "site edge-1: debian-12 on equinix-metal, aarch64+x86_64, 147.75.195.143/32 2604:1380:45d1:fd00::7/128, cloud.example.com, \
-                bindle 0.8.2, bird ≥ 2.0.12, consul 1.21.5, hippo 0.20.2, nomad 1.10.5, spin 0.10.1, traefik 2.11.55\n";
+                bindle 0.8.2, bird ≥ 2.0.12, consul 1.21.5, hippo 0.20.2, nftables ≥ 1.0.6, nomad 1.10.5, spin 0.10.1, traefik 2.11.55\n";
     assert_eq!(seen(&output), (line, "", Some(0)));
 }
 

@@ -23,6 +23,7 @@ platform: equinix-metal
 os: debian-12
 architectures: [x86_64]
 anycast: {v4: [192.0.2.1/32]}
+components: {nomad: none}
 origins: [http://192.0.2.80/anymetal]
 ";
 
@@ -134,24 +135,12 @@ fn out_holds_the_user_data_the_plan_and_each_init_by_its_digest() {
     ];
     assert_eq!(said.lines().collect::<Vec<_>>(), lines);
     let plan: Plan = serde_json::from_slice(&fs::read(desk.path("out/plan.json")).unwrap()).unwrap();
-    assert_eq!(plan.components.iter().map(|component| component.name.as_str()).collect::<Vec<_>>(), ["consul", "bird"]);
+    assert_eq!(
+        plan.components.iter().map(|component| component.name.as_str()).collect::<Vec<_>>(),
+        ["nftables", "consul", "bird"]
+    );
     let text = fs::read_to_string(desk.path("out/user-data")).unwrap();
     assert!(digests.iter().all(|digest| text.contains(&format!(") want={digest} ;;"))), "{text}");
-}
-
-#[test]
-fn what_this_release_does_not_install_is_said_in_one_line() {
-    let desk = Desk::new();
-    let told = || {
-        stderr(&desk.build(&[]))
-            .lines()
-            .filter(|line| line.contains("not install"))
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(told(), [] as [&str; 0], "nobody named one");
-    desk.put("site.yaml", &format!("{SITE}components: {{nomad: 1.10.5, traefik: 2.11.55}}\n"));
-    assert_eq!(told(), ["warning: not in the plan, because this release does not install them yet: nomad, traefik"]);
 }
 
 #[test]
@@ -259,7 +248,7 @@ fn a_mistake_in_the_site_is_the_authors_and_nothing_is_written() {
     desk.refused(&[], "site.yaml:6:1: ");
     desk.put("site.yaml", &SITE.replace("origins: [http://192.0.2.80/anymetal]\n", ""));
     desk.refused(&[], "no `origins`");
-    desk.put("site.yaml", &format!("{SITE}components: {{consul: 1.21.4}}\n"));
+    desk.put("site.yaml", &SITE.replace("nomad: none", "nomad: none, consul: 1.21.4"));
     desk.refused(&[], "component consul 1.21.4: no sha256 is known for x86_64\nhint: pin it in the site, `components.consul.artefacts.x86_64.sha256`");
 }
 

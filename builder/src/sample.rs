@@ -3,15 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anymetal_contract::plan::{Arch, Bgp, Report};
+use anymetal_contract::plan::{Arch, Bgp, Delivery, Report};
 use anymetal_contract::{Abilities, Phase, abilities};
 
 use crate::site::Site;
-use crate::site::model::{Choice, Hippo, Registration, Tls};
+use crate::site::model::{Choice, Firewall, Hippo, Registration, Secrets, Tls};
 
 /// A site with Consul and bird on one architecture.
 pub(crate) fn site() -> Site {
-    let choice = |version: &str| Choice { version: version.into(), ..Choice::default() };
+    let choice = |version: &str| Choice { version: version.parse().unwrap(), ..Choice::default() };
     Site {
         name: "demo".into(),
         platform: "equinix-metal".into(),
@@ -24,6 +24,8 @@ pub(crate) fn site() -> Site {
         components: BTreeMap::from([("consul".into(), choice("1.16.1")), ("bird".into(), choice("2.0.12"))]),
         hippo: Hippo { registration: Registration::AdministratorOnly, administrator: "admin".into() },
         tls: Tls::None,
+        firewall: Firewall::default(),
+        secrets: Secrets { file: "secrets.yaml".into(), deliver: Delivery::UserData },
         reports: vec![Report::Platform],
         origins: vec!["https://mirror.example/anymetal".into()],
         cloud_config: vec![],
@@ -39,7 +41,7 @@ pub(crate) fn abilities() -> Abilities {
         version: abilities::VERSION,
         release: "0.1.0".into(),
         plans: vec![1],
-        phases: Phase::ALL[..8].iter().map(|phase| phase.id().to_owned()).collect(),
+        phases: Phase::ALL[..9].iter().map(|phase| phase.id().to_owned()).collect(),
         platforms: words(&["equinix-metal"]),
         formats: words(&["zip", "tar.gz"]),
         ready: words(&["active", "consul-leader", "nomad-node"]),

@@ -78,8 +78,7 @@ impl Made {
         let plan = plan::canonical(&drafted);
         let pins: BTreeMap<_, Digest> = inits.iter().map(|(arch, init)| (*arch, init.sha256.clone())).collect();
         let made = userdata::make(site, &plan, &pins, max_size)?;
-        let warnings = left_out(site).into_iter().chain(made.warnings).collect();
-        Ok(Self { plan, user_data: made.text, inits: inits.into_values().collect(), warnings })
+        Ok(Self { plan, user_data: made.text, inits: inits.into_values().collect(), warnings: made.warnings })
     }
 
     /// Says what is worth a warning, and writes everything into the folder.
@@ -94,11 +93,4 @@ impl Made {
         let plan = (PathBuf::from("plan.json"), self.plan.as_slice());
         inits.chain([plan, (PathBuf::from("user-data"), self.user_data.as_bytes())]).collect()
     }
-}
-
-/// What the site names and this release does not bring, in one line.
-fn left_out(site: &Site) -> Option<String> {
-    let names = plan::left_out(site);
-    (!names.is_empty())
-        .then(|| format!("not in the plan, because this release does not install them yet: {}", names.join(", ")))
 }

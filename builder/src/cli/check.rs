@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anymetal_contract::plan::Arch;
 
 use super::Outcome;
-use crate::site::{Site, sets};
+use crate::component;
+use crate::site::Site;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -30,7 +31,7 @@ fn summary(site: &Site) -> String {
     let components: Vec<_> = components
         .iter()
         .map(|(name, choice)| {
-            let lowest = sets::component(name).is_some_and(|known| known.host_package);
+            let lowest = component::named(name).is_some_and(component::Component::is_host_package);
             format!("{name} {}{}", if lowest { "≥ " } else { "" }, choice.version)
         })
         .collect();

@@ -55,6 +55,7 @@ fn draft(bytes: &[u8], findings: &mut Findings) -> Option<Draft> {
 fn complete(path: &Path, draft: Draft, findings: &mut Findings) -> (Option<Site>, Vec<Diagnostic>) {
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut site = draft.site;
+    site.secrets.file = folder.join(&site.secrets.file);
     let mut elsewhere = Vec::new();
     let mut all = true;
     for Part { at, name, content } in draft.cloud_config {

@@ -2,10 +2,13 @@
 //! May not read a file or know where in the text something stood: `read` does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use anymetal_contract::plan::{Arch, Bgp, Report};
+use anymetal_contract::plan::{Arch, Bgp, Delivery, Report};
 use anymetal_contract::{Digest, Phase};
 use ipnet::{Ipv4Net, Ipv6Net};
+
+use crate::component::Version;
 
 /// One site, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,12 +29,16 @@ pub struct Site {
     pub anycast6: Vec<Ipv6Net>,
     /// Overrides of the platform's word.
     pub bgp: Bgp,
-    /// Every component the site names, and those that are always there, by name.
+    /// Every component the site has, by name: all of this release, but those that it does without.
     pub components: BTreeMap<String, Choice>,
     /// Settings of Hippo.
     pub hippo: Hippo,
     /// How Traefik gets certificates.
     pub tls: Tls,
+    /// What may come in from outside.
+    pub firewall: Firewall,
+    /// Where the secrets are, and how nodes get them.
+    pub secrets: Secrets,
     /// Where events go.
     pub reports: Vec<Report>,
     /// Content-addressed origins, without trailing slashes.
@@ -45,10 +52,12 @@ pub struct Site {
 /// Which version of a component, and where it is when that is not generally known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Choice {
-    /// Three numbers, without a leading `v`.
-    pub version: String,
+    /// The version, or for what comes from the operating system the lowest that will do.
+    pub version: Version,
     /// Given in the site; empty means that the component's description knows.
     pub artefacts: BTreeMap<Arch, Pin>,
+    /// Packages of the operating system it needs, when the site says so itself instead of the component's description.
+    pub packages: Option<Vec<String>>,
     /// Whether the author named the component; the others have the version of a set that fits.
     pub named: bool,
 }
@@ -103,6 +112,35 @@ pub enum Tls {
         /// Absolute path of the key.
         key: String,
     },
+}
+
+/// What may come in from outside, besides 80, 443, ICMP and the neighbours' BGP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Firewall {
+    /// Who may use ssh; sorted, no overlaps.
+    pub ssh4: Vec<Ipv4Net>,
+    /// Who may use ssh; sorted, no overlaps.
+    pub ssh6: Vec<Ipv6Net>,
+    /// Further TCP ports, sorted.
+    pub tcp: Vec<u16>,
+    /// UDP ports, sorted.
+    pub udp: Vec<u16>,
+}
+
+impl Default for Firewall {
+    /// Ssh from everywhere: whoever wants less knows from where he comes.
+    fn default() -> Self {
+        Self { ssh4: vec![Ipv4Net::default()], ssh6: vec![Ipv6Net::default()], tcp: Vec::new(), udp: Vec::new() }
+    }
+}
+
+/// Where the secrets are, and how nodes get them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secrets {
+    /// The author's document of them.
+    pub file: PathBuf,
+    /// How they come onto a node.
+    pub deliver: Delivery,
 }
 
 /// One cloud-config document of the operator's own.

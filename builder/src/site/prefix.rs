@@ -1,6 +1,7 @@
-//! Anycast prefixes: what may be announced, and what may stand beside what.
+//! Prefixes: which may be announced, from which somebody may come, and what may stand beside what.
 //! May not know which prefixes a project really holds: nobody here can ask.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -43,7 +44,7 @@ pub(super) fn prefix(text: &str, family: Family) -> Result<IpNet, Complaint> {
         Family::V6 => ("IPv6", 128, "2001:db8::7/128"),
     };
     let Ok(net) = IpNet::from_str(text) else {
-        let hint = match text.parse::<std::net::IpAddr>() {
+        let hint = match text.parse::<IpAddr>() {
             Ok(address) if address.is_ipv4() == (family == Family::V4) => format!("write `{address}/{longest}`"),
             _ => format!("write it like `{example}`"),
         };
@@ -62,15 +63,34 @@ pub(super) fn prefix(text: &str, family: Family) -> Result<IpNet, Complaint> {
             "announcing it would draw all traffic of the network: write the prefix the project holds",
         ));
     }
-    if net.trunc() != net {
-        let what = format!("{} has bits set behind its length of {}", quoted(text), net.prefix_len());
-        return Err(Complaint::new(what, format!("write `{}`, or `{}/{longest}`", net.trunc(), net.addr())));
-    }
+    whole(text, net)?;
     if let Some((range, kind)) = NEVER.iter().find(|(range, _)| overlap(&net, &fixed(range))) {
         let what = format!("{} lies in {kind} space ({range}) or holds it", quoted(text));
         return Err(Complaint::new(what, "write the public prefix that the project holds for anycast"));
     }
     Ok(net)
+}
+
+/// Addresses of either family that somebody comes from; all of a family is allowed.
+pub(super) fn source(text: &str) -> Result<IpNet, Complaint> {
+    let Ok(net) = IpNet::from_str(text) else {
+        let hint = match text.parse::<IpAddr>() {
+            Ok(address) => format!("write `{}`", IpNet::from(address)),
+            Err(_) => "write it like `198.51.100.0/24` or `2001:db8::/32`".to_owned(),
+        };
+        return Err(Complaint::new(format!("{} is not a prefix", quoted(text)), hint));
+    };
+    whole(text, net)?;
+    Ok(net)
+}
+
+/// Whether a prefix has no bits behind its length.
+fn whole(text: &str, net: IpNet) -> Result<(), Complaint> {
+    if net.trunc() == net {
+        return Ok(());
+    }
+    let what = format!("{} has bits set behind its length of {}", quoted(text), net.prefix_len());
+    Err(Complaint::new(what, format!("write `{}`, or `{}`", net.trunc(), IpNet::from(net.addr()))))
 }
 
 /// What to know about a prefix that is allowed, but seldom meant.
@@ -80,19 +100,15 @@ pub(super) fn doubt(net: &IpNet) -> Option<Complaint> {
     Some(Complaint::new(what, "nobody outside reaches it: write a public prefix unless that is what you want"))
 }
 
-/// Reports every prefix that is given twice or overlaps an earlier one, at the later of the two.
-pub(super) fn compare(prefixes: &[(Mark, IpNet)], findings: &mut Findings) {
+/// Reports every prefix that is given twice or overlaps an earlier one, at the later of the two; `hint` says which to keep.
+pub(super) fn compare(prefixes: &[(Mark, IpNet)], hint: &str, findings: &mut Findings) {
     for (later, (at, net)) in prefixes.iter().enumerate() {
         let Some((first, other)) = prefixes[..later].iter().find(|(_, other)| overlap(net, other)) else { continue };
         if net == other {
             findings.mistake(*at, format!("`{net}` is given twice, first at {first}"), "keep one of them");
         } else {
             let what = format!("`{net}` overlaps `{other}` at {first}");
-            findings.mistake(
-                *at,
-                what,
-                "keep the one that is to be announced: a route for both says the same thing twice",
-            );
+            findings.mistake(*at, what, hint);
         }
     }
 }
@@ -173,6 +189,26 @@ mod tests {
             ("192.0.2.1/32", "`192.0.2.1/32` is not an IPv6 prefix; move it to `anycast.v4`".to_owned()),
         ] {
             assert_eq!(said(text, Family::V6), expected);
+        }
+    }
+
+    #[test]
+    fn a_source_is_any_prefix_of_either_family() {
+        for (text, expected) in [
+            ("0.0.0.0/0", "ok 0.0.0.0/0"),
+            ("::/0", "ok ::/0"),
+            ("10.0.0.0/8", "ok 10.0.0.0/8"),
+            ("2001:DB8::/32", "ok 2001:db8::/32"),
+            ("192.0.2.7", "`192.0.2.7` is not a prefix; write `192.0.2.7/32`"),
+            ("2001:db8::7", "`2001:db8::7` is not a prefix; write `2001:db8::7/128`"),
+            ("office", "`office` is not a prefix; write it like `198.51.100.0/24` or `2001:db8::/32`"),
+            (
+                "192.0.2.7/24",
+                "`192.0.2.7/24` has bits set behind its length of 24; write `192.0.2.0/24`, or `192.0.2.7/32`",
+            ),
+        ] {
+            let said = source(text).map_or_else(|c| format!("{}; {}", c.what, c.hint), |net| format!("ok {net}"));
+            assert_eq!(said, expected);
         }
     }
 

@@ -1,77 +1,12 @@
-//! Which components there are, which versions of them, and which sets of versions cannot work together.
-//! May not know where an archive is or what its digest is: `templates/<component>/` and the lock do.
-//!
-//! Every rule was read off sources or changelogs; the comment beside it says which.
+//! What is wrong with a version, and which sets of versions cannot work together.
+//! May not hold a fact of any component: those are data, `templates/<component>/component.yaml`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use anymetal_contract::plan::Arch;
 
 use super::diagnostic::{Complaint, Severity, quoted};
-
-/// A version: three numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub u32, pub u32, pub u32);
-
-/// A component this builder knows.
-#[derive(Debug)]
-pub struct Known {
-    /// Its name.
-    pub name: &'static str,
-    /// What a site gets that says nothing.
-    pub version: Version,
-    /// The lowest that can work.
-    pub lowest: Version,
-    /// What is missing below that.
-    pub below: &'static str,
-    /// Whether the operating system brings it, so that the version is the lowest accepted rather than the one installed.
-    pub host_package: bool,
-}
-
-const fn known(name: &'static str, version: Version, lowest: Version, below: &'static str) -> Known {
-    Known { name, version, lowest, below, host_package: false }
-}
-
-/// All components, by name, with one set of versions that fits together.
-///
-/// Consul 1.21 and Nomad 1.10 are BUSL-1.1; the last under MPL-2.0 are 1.16 and 1.6, which get no fixes any more. Of both, the digests for
-/// both architectures are known. Hippo 0.20.2, Bindle 0.8.2 and Spin 0.10.1 are the last of their kind that fit each other. Traefik 2.11
-/// is the last 2.x, still patched.
-pub const COMPONENTS: [Known; 7] = [
-    // the releases examined begin at 0.8.0
-    known("bindle", Version(0, 8, 2), Version(0, 8, 0), "nothing before 0.8 is known to work with Hippo"),
-    Known {
-        // 1.6 and earlier run one daemon per family and know no channels; `bird -p` of 2.0.12 accepts our files
-        host_package: true,
-        ..known(
-            "bird",
-            Version(2, 0, 12),
-            Version(2, 0, 0),
-            "bird 1.x has another configuration language, without channels",
-        )
-    },
-    // consul CHANGELOG 1.5.0: "acl: Allow setting token accessor ids and secret ids during token creation"
-    known("consul", Version(1, 21, 5), Version(1, 5, 0), "tokens with chosen ids came with Consul 1.5"),
-    // the tags examined begin at 0.17.0
-    known("hippo", Version(0, 20, 2), Version(0, 17, 0), "nothing before 0.17 is known to work here"),
-    // nomad pull 12520: `BootstrapSecret` in 1.4.0
-    known(
-        "nomad",
-        Version(1, 10, 5),
-        Version(1, 4, 0),
-        "bootstrapping the ACL with a chosen token came with Nomad 1.4",
-    ),
-    // the tags examined begin at 0.4.0
-    known("spin", Version(0, 10, 1), Version(0, 4, 0), "nothing before 0.4 fits a Hippo that can be used"),
-    // consulCatalog's keys are the same from 2.9 to 3.x
-    known("traefik", Version(2, 11, 55), Version(2, 9, 0), "nothing before 2.9 is known to work here"),
-];
-
-/// The component of that name.
-pub fn component(name: &str) -> Option<&'static Known> {
-    COMPONENTS.iter().find(|known| known.name == name)
-}
+use crate::component::{self, Component, Source, Version};
 
 /// One component of a site, for judging the set.
 #[derive(Debug, Clone)]
@@ -82,6 +17,8 @@ pub struct Chosen {
     pub named: bool,
     /// Architectures for which the site brings an archive of its own.
     pub own: BTreeSet<Arch>,
+    /// Whether the site says itself which packages it needs.
+    pub packages: bool,
 }
 
 /// Something wrong with the set.
@@ -95,95 +32,17 @@ pub struct Clash {
     pub complaint: Complaint,
 }
 
-/// From this version on, but not the second.
-type Range = (Version, Version);
-const FIRST: Version = Version(0, 0, 0);
-const LAST: Version = Version(u32::MAX, u32::MAX, u32::MAX);
-
-/// Two components that cannot work together in these versions: why, and what to write instead.
-struct Pair {
-    left: (&'static str, Range),
-    right: (&'static str, Range),
-    why: &'static str,
-    hint: &'static str,
-}
-
-const PAIRS: [Pair; 5] = [
-    // bindle src/invoice/verification.rs at 0.9.0: no signature is an error under every strategy, HTTP 400; at 0.8.2 it passes
-    Pair {
-        left: ("bindle", (Version(0, 9, 0), LAST)),
-        right: ("spin", (FIRST, LAST)),
-        why: "from 0.9.0 on Bindle refuses unsigned bindles, and Spin and Hippo's clients push no others",
-        hint: "write `bindle: 0.8.2`",
-    },
-    // spin commit 61fb295e removed it between 1.0.0-rc.1 and 1.0.0
-    Pair {
-        left: ("spin", (Version(1, 0, 0), LAST)),
-        right: ("hippo", (FIRST, LAST)),
-        why: "Hippo starts applications with `spin up --bindle`, which Spin 1.0 removed",
-        hint: "write `spin: 0.10.1` with `hippo: 0.20.2`",
-    },
-    // hippo passes it from 0.17 to 0.20.1 (removed by f081d96c); spin src/commands/up.rs has it up to 0.9
-    Pair {
-        left: ("hippo", (FIRST, Version(0, 20, 2))),
-        right: ("spin", (Version(0, 10, 0), Version(1, 0, 0))),
-        why: "Hippo up to 0.20.1 passes `--follow-all`, which Spin 0.10 removed",
-        hint: "write `hippo: 0.20.2` with `spin: 0.10.1`, or keep this one with `spin: 0.9.0`",
-    },
-    // hippo f081d96c; spin 0.9 follows by itself and only warns of the flag
-    Pair {
-        left: ("hippo", (Version(0, 20, 2), LAST)),
-        right: ("spin", (FIRST, Version(0, 9, 0))),
-        why: "Hippo 0.20.2 no longer passes `--follow-all`, without which Spin before 0.9 shows no output",
-        hint: "write `spin: 0.10.1`, or go back to `hippo: 0.20.1`",
-    },
-    // nomad CHANGELOG 1.7.0
-    Pair {
-        left: ("nomad", (Version(1, 7, 0), LAST)),
-        right: ("consul", (FIRST, Version(1, 8, 0))),
-        why: "Nomad asks for Consul 1.8 or later from 1.7 on",
-        hint: "write a Consul of 1.8.0 or later",
-    },
-];
-
-/// Versions that must not be used at all: why, and what to write instead.
-const BARRED: [(&str, Range, &str, &str); 2] = [
-    // GHSA-f8r8-h93m-mj77
-    (
-        "nomad",
-        (Version(1, 5, 0), Version(1, 5, 3)),
-        "anybody who reaches a client's HTTP API gets its rights (GHSA-f8r8-h93m-mj77)",
-        "write `nomad: 1.5.3` or later",
-    ),
-    // deislabs/hippo: tag v0.20.2 of 2023-03-08 is the last; archived 2024-10-28
-    ("hippo", (Version(0, 20, 3), LAST), "0.20.2 was the last release of Hippo", "write `hippo: 0.20.2`"),
-];
-
-/// Upstream builds for aarch64: the first version known to have one, and the last known to have none.
-const AARCH64: [(&str, Version, Version); 2] = [
-    // bindle's release workflow gained it on the 0.8 branch just before 0.8.2
-    ("bindle", Version(0, 8, 2), Version(0, 8, 1)),
-    // spin's release workflow: commented out at 0.6.0, present at 0.10.1; those in between were not looked at
-    ("spin", Version(0, 10, 1), Version(0, 6, 0)),
-];
-
-/// The version of bird in the distributions this builder knows.
-const BIRD_OF: [(&str, Version); 1] = [("debian-12", Version(2, 0, 12))];
-
 /// Reads a version: three numbers, nothing else.
 pub fn version(text: &str) -> Result<Version, Complaint> {
     let what = || format!("{} is not a version", quoted(text));
     let bare = text.strip_prefix(['v', 'V']).unwrap_or(text);
-    let parts: Vec<&str> = bare.split('.').collect();
-    let plain = |part: &&str| part.bytes().all(|b| b.is_ascii_digit()) && (part.len() == 1 || !part.starts_with('0'));
-    let numbers: Option<Vec<u32>> =
-        parts.iter().map(|part| Some(part).filter(|p| plain(p)).and_then(|p| p.parse().ok())).collect();
-    let hint = match numbers.as_deref() {
-        Some(&[major, minor, patch]) if bare == text => return Ok(Version(major, minor, patch)),
-        Some(&[major, minor, patch]) => format!("write `{major}.{minor}.{patch}`, without the letter"),
-        Some(&[major, minor]) => format!("write all three numbers, as in `{major}.{minor}.0`"),
+    let whole = |text: &str| text.parse::<Version>().ok();
+    let hint = match (whole(bare), whole(&format!("{bare}.0"))) {
+        (Some(version), _) if bare == text => return Ok(version),
+        (Some(version), _) => format!("write `{version}`, without the letter"),
+        (_, Some(version)) => format!("write all three numbers, as in `{version}`"),
         _ if text.contains(['<', '>', '=', '^', '~', '*', ',', ' ', '|'])
-            || parts.contains(&"x")
+            || text.split('.').any(|part| part == "x")
             || text == "latest" =>
         {
             "write one version, not a range: a site names exactly what runs".to_owned()
@@ -196,90 +55,93 @@ pub fn version(text: &str) -> Result<Version, Complaint> {
 }
 
 /// What is wrong with one component alone.
-pub fn alone(known: &Known, version: Version) -> Option<Complaint> {
-    if version < known.lowest {
-        let hint = format!("write `{}: {}` or at least {}", known.name, known.version, known.lowest);
-        return Some(Complaint::new(format!("{} {version} is too old: {}", known.name, known.below), hint));
+pub fn alone(known: &Component, version: Version) -> Option<Complaint> {
+    let Component { name, default, lowest, .. } = known;
+    if version < lowest.version {
+        let hint = format!("write `{name}: {default}` or at least {}", lowest.version);
+        return Some(Complaint::new(format!("{name} {version} is too old: {}", lowest.why), hint));
     }
-    let (name, _, why, hint) =
-        BARRED.iter().find(|(name, range, _, _)| *name == known.name && within(version, *range))?;
-    Some(Complaint::new(format!("{name} {version} cannot be used: {why}"), *hint))
+    let barred = known.barred.iter().find(|barred| barred.versions.holds(version))?;
+    Some(Complaint::new(format!("{name} {version} cannot be used: {}", barred.why), barred.hint.as_str()))
 }
 
 /// Everything that is wrong with the set as a whole, in a fixed order. What is wrong with one alone is not said again.
 pub fn clashes(set: &BTreeMap<&'static str, Chosen>, architectures: &BTreeSet<Arch>, os: &str) -> Vec<Clash> {
-    let mut clashes: Vec<Clash> = PAIRS.iter().filter_map(|pair| pair.clash(set)).collect();
-    if architectures.contains(&Arch::Aarch64) {
-        clashes.extend(AARCH64.iter().filter_map(|rule| without_aarch64(*rule, set)));
-    }
-    clashes.extend(bird_of_the_os(set, os));
-    clashes.extend(bindle_on_the_os(set, os));
-    clashes
+    let there = || component::by_name().filter_map(|known| Some((known, set.get(known.name.as_str())?)));
+    let pairs = there().flat_map(|(known, chosen)| between(known, chosen, set));
+    let builds = there().flat_map(|(known, chosen)| unbuilt(known, chosen, architectures));
+    let hosts = there().filter_map(|(known, chosen)| host_package_of_the_os(known, chosen, os));
+    let packages = there().flat_map(|(known, chosen)| packages_of_the_os(known, chosen, os));
+    pairs.chain(builds).chain(hosts).chain(packages).collect()
 }
 
-impl Pair {
-    fn clash(&self, set: &BTreeMap<&'static str, Chosen>) -> Option<Clash> {
-        let ((left, left_range), (right, right_range)) = (self.left, self.right);
-        let (one, other) = (set.get(left)?, set.get(right)?);
-        if !within(one.version, left_range) || !within(other.version, right_range) {
-            return None;
-        }
-        let title = |name: &str, chosen: &Chosen| {
-            format!("{name} {}{}", chosen.version, if chosen.named { "" } else { " (the default)" })
-        };
-        let what = format!("{} cannot work with {}: {}", title(left, one), title(right, other), self.why);
-        Some(Clash {
-            between: vec![left, right],
-            severity: Severity::Mistake,
-            complaint: Complaint::new(what, self.hint),
-        })
-    }
-}
-
-fn without_aarch64(
-    (name, first, none): (&'static str, Version, Version),
-    set: &BTreeMap<&'static str, Chosen>,
-) -> Option<Clash> {
-    let chosen = set.get(name).filter(|chosen| chosen.version < first && !chosen.own.contains(&Arch::Aarch64))?;
-    let (severity, what) = if chosen.version <= none {
-        (Severity::Mistake, format!("there is no {name} {} for aarch64", chosen.version))
-    } else {
-        (Severity::Warning, format!("it is not known whether there is a {name} {} for aarch64", chosen.version))
+/// What a component cannot work with.
+fn between(known: &'static Component, chosen: &Chosen, set: &BTreeMap<&'static str, Chosen>) -> Vec<Clash> {
+    let title = |name: &str, chosen: &Chosen| {
+        format!("{name} {}{}", chosen.version, if chosen.named { "" } else { " (the default)" })
     };
-    let hint = format!(
-        "write `{name}: {first}`, leave aarch64 out of `architectures`, or give an archive of your own in `components.{name}.artefacts`"
-    );
-    Some(Clash { between: vec![name], severity, complaint: Complaint::new(what, hint) })
+    let mut found = Vec::new();
+    for clash in known.clashes.iter().filter(|clash| clash.versions.holds(chosen.version)) {
+        for (name, versions) in &clash.with {
+            let Some(other) = set.get(name.as_str()).filter(|other| versions.holds(other.version)) else { continue };
+            let (left, right) = (title(&known.name, chosen), title(name, other));
+            let what = format!("{left} cannot work with {right}: {}", clash.why);
+            found.push(Clash {
+                between: vec![&known.name, name],
+                severity: Severity::Mistake,
+                complaint: Complaint::new(what, clash.hint.as_str()),
+            });
+        }
+    }
+    found
+}
+
+/// Architectures that upstream did not build this version for, as far as is known.
+fn unbuilt(known: &'static Component, chosen: &Chosen, architectures: &BTreeSet<Arch>) -> Vec<Clash> {
+    let Source::Artefacts(artefacts) = &known.source else { return Vec::new() };
+    let (name, version) = (&known.name, chosen.version);
+    let wanted = artefacts.architectures.iter().filter(|(arch, _)| architectures.contains(arch));
+    let lacking = wanted.filter(|(arch, known)| version < known.since && !chosen.own.contains(arch));
+    let clash = |(arch, known): (&Arch, &component::Known)| {
+        let (severity, what) = if version <= known.absent {
+            (Severity::Mistake, format!("there is no {name} {version} for {arch}"))
+        } else {
+            (Severity::Warning, format!("it is not known whether there is a {name} {version} for {arch}"))
+        };
+        let hint = format!(
+            "write `{name}: {}`, leave {arch} out of `architectures`, or give an archive of your own in `components.{name}.artefacts`",
+            known.since
+        );
+        Clash { between: vec![name], severity, complaint: Complaint::new(what, hint) }
+    };
+    lacking.map(clash).collect()
 }
 
 /// A lowest version that the distribution's package does not reach.
-fn bird_of_the_os(set: &BTreeMap<&'static str, Chosen>, os: &str) -> Option<Clash> {
-    let chosen = set.get("bird")?;
-    let (_, packaged) =
-        BIRD_OF.iter().find(|(name, _)| *name == os).filter(|(_, packaged)| chosen.version > *packaged)?;
-    let what = format!("{os} has bird {packaged}, which is older than {}", chosen.version);
-    let hint = "let `cloud_config` install a newer bird2, or ask for less";
-    Some(Clash { between: vec!["bird"], severity: Severity::Warning, complaint: Complaint::new(what, hint) })
+fn host_package_of_the_os(known: &'static Component, chosen: &Chosen, os: &str) -> Option<Clash> {
+    let Source::HostPackage(host) = &known.source else { return None };
+    let packaged = host.os.get(os).filter(|packaged| chosen.version > **packaged)?;
+    let what = format!("{os} has {} {packaged}, which is older than {}", known.name, chosen.version);
+    let hint = format!("let `cloud_config` install a newer {}, or ask for less", host.package.package);
+    Some(Clash { between: vec![&known.name], severity: Severity::Warning, complaint: Complaint::new(what, hint) })
 }
 
-/// Bindle's own builds of 0.8 link OpenSSL 1.1 (its release workflow), which Debian dropped with 12; 0.9.1 uses rustls.
-/// Said only to who names Bindle: whoever takes the default gets what the component's description brings.
-fn bindle_on_the_os(set: &BTreeMap<&'static str, Chosen>, os: &str) -> Option<Clash> {
-    let old = |chosen: &&Chosen| chosen.named && chosen.own.is_empty() && chosen.version < Version(0, 9, 0);
-    let chosen = set.get("bindle").filter(old).filter(|_| os == "debian-12")?;
-    let what = format!("upstream's bindle {} is linked against OpenSSL 1.1, which {os} does not have", chosen.version);
-    let hint = "give a build of your own in `components.bindle.artefacts`";
-    Some(Clash { between: vec!["bindle"], severity: Severity::Warning, complaint: Complaint::new(what, hint) })
-}
-
-fn within(version: Version, (from, to): Range) -> bool {
-    from <= version && version < to
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+/// Packages that upstream's build needs and the distribution does not have.
+/// Said only to who names the component: whoever takes the default has nothing to mend yet, as its archive has to be pinned first.
+fn packages_of_the_os(known: &'static Component, chosen: &Chosen, os: &str) -> Vec<Clash> {
+    if !chosen.named || chosen.packages {
+        return Vec::new();
     }
+    let (name, version) = (&known.name, chosen.version);
+    let clash = |(_, why): (&str, &str)| {
+        let what = format!("upstream's {name} {version} is {why}, which {os} does not have");
+        let hint = format!(
+            "give a build of your own in `components.{name}.artefacts`, and the packages it needs in `components.{name}.packages`: \
+             `[]` when it needs none"
+        );
+        Clash { between: vec![name], severity: Severity::Warning, complaint: Complaint::new(what, hint) }
+    };
+    known.missing(version, os).map(clash).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ mod mistakes;
 
 use std::fs;
 
-use anymetal_contract::plan::{Arch, Report};
+use anymetal_contract::plan::{Arch, Delivery, Report};
 use proptest::prelude::*;
 
 use super::model::{Registration, Tls};
@@ -54,6 +54,13 @@ fn what_is_not_said_has_a_default() {
     assert_eq!(site.tls, Tls::None);
     assert_eq!(site.hippo.registration, Registration::AdministratorOnly);
     assert_eq!(site.hippo.administrator, "admin");
+    assert_eq!(
+        (site.firewall.ssh4[0].to_string(), site.firewall.ssh6[0].to_string()),
+        ("0.0.0.0/0".into(), "::/0".into())
+    );
+    assert_eq!((&site.firewall.tcp[..], &site.firewall.udp[..]), (&[][..], &[][..]));
+    assert!(site.secrets.file.ends_with("secrets.yaml") && site.secrets.file.is_absolute(), "{:?}", site.secrets.file);
+    assert_eq!(site.secrets.deliver, Delivery::UserData);
     let versions: Vec<_> = site.components.iter().map(|(name, choice)| format!("{name} {}", choice.version)).collect();
     assert_eq!(
         versions,
@@ -62,6 +69,7 @@ fn what_is_not_said_has_a_default() {
             "bird 2.0.12",
             "consul 1.21.5",
             "hippo 0.20.2",
+            "nftables 1.0.6",
             "nomad 1.10.5",
             "spin 0.10.1",
             "traefik 2.11.55"
@@ -78,6 +86,8 @@ fn what_is_said_is_taken_as_written() {
          components: {consul: 1.8.7, spin: {version: 0.10.1, artefacts: {x86_64: {sha256: 105054335fd76b3d2a1b76a705dbdb3b83d7e4093b302a7816ce7f922893f29d, size: 7, urls: ['https://m.example/a?b']}}}}\n\
          hippo: {registration: closed, administrator: no}\n\
          tls: {mode: files, certificate: /etc/ssl/a.crt, key: /etc/ssl/a.key}\n\
+         firewall: {ssh: ['2001:DB8::/32', 198.51.100.0/24, 192.0.2.0/24], tcp: [9000, 8443], udp: [443]}\n\
+         secrets: {file: ../vault/demo.yaml, deliver: customdata}\n\
          reports: [webhook: 'https://hook.example/?q', platform]\n\
          origins: [https://m.example/am/, http://192.0.2.9:8080]\n\
          deadlines: {metadata: 15m, acquire: 900}\n\
@@ -86,7 +96,7 @@ fn what_is_said_is_taken_as_written() {
     assert_eq!(site.domain, "cloud.example.com");
     assert_eq!((site.bgp.local_asn, site.bgp.peer_asn, site.bgp.multihop), (Some(65000), Some(65530), Some(5)));
     assert_eq!(site.bgp.communities, ["54825:222", "1:2"]);
-    assert_eq!(site.components["consul"].version, "1.8.7");
+    assert_eq!(site.components["consul"].version.to_string(), "1.8.7");
     let pin = &site.components["spin"].artefacts[&Arch::X86_64];
     assert_eq!(
         (pin.sha256.short(), pin.size, pin.urls.as_slice()),
@@ -94,6 +104,12 @@ fn what_is_said_is_taken_as_written() {
     );
     assert_eq!((site.hippo.registration, site.hippo.administrator.as_str()), (Registration::Closed, "no"));
     assert_eq!(site.tls, Tls::Files { certificate: "/etc/ssl/a.crt".into(), key: "/etc/ssl/a.key".into() });
+    let ssh = |site: &Site| site.firewall.ssh4.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(ssh(&site), ["192.0.2.0/24", "198.51.100.0/24"]);
+    assert_eq!(site.firewall.ssh6[0].to_string(), "2001:db8::/32");
+    assert_eq!((&site.firewall.tcp[..], &site.firewall.udp[..]), (&[8443, 9000][..], &[443][..]));
+    assert!(site.secrets.file.ends_with("../vault/demo.yaml"));
+    assert_eq!(site.secrets.deliver, Delivery::Customdata);
     assert_eq!(site.reports, [Report::Webhook("https://hook.example/?q".into()), Report::Platform]);
     assert_eq!(site.origins, ["https://m.example/am", "http://192.0.2.9:8080"]);
     assert_eq!(
@@ -105,6 +121,17 @@ fn what_is_said_is_taken_as_written() {
         serde_yaml::to_string(&site.cloud_config[0].document).unwrap(),
         "packages:\n- jq\nntp:\n  enabled: false\n"
     );
+}
+
+#[test]
+fn a_site_may_do_without_the_platform_and_bring_its_own_packages() {
+    let site = site(
+        "components: {nomad: none, traefik: none, consul: {version: 1.8.7, packages: [libc6, libstdc++6]}, bird: {version: 2.0.12, packages: []}}\n",
+    );
+    assert_eq!(site.components.keys().collect::<Vec<_>>(), ["bird", "consul", "nftables"]);
+    assert_eq!(site.components["consul"].packages, Some(vec!["libc6".to_owned(), "libstdc++6".to_owned()]));
+    assert_eq!(site.components["bird"].packages, Some(vec![]));
+    assert_eq!(site.components["nftables"].packages, None);
 }
 
 #[test]

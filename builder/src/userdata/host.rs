@@ -34,7 +34,7 @@ pub fn unit() -> Result<File> {
 
 /// The file with its body rendered.
 fn render(name: &str, text: &str, context: &tera::Context) -> Result<File> {
-    let file = template::read(name, text)?;
+    let file = template::file(name, text)?;
     let body =
         tera::Tera::one_off(&file.body, context, false).with_context(|| format!("rendering the template {name}"))?;
     Ok(File { body, ..file })

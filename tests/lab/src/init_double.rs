@@ -7,8 +7,9 @@ use anymetal_contract::plan::Arch;
 /// What the double says of itself: all a plan of this release may ask for.
 pub const ABILITIES: &str = concat!(
     r#"{"kind":"anymetal.abilities","version":1,"release":"0.0.0-double","plans":[1],"#,
-    r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","settle"],"#,
-    r#""platforms":["equinix-metal"],"formats":["zip","tar.gz"],"ready":["active","consul-leader"]}"#
+    r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","jobs","settle"],"#,
+    r#""platforms":["equinix-metal"],"formats":["zip","tar.gz"],"ready":["active","consul-leader","nomad-node"],"#,
+    r#""secrets":["user-data","customdata","medium"]}"#
 );
 
 /// How a double differs from a good one.

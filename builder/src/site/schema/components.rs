@@ -6,17 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use anymetal_contract::Digest;
 use anymetal_contract::plan::Arch;
 
+use crate::component::{self, Component};
 use crate::site::diagnostic::{Complaint, Findings, Mark, Severity, quoted};
 use crate::site::fields::{self, Fields};
 use crate::site::model::{Choice, Pin};
-use crate::site::sets::{self, COMPONENTS, Chosen, Known};
+use crate::site::sets::{self, Chosen};
 use crate::site::url::Use;
 use crate::site::yaml::{Kind, Node};
 
 /// The largest archive that is believed: 16 GiB.
 const LARGEST: u64 = 16 << 30;
 
-/// Every component, with the site's choice or the default.
+/// Every component the site has, with its choice or the default.
 pub(super) fn components(
     node: Option<&Node>,
     architectures: &BTreeSet<Arch>,
@@ -25,20 +26,28 @@ pub(super) fn components(
 ) -> BTreeMap<String, Choice> {
     let mut marks = BTreeMap::new();
     let mut broken = BTreeSet::new();
+    let mut left_out = Vec::new();
     let mut choices: BTreeMap<&'static str, (Choice, Chosen)> =
-        COMPONENTS.iter().map(|known| (known.name, default(known))).collect();
+        component::all().iter().map(|known| (known.name.as_str(), default(known))).collect();
     if let Some(mut fields) =
         node.and_then(|node| Fields::of(node, "components", "components: {consul: 1.21.5}", findings))
     {
-        for known in &COMPONENTS {
-            let Some(node) = fields.take(known.name, findings) else { continue };
-            marks.insert(known.name, node.at);
+        for known in component::by_name() {
+            let Some(node) = fields.take(&known.name, findings) else { continue };
+            marks.insert(known.name.as_str(), node.at);
+            if matches!(&node.kind, Kind::Scalar(scalar) if scalar.text == "none") {
+                left_out.push(known);
+                continue;
+            }
             match choice(node, known, architectures, findings) {
-                Some(chosen) => drop(choices.insert(known.name, chosen)),
-                None => drop(broken.insert(known.name)),
+                Some(chosen) => drop(choices.insert(&known.name, chosen)),
+                None => drop(broken.insert(known.name.as_str())),
             }
         }
         fields.end(&super::HOMES, findings);
+    }
+    for name in without(&left_out, &marks, findings) {
+        choices.remove(name);
     }
     // a version that cannot be read says nothing about the set
     let set = choices
@@ -57,29 +66,63 @@ pub(super) fn components(
     choices.into_iter().map(|(name, (choice, _))| (name.to_owned(), choice)).collect()
 }
 
-fn default(known: &Known) -> (Choice, Chosen) {
-    let choice = Choice { version: known.version.to_string(), artefacts: BTreeMap::new(), named: false };
-    (choice, Chosen { version: known.version, named: false, own: BTreeSet::new() })
+/// What the site has not got, when it says `none` of these. `marks` is where each component that the site names stands.
+fn without(
+    none: &[&'static Component],
+    marks: &BTreeMap<&'static str, Mark>,
+    findings: &mut Findings,
+) -> Vec<&'static str> {
+    let is_none = |name: &str| none.iter().any(|known| known.name == name);
+    let goes =
+        |known: &&Component| known.optional && is_none(&known.name) || known.under.as_deref().is_some_and(is_none);
+    for known in component::by_name() {
+        let (name, under) = (known.name.as_str(), known.under.as_deref());
+        let Some(at) = marks.get(name) else { continue };
+        let (what, hint) = match (is_none(name), goes(&known), under) {
+            (false, true, Some(under)) => (
+                format!("{name} needs {under}, and the site says `{under}: none`"),
+                format!("remove `{name}`, or name a version of {under}"),
+            ),
+            (true, false, Some(under)) => {
+                let together = component::by_name().filter(|other| other.under.as_deref() == Some(under));
+                let names: Vec<_> = together.map(|other| other.name.as_str()).collect();
+                let hint =
+                    format!("remove the line, or write `{under}: none`, which takes out {} together", names.join(", "));
+                (format!("a site that has {under} cannot do without {name}"), hint)
+            }
+            (true, false, None) => (format!("a site cannot do without {name}"), "remove the line".to_owned()),
+            _ => continue,
+        };
+        findings.mistake(*at, what, hint);
+    }
+    component::all().iter().filter(goes).map(|known| known.name.as_str()).collect()
 }
 
-/// A version alone, or a mapping of version and artefacts.
+fn default(known: &Component) -> (Choice, Chosen) {
+    let choice = Choice { version: known.default, ..Choice::default() };
+    (choice, Chosen { version: known.default, named: false, own: BTreeSet::new(), packages: false })
+}
+
+/// A version alone, or a mapping of version, artefacts and packages.
 fn choice(
     node: &Node,
-    known: &Known,
+    known: &Component,
     architectures: &BTreeSet<Arch>,
     findings: &mut Findings,
 ) -> Option<(Choice, Chosen)> {
     let name = format!("components.{}", known.name);
-    let (version, artefacts) = match &node.kind {
+    let (version, artefacts, packages) = match &node.kind {
         Kind::Mapping(_) => {
             let mut fields = Fields::of(node, &name, "{version: 1.21.5}", findings)?;
-            let example = format!("write `version: {}`", known.version);
+            let example = format!("write `version: {}`", known.default);
             let version = fields.need("version", &example, findings);
             let artefacts = fields.take("artefacts", findings);
+            let packages = fields.take("packages", findings);
             fields.end(&[], findings);
-            (version, artefacts.map(|node| pins(node, known, architectures, findings)).unwrap_or_default())
+            let artefacts = artefacts.map(|node| pins(node, known, architectures, findings)).unwrap_or_default();
+            (version, artefacts, packages.and_then(|node| self::packages(node, &name, findings)))
         }
-        Kind::Scalar(_) | Kind::Sequence(_) => (Some(node), BTreeMap::new()),
+        Kind::Scalar(_) | Kind::Sequence(_) => (Some(node), BTreeMap::new(), None),
     };
     let node = version?;
     let text = fields::text(node, &format!("the version of {}", known.name), findings)?;
@@ -87,13 +130,45 @@ fn choice(
     if let Some(complaint) = sets::alone(known, version) {
         findings.complain(node.at, complaint);
     }
-    let own = artefacts.keys().copied().collect();
-    Some((Choice { version: version.to_string(), artefacts, named: true }, Chosen { version, named: true, own }))
+    let chosen =
+        Chosen { version, named: true, own: artefacts.keys().copied().collect(), packages: packages.is_some() };
+    Some((Choice { version, artefacts, packages, named: true }, chosen))
 }
 
-fn pins(node: &Node, known: &Known, architectures: &BTreeSet<Arch>, findings: &mut Findings) -> BTreeMap<Arch, Pin> {
+/// Packages of the operating system, none twice.
+fn packages(node: &Node, name: &str, findings: &mut Findings) -> Option<Vec<String>> {
+    let items = fields::list(node, &format!("{name}.packages"), "packages: [libssl3]", findings)?;
+    let mut packages: Vec<String> = Vec::new();
+    for item in items {
+        let Some(text) = fields::text(item, "a package", findings) else { continue };
+        let Some(package) = findings.keep(item.at, package(text)) else { continue };
+        if packages.contains(&package) {
+            findings.mistake(item.at, format!("{} is given twice", quoted(text)), "keep one of them");
+            continue;
+        }
+        packages.push(package);
+    }
+    Some(packages)
+}
+
+/// A package's name (Debian policy, section 5.6.1): lower-case letters, digits and `+-.`, at least two, the first a letter or digit.
+fn package(text: &str) -> Result<String, Complaint> {
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b);
+    if text.len() >= 2 && text.bytes().all(good) && text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Ok(text.to_owned());
+    }
+    let hint = "write it as `apt install` takes it, without a version, as in `libssl3`";
+    Err(Complaint::new(format!("{} is not the name of a package", quoted(text)), hint))
+}
+
+fn pins(
+    node: &Node,
+    known: &Component,
+    architectures: &BTreeSet<Arch>,
+    findings: &mut Findings,
+) -> BTreeMap<Arch, Pin> {
     let name = format!("components.{}.artefacts", known.name);
-    if known.host_package {
+    if known.is_host_package() {
         let what = format!("{} comes from the operating system and has no artefacts", known.name);
         findings.mistake(node.at, what, "remove them; its version is the lowest that is accepted");
         return BTreeMap::new();

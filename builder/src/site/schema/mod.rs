@@ -1,6 +1,7 @@
 //! The keys of site.yaml, version 1: a tree of nodes to a site, or to everything that is wrong with it.
 //! May not read a file: the operator's own cloud-config is handed on by name.
 
+mod access;
 mod components;
 mod network;
 mod settings;
@@ -32,7 +33,7 @@ const ALIASES: [(&str, &str); 8] = [
     ("arm64", "aarch64"),
 ];
 /// Keys that are looked for in the wrong place, and where they belong.
-const HOMES: [(&str, &str); 16] = [
+const HOMES: [(&str, &str); 21] = [
     ("v4", "anycast"),
     ("v6", "anycast"),
     ("local_asn", "bgp"),
@@ -45,6 +46,11 @@ const HOMES: [(&str, &str); 16] = [
     ("bindle", "components"),
     ("spin", "components"),
     ("bird", "components"),
+    ("nftables", "components"),
+    ("ssh", "firewall"),
+    ("tcp", "firewall"),
+    ("udp", "firewall"),
+    ("deliver", "secrets"),
     ("registration", "hippo"),
     ("administrator", "hippo"),
     ("dns_provider", "tls"),
@@ -103,6 +109,8 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
     let tls = fields.take("tls", f);
     let tls_at = tls.map_or(Mark::START, |node| node.at);
     let tls = tls::tls(tls, f);
+    let firewall = access::firewall(fields.take("firewall", f), f);
+    let secrets = access::secrets(fields.take("secrets", f), f);
     let reports = settings::reports(fields.take("reports", f), f);
     let origins = settings::urls(fields.take("origins", f), "origins", super::url::Use::Base, f);
     let cloud_config = parts(fields.take("cloud_config", f), f);
@@ -126,6 +134,8 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
         components,
         hippo,
         tls,
+        firewall,
+        secrets,
         reports,
         origins,
         cloud_config: Vec::new(),

@@ -49,7 +49,8 @@ pub(super) fn anycast(node: Option<&Node>, findings: &mut Findings) -> (Vec<Ipv4
     if !written {
         findings.mistake(node.at, "a site needs at least one anycast prefix", format!("write it like `{example}`"));
     }
-    prefix::compare(&all, findings);
+    let hint = "keep the one that is to be announced: a route for both says the same thing twice";
+    prefix::compare(&all, hint, findings);
     prefix::split(all.into_iter().map(|(_, net)| net))
 }
 

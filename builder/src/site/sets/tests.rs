@@ -6,7 +6,7 @@ use super::*;
 fn judged(named: &[(&'static str, &str)]) -> Vec<String> {
     let mut set = default_set();
     for (name, text) in named {
-        set.insert(name, Chosen { version: version(text).unwrap(), named: true, own: BTreeSet::new() });
+        set.insert(name, Chosen { named: true, ..chosen(version(text).unwrap()) });
     }
     let clashes = clashes(&set, &BTreeSet::from(Arch::ALL), "debian-12");
     let shown = |clash: Clash| {
@@ -17,21 +17,19 @@ fn judged(named: &[(&'static str, &str)]) -> Vec<String> {
 }
 
 fn default_set() -> BTreeMap<&'static str, Chosen> {
-    let chosen = |known: &Known| Chosen { version: known.version, named: false, own: BTreeSet::new() };
-    COMPONENTS.iter().map(|known| (known.name, chosen(known))).collect()
+    component::all().iter().map(|known| (known.name.as_str(), chosen(known.default))).collect()
+}
+
+fn chosen(version: Version) -> Chosen {
+    Chosen { version, named: false, own: BTreeSet::new(), packages: false }
 }
 
 #[test]
 fn the_default_set_works() {
     assert_eq!(judged(&[]), [""; 0]);
-    for known in &COMPONENTS {
-        assert_eq!(alone(known, known.version), None, "{}", known.name);
+    for known in component::all() {
+        assert_eq!(alone(known, known.default), None, "{}", known.name);
     }
-}
-
-#[test]
-fn components_are_sorted_by_name() {
-    assert!(COMPONENTS.is_sorted_by_key(|known| known.name));
 }
 
 #[test]
@@ -41,11 +39,20 @@ fn sets_that_cannot_work_are_said_with_why() {
     let openssl = |version: &str| {
         format!(
             "warning: upstream's bindle {version} is linked against OpenSSL 1.1, which debian-12 does not have; \
-             give a build of your own in `components.bindle.artefacts`"
+             give a build of your own in `components.bindle.artefacts`, and the packages it needs in `components.bindle.packages`: \
+             `[]` when it needs none"
         )
     };
     for (named, expected) in [
-        (&[("bindle", "0.9.0")][..], vec![format!("bindle 0.9.0 cannot work with spin 0.10.1 (the default): {unsigned}")]),
+        (
+            &[("nftables", "1.1.0")][..],
+            vec![
+                "warning: debian-12 has nftables 1.0.6, which is older than 1.1.0; \
+                 let `cloud_config` install a newer nftables, or ask for less"
+                    .to_owned(),
+            ],
+        ),
+        (&[("bindle", "0.9.0")], vec![format!("bindle 0.9.0 cannot work with spin 0.10.1 (the default): {unsigned}")]),
         (&[("bindle", "0.8.2")], vec![openssl("0.8.2")]),
         (
             &[("bindle", "0.8.1")],
@@ -116,15 +123,20 @@ fn sets_that_cannot_work_are_said_with_why() {
 fn an_archive_of_ones_own_settles_what_upstream_lacks() {
     let mut set = default_set();
     let own = BTreeSet::from([Arch::Aarch64]);
-    set.insert("bindle", Chosen { version: Version(0, 8, 0), named: true, own });
+    let brought = Chosen { named: true, own, packages: true, ..chosen(Version(0, 8, 0)) };
+    set.insert("bindle", brought.clone());
     assert_eq!(clashes(&set, &BTreeSet::from(Arch::ALL), "debian-12"), []);
+    // an archive says nothing of what it is linked against: upstream's packages are asked for until the site says which
+    set.insert("bindle", Chosen { packages: false, ..brought });
+    let found = clashes(&set, &BTreeSet::from(Arch::ALL), "debian-12");
+    assert!(matches!(&found[..], [only] if only.severity == Severity::Warning), "{found:?}");
 }
 
 #[test]
 fn no_aarch64_is_missed_where_there_is_none() {
     let mut set = default_set();
-    set.insert("spin", Chosen { version: Version(0, 9, 0), named: true, own: BTreeSet::new() });
-    set.insert("hippo", Chosen { version: Version(0, 20, 1), named: true, own: BTreeSet::new() });
+    set.insert("spin", Chosen { named: true, ..chosen(Version(0, 9, 0)) });
+    set.insert("hippo", Chosen { named: true, ..chosen(Version(0, 20, 1)) });
     assert_eq!(clashes(&set, &BTreeSet::from([Arch::X86_64]), "debian-12"), []);
 }
 
@@ -154,7 +166,7 @@ fn some_versions_cannot_be_used_at_all() {
         ("traefik", "1.7.34", Some("traefik 1.7.34 is too old: nothing before 2.9 is known to work here")),
         ("traefik", "3.7.13", None),
     ] {
-        let complaint = alone(component(name).unwrap(), version(text).unwrap());
+        let complaint = alone(component::named(name).unwrap(), version(text).unwrap());
         assert_eq!(complaint.map(|complaint| complaint.what).as_deref(), expected);
     }
 }

@@ -12,7 +12,7 @@ const LINES: &[(&str, &[&str])] = &[
     (
         "components: {vault: 1.8.7}\n",
         &[
-            "6:14: unknown key `vault` in `components`; hint: known here: `bindle`, `bird`, `consul`, `hippo`, `nomad`, `spin` or `traefik`",
+            "6:14: unknown key `vault` in `components`; hint: known here: `bindle`, `bird`, `consul`, `hippo`, `nftables`, `nomad`, `spin` or `traefik`",
         ],
     ),
     (
@@ -154,6 +154,28 @@ const LINES: &[(&str, &[&str])] = &[
             "6:49: bird comes from the operating system and has no artefacts; hint: remove them; its version is the lowest that is accepted",
         ],
     ),
+    (
+        "components: {nomad: none, hippo: 0.20.2, spin: 0.10.1}\n",
+        &[
+            "6:34: hippo needs nomad, and the site says `nomad: none`; hint: remove `hippo`, or name a version of nomad",
+            "6:48: spin needs nomad, and the site says `nomad: none`; hint: remove `spin`, or name a version of nomad",
+        ],
+    ),
+    (
+        "components: {bindle: none, consul: none}\n",
+        &[
+            "6:22: a site that has nomad cannot do without bindle; hint: remove the line, or write `nomad: none`, which takes out bindle, hippo, spin, traefik together",
+            "6:36: a site cannot do without consul; hint: remove the line",
+        ],
+    ),
+    (
+        "components: {bindle: {version: 0.8.2, packages: [libssl3, libssl3, 'libssl3 (>= 3)', X]}}\n",
+        &[
+            "6:59: `libssl3` is given twice; hint: keep one of them",
+            "6:68: `libssl3 (>= 3)` is not the name of a package; hint: write it as `apt install` takes it, without a version, as in `libssl3`",
+            "6:86: `X` is not the name of a package; hint: write it as `apt install` takes it, without a version, as in `libssl3`",
+        ],
+    ),
     // hippo
     (
         "hippo: {registration: open}\n",
@@ -214,6 +236,36 @@ const LINES: &[(&str, &[&str])] = &[
         "tls: {mode: files, certificate: /a, key: /a}\n",
         &[
             "6:42: `tls.certificate` and `tls.key` are the same file; hint: keep the key in a file of its own, mode 0600",
+        ],
+    ),
+    // firewall
+    (
+        "firewall: {ssh: [192.0.2.7, 10.0.0.0/8, 10.1.0.0/16, '::/0', '::/0'], tcp: [22, 80, 8500, 9000, 9000, 0], udp: x}\n",
+        &[
+            "6:18: `192.0.2.7` is not a prefix; hint: write `192.0.2.7/32`",
+            "6:41: `10.1.0.0/16` overlaps `10.0.0.0/8` at 6:29; hint: keep the wider one",
+            "6:62: `::/0` is given twice, first at 6:54; hint: keep one of them",
+            "6:77: port 22 is open to those in `firewall.ssh` already, and this would open it to everybody; hint: remove it, and say in `firewall.ssh` who may come",
+            "6:81: warning: port 80 is open already; hint: remove it",
+            "6:85: warning: port 8500 is Consul's, and this opens it to everybody; hint: remove it unless that is what you want",
+            "6:97: port 9000 is given twice, first at 6:91; hint: keep one of them",
+            "6:103: a port must be a whole number from 1 to 65535, found `0`; hint: write a number in that range, in decimal digits",
+            "6:112: `firewall.udp` must be a list, found `x`; hint: write it like `udp: [8443]`",
+        ],
+    ),
+    ("ssh: [0.0.0.0/0]\n", &["6:1: unknown key `ssh`; hint: it belongs under `firewall`"]),
+    // secrets
+    (
+        "secrets: secrets.yaml\n",
+        &[
+            "6:10: `secrets` must be a mapping of keys, found `secrets.yaml`; hint: write it like `secrets: {deliver: user-data}`",
+        ],
+    ),
+    (
+        "secrets: {deliver: usb, hippo_password: hunter2}\n",
+        &[
+            "6:20: `secrets.deliver` cannot be `usb`; hint: did you mean `medium`?",
+            "6:25: unknown key `hippo_password` in `secrets`; hint: secrets do not belong in a site: they have a document of their own, mode 0600",
         ],
     ),
     // reports and origins

@@ -1,0 +1,75 @@
+//! Whether an init can carry a plan out, by what it says of itself.
+//! May not run one.
+
+use anyhow::{Result, bail};
+use anymetal_contract::Abilities;
+use anymetal_contract::plan::{self, Plan};
+
+/// Whether an init with these abilities can carry the plan out; names everything it cannot.
+pub fn fit(plan: &Plan, abilities: &Abilities) -> Result<()> {
+    let mut beyond = Vec::new();
+    let mut need = |what: &str, thing: &str, has: &[String]| {
+        if !has.iter().any(|able| able == thing) {
+            beyond.push(format!("{what} {thing}"));
+        }
+    };
+    if !abilities.plans.contains(&plan.version) {
+        need("plan version", &plan.version.to_string(), &[]);
+    }
+    need("platform", &plan.platform, &abilities.platforms);
+    for phase in &plan.phases {
+        need("phase", phase.id(), &abilities.phases);
+    }
+    for component in &plan.components {
+        let plan::Source::Artefacts(artefacts) = &component.source else { continue };
+        for artefact in artefacts.values() {
+            need("archive format", word(artefact.format), &abilities.formats);
+        }
+    }
+    for service in &plan.services {
+        need("readiness", service.ready.id(), &abilities.ready);
+    }
+    if beyond.is_empty() {
+        return Ok(());
+    }
+    beyond.dedup();
+    bail!(
+        "anymetal-init {} cannot carry out this plan: it does not know {}\nhint: use the init that belongs to this anymetal, {}",
+        abilities.release,
+        beyond.join(", "),
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// The word in [`Abilities::formats`]: what the plan writes.
+const fn word(format: plan::Format) -> &'static str {
+    match format {
+        plan::Format::Zip => "zip",
+        plan::Format::TarGz => "tar.gz",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::make;
+    use super::*;
+    use crate::sample::{abilities, site as sample};
+
+    #[test]
+    fn each_ability_init_lacks_is_named() {
+        type Without = fn(&mut Abilities);
+        let cases: [(Without, &str); 5] = [
+            (|able| able.plans = vec![2], "plan version 1"),
+            (|able| able.platforms.clear(), "platform equinix-metal"),
+            (|able| able.phases.retain(|phase| phase != "services"), "phase services"),
+            (|able| able.formats = vec!["tar.gz".into()], "archive format zip"),
+            (|able| able.ready = vec!["active".into()], "readiness consul-leader"),
+        ];
+        for (without, what) in cases {
+            let mut abilities = abilities();
+            without(&mut abilities);
+            let error = make(&sample(), &abilities).unwrap_err().to_string();
+            assert!(error.contains(&format!("does not know {what}\nhint: ")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! A site to its plan: what every node of the site needs, no secrets, nothing node-specific.
+//! May not read, write or fetch anything: versions and digests are in the site or in the components' descriptions.
+
+mod canonical;
+mod fit;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use anymetal_contract::plan::{self, Acl, Anycast, Arch, Artefact, Plan, Settings};
+use anymetal_contract::{Abilities, Phase};
+
+use crate::component::{self, Artefacts, Component, Source};
+use crate::site::Site;
+use crate::site::model::{Choice, Registration, Tls};
+use canonical::LARGEST_INTEGER;
+pub use canonical::{canonical, digest};
+pub use fit::fit;
+
+/// The phases every plan has work for. `wake`, `plan` and `settle` are always there and not named.
+const PHASES: [Phase; 6] =
+    [Phase::Metadata, Phase::Acquire, Phase::Install, Phase::Facts, Phase::Files, Phase::Services];
+
+/// The plan of a site, for an init with these abilities. The error is the author's to mend.
+pub fn make(site: &Site, abilities: &Abilities) -> Result<Plan> {
+    let plan = draft(site)?;
+    fit(&plan, abilities)?;
+    Ok(plan)
+}
+
+/// What the site asks for, whoever is to carry it out. All that is missing is named at once.
+pub fn draft(site: &Site) -> Result<Plan> {
+    let mut missing = Vec::new();
+    let chosen = || component::all().iter().filter_map(|known| Some((known, site.components.get(&known.name)?)));
+    let components = chosen().map(|(known, choice)| component_of(site, known, choice, &mut missing)).collect();
+    ensure!(missing.is_empty(), "{}", missing.join("\n"));
+    let services: Vec<_> =
+        chosen().flat_map(|(known, _)| known.services.iter().map(|unit| service_of(site, known, unit))).collect();
+    let jobs = jobs(chosen().map(|(known, _)| known), &services)?;
+    let work = jobs.iter().map(|_| Phase::Jobs).take(1);
+    Ok(Plan {
+        site: site.name.clone(),
+        platform: site.platform.clone(),
+        os: site.os.clone(),
+        domain: site.domain.clone(),
+        anycast: Anycast { v4: texts(&site.anycast4), v6: texts(&site.anycast6) },
+        bgp: site.bgp.clone(),
+        phases: PHASES.into_iter().chain(work).collect(),
+        origins: site.origins.clone(),
+        components,
+        files: chosen().flat_map(|(known, _)| known.files.clone()).collect(),
+        services,
+        jobs,
+        settings: settings(site),
+        deadlines: site.deadlines.clone(),
+        reports: site.reports.clone(),
+        ..Plan::default()
+    })
+}
+
+fn texts<T: ToString>(things: &[T]) -> Vec<String> {
+    things.iter().map(ToString::to_string).collect()
+}
+
+fn component_of(site: &Site, known: &Component, choice: &Choice, missing: &mut Vec<String>) -> plan::Component {
+    let version = choice.version;
+    let source = match &known.source {
+        Source::HostPackage(host) => plan::Source::HostPackage(host.package.clone()),
+        Source::Artefacts(upstream) => {
+            let mut artefacts = BTreeMap::new();
+            for arch in &site.architectures {
+                match artefact_of(known, upstream, choice, *arch) {
+                    Ok(artefact) => _ = artefacts.insert(*arch, artefact),
+                    Err(why) => missing.push(format!("component {} {version}: {why:#}", known.name)),
+                }
+            }
+            plan::Source::Artefacts(artefacts)
+        }
+    };
+    let upstreams = || known.packages(version, &site.os).map(str::to_owned).collect();
+    plan::Component {
+        features: known.features(version),
+        packages: choice.packages.clone().unwrap_or_else(upstreams),
+        user: known.user.clone(),
+        ..plan::Component::new(&known.name, version.to_string(), source)
+    }
+}
+
+fn artefact_of(component: &Component, upstream: &Artefacts, choice: &Choice, arch: Arch) -> Result<Artefact> {
+    let (name, version) = (&component.name, choice.version);
+    let pin = choice.artefacts.get(&arch);
+    let Some(sha256) = pin.map(|pin| &pin.sha256).or_else(|| upstream.digest(version, arch)) else {
+        let known = texts(&upstream.pinned(arch).collect::<Vec<_>>()).join(", ");
+        let known = if known.is_empty() { "of no version is it known".to_owned() } else { format!("known: {known}") };
+        bail!(
+            "no sha256 is known for {arch}\nhint: pin it in the site, `components.{name}.artefacts.{arch}.sha256`; {known}"
+        );
+    };
+    let size = pin.and_then(|pin| pin.size);
+    ensure!(size.is_none_or(|size| size <= LARGEST_INTEGER), "its size for {arch} is over 2^53");
+    let given = pin.map(|pin| pin.urls.clone()).unwrap_or_default();
+    let urls = if given.is_empty() { upstream.url(version, arch).into_iter().collect() } else { given };
+    Ok(Artefact { sha256: sha256.clone(), size, format: upstream.format, members: upstream.members(arch), urls })
+}
+
+fn service_of(site: &Site, known: &Component, service: &component::Service) -> plan::Service {
+    plan::Service {
+        unit: service.unit.clone(),
+        component: known.name.clone(),
+        files: service.files.iter().map(|file| format!("{}/{file}", known.name)).collect(),
+        reload: service.reload,
+        ready: service.ready.clone(),
+        access: service.access.as_ref().map(|access| access_of(site, access)),
+    }
+}
+
+/// The tokens of components that are there, and the policies those have.
+fn access_of(site: &Site, access: &component::Access) -> plan::Access {
+    let there = |token: &&component::Token| {
+        token.component.as_ref().is_none_or(|component| site.components.contains_key(component))
+    };
+    let tokens: Vec<_> = access.tokens.iter().filter(there).collect();
+    let had: BTreeSet<_> = tokens.iter().flat_map(|token| &token.policies).collect();
+    let policies = access.policies.iter().filter(|(name, _)| had.contains(name));
+    let token =
+        |token: &&component::Token| plan::Token { secret: token.secret.clone(), policies: token.policies.clone() };
+    plan::Access {
+        of: access.of,
+        api: access.api.clone(),
+        management: access.management.clone(),
+        policies: policies.map(|(name, policy)| (name.clone(), policy.clone())).collect(),
+        tokens: tokens.iter().map(token).collect(),
+        namespaces: access.namespaces.clone(),
+    }
+}
+
+/// The jobs of these components, to go to the Nomad among the services.
+fn jobs<'a>(chosen: impl Iterator<Item = &'a Component>, services: &[plan::Service]) -> Result<Vec<plan::Job>> {
+    let mut accesses = services.iter().filter_map(|service| service.access.as_ref());
+    let nomad = accesses.find(|access| access.of == Acl::Nomad);
+    let job = |job: &plan::Job| {
+        let nomad = nomad.with_context(|| format!("the job {} has no Nomad to run it", job.name))?;
+        Ok(plan::Job { api: nomad.api.clone(), token: nomad.management.clone(), ..job.clone() })
+    };
+    chosen.flat_map(|known| &known.jobs).map(job).collect()
+}
+
+fn settings(site: &Site) -> Settings {
+    // the words of `Hippo:RegistrationMode`
+    let registration = match site.hippo.registration {
+        Registration::AdministratorOnly => "AdministratorOnly",
+        Registration::Closed => "Closed",
+        Registration::Open => "Open",
+    };
+    let hippo = plan::Hippo { registration: registration.to_owned(), administrator: site.hippo.administrator.clone() };
+    let tls = match site.tls.clone() {
+        Tls::None => plan::Tls::None,
+        Tls::Acme { email, dns_provider } => plan::Tls::Acme { email, dns_provider },
+        Tls::Files { certificate, key } => plan::Tls::Files { certificate, key },
+    };
+    let firewall = plan::Firewall {
+        ssh4: texts(&site.firewall.ssh4),
+        ssh6: texts(&site.firewall.ssh6),
+        tcp: site.firewall.tcp.clone(),
+        udp: site.firewall.udp.clone(),
+    };
+    Settings { hippo, tls, firewall }
+}
+
+#[cfg(test)]
+mod tests;
