@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-demo setup-rust init init-x86_64 init-aarch64 anymetal artefacts check cargo-test shipped boot goldens
+.PHONY: help demo test setup setup-demo setup-rust init init-x86_64 init-aarch64 anymetal artefacts platform doubles bindle check cargo-test shipped boot goldens
 
 TOOLCHAIN := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 CARGO_DIR := $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)
@@ -13,9 +13,10 @@ export PATH := $(CARGO_DIR)/bin:$(PATH)
 # Where the bytes were built must not be in the bytes.
 REMAP := --remap-path-prefix=$(CARGO_DIR)=/cargo --remap-path-prefix=$(CURDIR)=/anymetal
 OUT := target/demo
+PLATFORM := target/platform
 
 DEMO_PACKAGES := ca-certificates e2fsprogs gcc gcc-aarch64-linux-gnu libc6-dev libc6-dev-arm64-cross mmdebstrap musl-tools qemu-system-x86 qemu-utils uidmap
-TEST_PACKAGES := $(DEMO_PACKAGES) bird2 busybox cloud-init curl dash file iproute2 openssl procps python3 python3-yaml \
+TEST_PACKAGES := $(DEMO_PACKAGES) bird2 busybox cloud-init curl dash file iproute2 openssl perl procps python3 python3-yaml \
 	qemu-user shellcheck systemd util-linux wget
 
 help:
@@ -32,14 +33,17 @@ test: setup check cargo-test shipped boot
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	cd tests/doubles/platform && cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
+	cd tests/bindle && cargo fmt --check && cargo clippy --locked --release --target x86_64-unknown-linux-musl -- -D warnings
 
-cargo-test: init artefacts
+cargo-test: init artefacts platform
 	ANYMETAL_INIT=$(CURDIR)/target/x86_64-unknown-linux-musl/ship/anymetal-init cargo test --workspace
+	cd tests/doubles/platform && cargo test --locked
 
 shipped: init
 	cargo test -p anymetal --features shipped --test shipped
 
-boot: init artefacts
+boot: init artefacts platform
 	cargo test -p anymetal --features qemu --test boot
 
 anymetal: setup-rust
@@ -52,6 +56,17 @@ init-x86_64 init-aarch64: init-%: setup-rust
 
 artefacts: setup-rust
 	cargo run --quiet -p anymetal --example demo-artefacts -- $(OUT)
+
+# What the platform's suites install: Bindle's real server, doubles of what cannot be had everywhere, and real ones from COMPONENTS,
+# a folder with <component>/<version>/<program>.
+platform: doubles bindle
+	cargo run --quiet -p anymetal --example platform-artefacts -- $(PLATFORM) $(if $(COMPONENTS),--components $(abspath $(COMPONENTS)))
+
+doubles: setup-rust
+	cd tests/doubles/platform && RUSTFLAGS='$(REMAP)' cargo build --release --locked --bins --target x86_64-unknown-linux-musl
+
+bindle: setup-rust
+	cd tests/bindle && RUSTFLAGS='$(REMAP)' cargo build --release --locked --target x86_64-unknown-linux-musl
 
 # Rewrites every golden from what the code does now; read the difference in review.
 goldens:
