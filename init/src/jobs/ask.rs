@@ -43,7 +43,9 @@ pub(super) fn last_lines(api: &Api<'_>, job: &Job, told: &Told) -> String {
             job.namespace
         );
         let said = api.get(&path).ok().filter(crate::api::Reply::is_good).map(|reply| reply.text).unwrap_or_default();
-        let lines: Vec<&str> = said.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        let mut lines: Vec<&str> = said.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        // A task that ends at once says the same at every start.
+        lines.dedup();
         if !lines.is_empty() {
             return lines[lines.len().saturating_sub(TOLD)..].join("\n");
         }

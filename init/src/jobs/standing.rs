@@ -86,7 +86,7 @@ fn trouble_of(task: &NomadTask) -> Option<String> {
         1 => "its task has ended and was restarted once".to_owned(),
         many => format!("its task has ended and was restarted {many} times"),
     };
-    Some(format!("{ended}: {}", lower(&last.display_message)))
+    Some(format!("{ended}: {}", lower(&last.display_message.replace("Exit Code: ", "exit code "))))
 }
 
 /// Why the latest evaluation found no place.
@@ -177,7 +177,7 @@ mod tests {
                 deployment("running"),
                 allocation("pending", "pending", 0),
                 nothing.clone(),
-                coming("its task has ended: exit Code: 134"),
+                coming("its task has ended: exit code 134"),
             ),
             (
                 deployment("running"),
@@ -191,14 +191,14 @@ mod tests {
                 deployment("running"),
                 allocation("pending", "pending", 2),
                 nothing.clone(),
-                coming("its task has ended and was restarted 2 times: exit Code: 134"),
+                coming("its task has ended and was restarted 2 times: exit code 134"),
             ),
             (
                 deployment("failed"),
                 allocation("failed", "dead", 3),
                 nothing.clone(),
                 Standing::Failed(
-                    "its deployment has failed: its task has ended and was restarted 3 times: exit Code: 134".into(),
+                    "its deployment has failed: its task has ended and was restarted 3 times: exit code 134".into(),
                 ),
             ),
             (
