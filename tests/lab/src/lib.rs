@@ -6,6 +6,7 @@ pub mod cloud_init;
 pub mod disk;
 pub mod http;
 pub mod init_double;
+pub mod namespace;
 pub mod node;
 pub mod openssl;
 pub mod program;
