@@ -9,6 +9,8 @@ pub mod init_double;
 pub mod namespace;
 pub mod node;
 pub mod openssl;
+pub mod outside;
 pub mod program;
+pub mod scan;
 pub mod shipped;
 pub mod tls;
