@@ -9,16 +9,20 @@
     reason = "a suite: runs the shipped binary and reads what it leaves"
 )]
 
+use std::io::Read as _;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anymetal::boot::show::Show;
-use anymetal::boot::{self, Boot, Delivery, Verdict};
+use anymetal::boot::{self, Boot, Delivery, PublicPort, Verdict, Visit, lan};
 use anymetal::sys::tools::{self, QEMU_IMG, Tool};
 use anymetal_contract::plan::Arch;
 use anymetal_contract::{Outcome, Phase, place};
+use anymetal_lab::outside::Outside;
+use anymetal_lab::scan::{self, Udp};
 use anymetal_lab::shipped;
 
 const DEBUGFS: Tool = Tool { program: "debugfs", package: "e2fsprogs" };
@@ -151,24 +155,128 @@ runcmd:
 - [systemctl, enable, --now, --no-block, play.service]
 "#;
 
+/// What the player is told once its boot has failed: to listen, behind a firewall.
+const LISTEN: &str = r#"
+nft -f - <<'END'
+table inet player {
+  chain input {
+    type filter hook input priority filter; policy drop;
+    iifname lo accept
+    ct state established,related accept
+    meta l4proto { icmp, ipv6-icmp } accept
+    tcp dport { 22, 80 } accept
+    udp dport 8600 accept
+    tcp dport 81 reject with tcp reset
+    udp dport 8301 reject
+  }
+}
+END
+cat >/run/listen.py <<'END'
+import socket, threading
+def tcp(port):
+    server = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    while True:
+        client, peer = server.accept()
+        client.sendall(peer[0].encode())
+        client.close()
+def udp(port):
+    server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    server.bind(("::", port))
+    while True:
+        server.sendto(*server.recvfrom(2048))
+for serve, port in [(tcp, 80), (tcp, 81), (tcp, 4646), (udp, 8600), (udp, 8302)]:
+    threading.Thread(target=serve, args=(port,)).start()
+END
+python3 /run/listen.py >/dev/null 2>&1 &
+mount -o ro /dev/disk/by-label/CIDATA /mnt
+cat /mnt/anymetal-secrets.json
+sed -n 's/^MemTotal: *\([0-9]*\) kB$/memory \1/p' /proc/meminfo
+ip route show default
+ip -6 route show default
+# Some hundred KiB, of which nothing may be lost.
+seq 60000
+exit 7
+"#;
+
+/// What the player looks like from inside, whatever its public port is connected to.
+fn look_inside(visit: &Visit<'_>) {
+    let ran = visit.run(LISTEN, Duration::from_mins(2)).unwrap();
+    let lines: Vec<&str> = ran.output.lines().collect();
+    assert_eq!(ran.status, 7, "{:?}", &lines[..lines.len().min(20)]);
+    let [secrets, memory, route, numbers @ ..] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!(*secrets, r#"{"kind":"anymetal.secrets"}"#);
+    let memory: u64 = memory.strip_prefix("memory ").unwrap().parse().unwrap();
+    assert!((1300 * 1024..1536 * 1024).contains(&memory), "{memory} KiB");
+    assert!(route.starts_with(&format!("default via {} ", lan::PRIVATE_GATEWAY)), "{route}");
+    // So there was one default route, none of IPv6, and nothing else was said.
+    assert_eq!((numbers.len(), numbers.first(), numbers.last()), (60_000, Some(&"1"), Some(&"60000")));
+    let late = visit.run("echo begun; sleep 100", Duration::from_secs(1)).unwrap();
+    assert_eq!((late.status, late.output.as_str()), (124, "begun\n"));
+}
+
+/// What it looks like from its public network.
+fn look_from_outside(outside: &Outside) {
+    let limit = Duration::from_mins(1);
+    let machines: [IpAddr; 2] = [lan::PUBLIC.parse().unwrap(), lan::PUBLIC6.parse().unwrap()];
+    // To its neighbours there, and to strangers from far away, whom it answers by the way they came.
+    for (machine, from) in [
+        (machines[0], lan::PUBLIC_GATEWAY),
+        (machines[0], "192.0.2.99"),
+        (machines[1], lan::PUBLIC6_GATEWAY),
+        (machines[1], "2001:db8:99::1"),
+    ] {
+        outside.wait_for((machine, 80), limit).unwrap();
+        let mut heard = String::new();
+        let mut stream = outside.connect(Some(from.parse().unwrap()), (machine, 80), limit).unwrap();
+        stream.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard.trim_start_matches("::ffff:"), from);
+    }
+    let scans = std::thread::scope(|scope| {
+        let scans = machines.map(|machine| scope.spawn(move || outside.inside(|| scan::tcp(machine, 1..=u16::MAX))));
+        scans.map(|scan| scan.join().unwrap().unwrap())
+    });
+    for found in scans {
+        let sets = (found.open.iter().collect::<Vec<_>>(), found.refused.iter().collect::<Vec<_>>());
+        assert_eq!(sets, (vec![&22, &80], vec![&81]), "{found:?}");
+        assert_eq!(found.silent.len(), 65_535 - 3);
+    }
+    for machine in machines {
+        let found = outside.inside(|| [8600, 8301, 8302, 4648].map(|port| scan::udp(machine, port).unwrap()));
+        assert_eq!(found, [Udp::Answers, Udp::Refuses, Udp::Silent, Udp::Silent], "{machine}");
+    }
+}
+
 #[test]
-fn the_harness_cuts_the_power_and_names_the_phase_that_fails_later() {
+fn the_harness_cuts_the_power_names_the_phase_that_fails_and_lets_a_visitor_look() {
     let _alone = bench();
     let folder = tempfile::tempdir().unwrap();
-    let boot = Boot {
-        user_data: PLAYER.into(),
-        os: "debian-12".into(),
-        origins: Vec::new(),
-        delivery: Delivery::NoCloud,
-        deadline: Duration::from_mins(10),
-        bgp_after: Duration::ZERO,
-        faults: Vec::new(),
-        cuts: vec!["acquire+1".parse().unwrap()],
-        disk: None,
-        serial_log: folder.path().join("serial.log"),
-        mirror: None,
+    let outside = match Outside::possible() {
+        Ok(()) => Some(
+            Outside::new(&["203.0.113.10/29", "2001:db8:70:17::2/64", "192.0.2.99/32", "2001:db8:99::1/128"]).unwrap(),
+        ),
+        Err(why) => {
+            eprintln!("not looked at from outside: {why}");
+            None
+        }
     };
-    let ended = boot::run(&boot, &mut Show::on_stderr(), &|_| Ok(())).unwrap();
+    let boot = Boot {
+        delivery: Delivery::NoCloud,
+        medium: vec![(place::MEDIUM_SECRETS.to_owned(), b"{\"kind\":\"anymetal.secrets\"}\n".to_vec())],
+        cuts: vec!["acquire+1".parse().unwrap()],
+        memory_mib: 1536,
+        public: outside.as_ref().map_or(PublicPort::Closed, |outside| PublicPort::Tap(outside.tap())),
+        ..Boot::new(PLAYER.into(), "debian-12", folder.path().join("serial.log"))
+    };
+    let (ended, ()) = boot::visited(&boot, &mut Show::on_stderr(), &|_| Ok(()), |visit| {
+        let verdict = visit.verdict().unwrap();
+        assert!(matches!(verdict, Verdict::Failed { phase: Phase::Install, .. }), "{}", verdict.sentence());
+        look_inside(visit);
+        if let Some(outside) = &outside {
+            look_from_outside(outside);
+        }
+    })
+    .unwrap();
     let Verdict::Failed { phase, message, reason, hint } = &ended.verdict else {
         panic!("the boot ended otherwise: {}", ended.summary());
     };

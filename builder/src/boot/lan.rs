@@ -1,9 +1,23 @@
-//! The network of the test machine: the addresses QEMU hands out, which are therefore what the platform's metadata says.
-//! May not open anything: QEMU makes the network, this room only names it.
+//! The network of the test machine: its addresses, which the platform's metadata repeats, and what its two ports are connected to.
+//! May not open anything: QEMU makes the network or gets it, this room only names it.
 //!
 //! Shaped as on Equinix Metal as far as user-mode networking allows: a private management address whose gateway leads to the platform,
 //! and public addresses on another port. A /31 has no room for QEMU's own addresses, so the prefixes are shorter than the platform's.
-//! The public port is closed (`restrict=on`): nothing leaves through documentation addresses (RFC 5737, RFC 3849).
+//! QEMU hands the private address out; the public ones are written in the image (`05-public.network`), as the port may be connected to
+//! something that hands out nothing.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// What the public port is connected to.
+#[derive(Debug, Clone, Default)]
+pub enum PublicPort {
+    /// A network of QEMU's own that is closed: nothing leaves through documentation addresses (RFC 5737, RFC 3849).
+    #[default]
+    Closed,
+    /// A tap device, open: whoever is on its other side is on the machine's public network, at [`PUBLIC_GATEWAY`] or anywhere beside.
+    Tap(Arc<OwnedFd>),
+}
 
 /// The machine's name, as the platform gives it.
 pub const HOSTNAME: &str = "boot-1";
@@ -19,29 +33,32 @@ pub const PRIVATE_NETWORK: (&str, &str, u8) = ("10.70.17.8", "255.255.255.248", 
 pub const PUBLIC_MAC: &str = "52:54:00:70:17:12";
 /// The machine's public IPv4 address.
 pub const PUBLIC: &str = "203.0.113.11";
-/// The gateway of [`PUBLIC`]; it leads nowhere.
+/// The gateway of [`PUBLIC`]; on a closed port it leads nowhere.
 pub const PUBLIC_GATEWAY: &str = "203.0.113.10";
 /// The network of [`PUBLIC`], its mask and its length.
 pub const PUBLIC_NETWORK: (&str, &str, u8) = ("203.0.113.8", "255.255.255.248", 29);
 /// The machine's public IPv6 address: the prefix and what RFC 4291 appendix A makes of [`PUBLIC_MAC`].
 pub const PUBLIC6: &str = "2001:db8:70:17:5054:ff:fe70:1712";
-/// The gateway of [`PUBLIC6`]; it leads nowhere.
+/// The gateway of [`PUBLIC6`]; on a closed port it leads nowhere.
 pub const PUBLIC6_GATEWAY: &str = "2001:db8:70:17::2";
 /// The network of [`PUBLIC6`] and its length.
 pub const PUBLIC6_NETWORK: (&str, u8) = ("2001:db8:70:17::", 64);
 
-/// QEMU's arguments for both ports.
-pub fn qemu_arguments() -> Vec<String> {
+/// QEMU's arguments for both ports. A tap is QEMU's stdin.
+pub fn qemu_arguments(public: &PublicPort) -> Vec<String> {
     // The name servers only need an address of their own; the private one forwards to the host's resolver.
     let private = format!(
         "user,id=private,ipv4=on,ipv6=off,net={}/{},host={PRIVATE_GATEWAY},dns=10.70.17.9,dhcpstart={PRIVATE}",
         PRIVATE_NETWORK.0, PRIVATE_NETWORK.2
     );
-    let public = format!(
-        "user,id=public,restrict=on,ipv4=on,net={}/{},host={PUBLIC_GATEWAY},dns=203.0.113.9,dhcpstart={PUBLIC},\
-         ipv6=on,ipv6-net={}/{},ipv6-host={PUBLIC6_GATEWAY},ipv6-dns=2001:db8:70:17::3",
-        PUBLIC_NETWORK.0, PUBLIC_NETWORK.2, PUBLIC6_NETWORK.0, PUBLIC6_NETWORK.1
-    );
+    let public = match public {
+        PublicPort::Closed => format!(
+            "user,id=public,restrict=on,ipv4=on,net={}/{},host={PUBLIC_GATEWAY},dns=203.0.113.9,dhcpstart={PUBLIC},\
+             ipv6=on,ipv6-net={}/{},ipv6-host={PUBLIC6_GATEWAY},ipv6-dns=2001:db8:70:17::3",
+            PUBLIC_NETWORK.0, PUBLIC_NETWORK.2, PUBLIC6_NETWORK.0, PUBLIC6_NETWORK.1
+        ),
+        PublicPort::Tap(_) => "tap,id=public,fd=0".to_owned(),
+    };
     // Without a boot ROM: the kernel is given, nothing is ever booted from the network.
     let card = |network: &str, mac: &str| format!("virtio-net-pci,netdev={network},mac={mac},romfile=");
     [
@@ -85,5 +102,20 @@ mod tests {
         let mac: Vec<u8> = PUBLIC_MAC.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
         let address = PUBLIC6.parse::<Ipv6Addr>().unwrap().octets();
         assert_eq!(address[8..], [mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]]);
+    }
+
+    #[test]
+    fn the_image_gives_the_public_port_the_addresses_the_platform_speaks_of() {
+        let recipe = crate::boot::recipe::named("debian-12").unwrap();
+        let port = recipe.files.iter().find(|file| file.content.contains(PUBLIC_MAC)).unwrap();
+        for line in [
+            format!("MACAddress={PUBLIC_MAC}"),
+            format!("Address={PUBLIC}/{}", PUBLIC_NETWORK.2),
+            format!("Address={PUBLIC6}/{}", PUBLIC6_NETWORK.1),
+            format!("Gateway={PUBLIC_GATEWAY}"),
+            format!("Gateway={PUBLIC6_GATEWAY}"),
+        ] {
+            assert!(port.content.lines().any(|other| other == line), "{line} is not in {}", port.path);
+        }
     }
 }

@@ -13,32 +13,35 @@ pub mod seed;
 pub mod serial;
 pub mod show;
 pub mod verdict;
+mod visit;
+mod watch;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc;
 use std::time::Duration;
 
-use anymetal_contract::{Event, Outcome, Phase};
+use anymetal_contract::Phase;
 
+pub use lan::PublicPort;
+pub use platform::Ran;
 pub use qemu::Delivery;
 pub use verdict::{Ended, Verdict};
+pub use visit::Visit;
 
-use crate::sys::clock::Stopwatch;
-use crate::sys::machine::{self, Machine, Said};
+use crate::sys::machine;
 use crate::sys::parts;
-use board::{Board, Word};
 use disk::Image;
 use platform::{Config, Fault, Platform, device};
-use qemu::{Accelerator, Parts};
-use serial::{Console, Milestone};
+use qemu::Accelerator;
+use serde_json::{Value, json};
 use show::Show;
+use watch::{Bench, Heard, Watch};
 
 /// How long a machine has to switch off when its disk is kept.
 const SWITCH_OFF: Duration = Duration::from_secs(90);
-/// How long the console is listened to after a failure: what explains it may come a moment later.
-const AFTERMATH: Duration = Duration::from_secs(2);
+/// The memory of a machine unless somebody says otherwise, in MiB: enough for a node without jobs.
+const MEMORY_MIB: u32 = 2048;
 
 /// What is to be booted, and how.
 #[derive(Debug, Clone)]
@@ -51,6 +54,10 @@ pub struct Boot {
     pub origins: Vec<PathBuf>,
     /// How user-data reaches the machine.
     pub delivery: Delivery,
+    /// The customer's own part of the platform's metadata, a JSON object.
+    pub customdata: Value,
+    /// Files on a volume of the machine: beside the user-data when that comes on one too, else on a medium of their own.
+    pub medium: Vec<seed::File>,
     /// How long the node has to be up, from the first power on.
     pub deadline: Duration,
     /// How long after metadata was first asked for the BGP sessions are there.
@@ -65,6 +72,33 @@ pub struct Boot {
     pub serial_log: PathBuf,
     /// The package mirror the test machine's disk is made from, instead of the configured one.
     pub mirror: Option<String>,
+    /// How much memory the machine has, in MiB.
+    pub memory_mib: u32,
+    /// What its public port is connected to.
+    pub public: PublicPort,
+}
+
+impl Boot {
+    /// A machine as the platform's own, that starts from this user-data with nothing else in its way: no blobs, no faults, ten minutes.
+    pub fn new(user_data: Vec<u8>, os: impl Into<String>, serial_log: PathBuf) -> Self {
+        Self {
+            user_data,
+            os: os.into(),
+            origins: Vec::new(),
+            delivery: Delivery::Ec2,
+            customdata: json!({}),
+            medium: Vec::new(),
+            deadline: Duration::from_mins(10),
+            bgp_after: Duration::ZERO,
+            faults: Vec::new(),
+            cuts: Vec::new(),
+            disk: None,
+            serial_log,
+            mirror: None,
+            memory_mib: MEMORY_MIB,
+            public: PublicPort::Closed,
+        }
+    }
 }
 
 /// When the power is cut.
@@ -89,30 +123,32 @@ impl FromStr for Cut {
     }
 }
 
-/// What a boot hears.
-enum Heard {
-    Event(Box<Event>),
-    /// From the machine of this power on.
-    Machine(u32, Said),
-    Interrupted,
-}
-
-/// What is fixed for one boot.
-struct Bench {
-    image: Image,
-    accelerator: Accelerator,
-    disk: PathBuf,
-    seed: Option<PathBuf>,
-    control: PathBuf,
-    command_line: String,
-    serial_log: PathBuf,
-}
-
 /// Ways to say that somebody wants the boot to end. Called once, with what is to be called then.
 pub type Interrupts<'a> = &'a dyn Fn(Box<dyn Fn() + Send>) -> anyhow::Result<()>;
 
 /// Boots, watches, and puts everything away. An error is a boot that could not be tried; a boot that failed is an [`Ended`].
 pub fn run(boot: &Boot, show: &mut Show, interrupts: Interrupts<'_>) -> anyhow::Result<Ended> {
+    Ok(whole(boot, show, interrupts, None::<fn(&Visit<'_>)>)?.0)
+}
+
+/// The same with a visitor, in a thread of its own from power on: it may have scripts run inside the machine, and the machine stays on
+/// until it has left, however the boot ends. It has to have a limit to everything it does.
+pub fn visited<T: Send>(
+    boot: &Boot,
+    show: &mut Show,
+    interrupts: Interrupts<'_>,
+    visitor: impl FnOnce(&Visit<'_>) -> T + Send,
+) -> anyhow::Result<(Ended, T)> {
+    let (ended, told) = whole(boot, show, interrupts, Some(visitor))?;
+    Ok((ended, told.expect("a visitor that is let in comes out")))
+}
+
+fn whole<T: Send>(
+    boot: &Boot,
+    show: &mut Show,
+    interrupts: Interrupts<'_>,
+    visitor: Option<impl FnOnce(&Visit<'_>) -> T + Send>,
+) -> anyhow::Result<(Ended, Option<T>)> {
     machine::require()?;
     let recipe = recipe::named(&boot.os)?;
     let image = disk::ensure(&recipe, boot.mirror.as_deref(), |text| show.say(text))?;
@@ -125,9 +161,11 @@ pub fn run(boot: &Boot, show: &mut Show, interrupts: Interrupts<'_>) -> anyhow::
         Config {
             host: lan::PRIVATE_GATEWAY.into(),
             user_data: Some(boot.user_data.clone()),
+            customdata: boot.customdata.clone(),
             origins: boot.origins.clone(),
             bgp_after: boot.bgp_after,
             faults: boot.faults.clone(),
+            lab: visitor.is_some(),
         },
         Box::new({
             let sender = sender.clone();
@@ -135,15 +173,26 @@ pub fn run(boot: &Boot, show: &mut Show, interrupts: Interrupts<'_>) -> anyhow::
         }),
     )?;
     let scratch = parts::scratch()?;
-    let bench = bench(boot, image, &platform, scratch.path())?;
+    let bench = bench(boot, image, &platform, scratch.path(), visitor.is_some())?;
     let (cpuinfo, delivery) = (bench.accelerator.word(), boot.delivery);
     show.say(&format!(
         "booting {} under {cpuinfo}, user-data by {delivery:?}; console: {}",
         boot.os,
         bench.serial_log.display()
     ));
-    let mut watch = Watch::new(boot, show, sender, heard, &bench);
-    let verdict = watch.until_the_end()?;
+    let mut watch = Watch::new(boot, show, sender, heard, &bench, &platform);
+    let visit = Visit::new(&platform, boot.deadline);
+    let (verdict, told) = std::thread::scope(|scope| {
+        let visitor = visitor.map(|visitor| scope.spawn(|| visitor(&visit)));
+        let verdict = watch.until_the_end();
+        visit.tell(verdict.as_ref().ok());
+        let told = visitor.map(|visitor| {
+            watch.stay_on(|| visitor.is_finished());
+            visitor.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        (verdict, told)
+    });
+    let verdict = verdict?;
     let machine = watch.machine.take();
     let mut ended = watch.ended(verdict);
     if let (Some(machine), true) = (machine, boot.disk.is_some() && ended.is_up())
@@ -152,193 +201,38 @@ pub fn run(boot: &Boot, show: &mut Show, interrupts: Interrupts<'_>) -> anyhow::
         show.say("the machine did not switch off in time; the power was taken away");
     }
     ended.log = platform.log();
-    Ok(ended)
+    Ok((ended, told))
 }
 
-fn bench(boot: &Boot, image: Image, platform: &Platform, scratch: &std::path::Path) -> anyhow::Result<Bench> {
+fn bench(
+    boot: &Boot,
+    image: Image,
+    platform: &Platform,
+    scratch: &std::path::Path,
+    lab: bool,
+) -> anyhow::Result<Bench> {
     let disk = boot.disk.clone().unwrap_or_else(|| scratch.join("disk.qcow2"));
     machine::overlay(&image.disk, &disk)?;
     machine::empty(&boot.serial_log)?;
-    let seed = (boot.delivery == Delivery::NoCloud).then(|| scratch.join("seed.vfat"));
-    if let Some(seed) = &seed {
-        parts::write(seed, &seed::volume(device::ID, lan::HOSTNAME, &boot.user_data)?)?;
+    let volume = match boot.delivery {
+        Delivery::NoCloud => Some(seed::nocloud(device::ID, lan::HOSTNAME, &boot.user_data, &boot.medium)?),
+        Delivery::Ec2 if boot.medium.is_empty() => None,
+        Delivery::Ec2 => Some(seed::medium(&boot.medium)?),
+    };
+    let path = scratch.join("volume.vfat");
+    if let Some(volume) = &volume {
+        parts::write(&path, volume)?;
     }
     let (cpuinfo, opens) = machine::processor();
     Ok(Bench {
         image,
         accelerator: Accelerator::choose(&cpuinfo, opens),
         disk,
-        seed,
+        volume: volume.map(|_| path),
         control: scratch.join("control"),
-        command_line: qemu::command_line(&platform.url(), boot.delivery)?,
+        command_line: qemu::command_line(&platform.url(), boot.delivery, lab)?,
         serial_log: boot.serial_log.clone(),
     })
-}
-
-/// One boot under way.
-struct Watch<'a> {
-    boot: &'a Boot,
-    bench: &'a Bench,
-    show: &'a mut Show,
-    sender: Sender<Heard>,
-    heard: Receiver<Heard>,
-    clock: Stopwatch,
-    machine: Option<Machine>,
-    power_ons: u32,
-    /// Since when the machine runs this time.
-    powered: Duration,
-    cuts: VecDeque<Cut>,
-    /// When the next cut is due, on the clock.
-    due: Option<Duration>,
-    board: Board,
-    console: Console,
-    milestones: BTreeMap<Milestone, Duration>,
-}
-
-impl<'a> Watch<'a> {
-    fn new(
-        boot: &'a Boot,
-        show: &'a mut Show,
-        sender: Sender<Heard>,
-        heard: Receiver<Heard>,
-        bench: &'a Bench,
-    ) -> Self {
-        Self {
-            boot,
-            bench,
-            show,
-            sender,
-            heard,
-            clock: Stopwatch::start(),
-            machine: None,
-            power_ons: 0,
-            powered: Duration::ZERO,
-            cuts: boot.cuts.iter().copied().collect(),
-            due: None,
-            board: Board::default(),
-            console: Console::default(),
-            milestones: BTreeMap::new(),
-        }
-    }
-
-    fn until_the_end(&mut self) -> anyhow::Result<Verdict> {
-        self.power_on()?;
-        loop {
-            let until = self.due.unwrap_or(self.boot.deadline).min(self.boot.deadline);
-            let verdict = match self.heard.recv_timeout(until.saturating_sub(self.clock.elapsed())) {
-                Ok(heard) => self.take(heard),
-                Err(RecvTimeoutError::Timeout) if until == self.boot.deadline => {
-                    Some(Verdict::deadline(&self.board, self.boot.deadline))
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    self.cut()?;
-                    None
-                }
-                Err(RecvTimeoutError::Disconnected) => unreachable!("this room holds a sender itself"),
-            };
-            if let Some(verdict) = verdict {
-                if !matches!(verdict, Verdict::Up | Verdict::Interrupted) {
-                    self.aftermath();
-                }
-                return Ok(verdict);
-            }
-        }
-    }
-
-    fn power_on(&mut self) -> anyhow::Result<()> {
-        self.power_ons += 1;
-        self.powered = self.clock.elapsed();
-        let bench = self.bench;
-        let parts =
-            Parts { image: &bench.image, disk: &bench.disk, seed: bench.seed.as_deref(), control: &bench.control };
-        let arguments = qemu::arguments(parts, bench.accelerator, &bench.command_line);
-        let (sender, number) = (self.sender.clone(), self.power_ons);
-        let hear = move |said| drop(sender.send(Heard::Machine(number, said)));
-        self.machine = Some(Machine::start(&arguments, &bench.serial_log, hear)?);
-        self.show.say_at(self.powered, "power on");
-        Ok(())
-    }
-
-    fn take(&mut self, heard: Heard) -> Option<Verdict> {
-        match heard {
-            Heard::Interrupted => Some(Verdict::Interrupted),
-            Heard::Machine(number, _) if number != self.power_ons => None, // a machine whose power was cut
-            Heard::Machine(_, Said::Ended(words)) => Some(Verdict::Ended(words)),
-            Heard::Machine(_, Said::Line(line)) => self.line(&line),
-            Heard::Event(event) => self.event(&event),
-        }
-    }
-
-    fn line(&mut self, line: &[u8]) -> Option<Verdict> {
-        let milestone = self.console.line(line)?;
-        let at = self.clock.elapsed();
-        if let std::collections::btree_map::Entry::Vacant(place) = self.milestones.entry(milestone) {
-            place.insert(at.saturating_sub(self.powered));
-            self.show.say_at(at, milestone.word());
-        }
-        (milestone == Milestone::Panic).then_some(Verdict::Panic)
-    }
-
-    fn event(&mut self, event: &Event) -> Option<Verdict> {
-        let at = self.clock.elapsed();
-        let word = self.board.take(event, at.saturating_sub(self.powered));
-        let phase = event.phase()?;
-        self.show.phase(at, phase, &self.board.standing(phase));
-        let under_way = matches!(event.outcome, Outcome::Started | Outcome::Progress | Outcome::Waiting);
-        if let Some(cut) = self.cuts.front().filter(|cut| cut.phase == phase && under_way) {
-            self.due.get_or_insert(at + cut.after);
-        }
-        word.map(|word| match word {
-            Word::Up if !self.cuts.is_empty() => {
-                let missed = self.cuts.iter().map(|cut| cut.phase.id()).collect::<Vec<_>>().join(", ");
-                Verdict::Ended(format!("the node was up before the power could be cut in {missed}"))
-            }
-            Word::Up => Verdict::Up,
-            Word::Failed(phase) => Verdict::failed(&self.board, phase),
-        })
-    }
-
-    fn cut(&mut self) -> anyhow::Result<()> {
-        self.due = None;
-        let cut = self.cuts.pop_front();
-        if let Some(machine) = self.machine.take() {
-            machine.cut()?;
-        }
-        // What the machine said before has no bearing on what it does next.
-        let before: Vec<Heard> = self.heard.try_iter().collect();
-        if before.iter().any(|heard| matches!(heard, Heard::Interrupted)) {
-            self.sender.send(Heard::Interrupted).expect("this room holds the receiver itself");
-        }
-        self.show.clear();
-        let during = cut.map_or("", |cut| cut.phase.id());
-        self.show.say_at(self.clock.elapsed(), &format!("power cut during {during}"));
-        self.board.power_cut();
-        self.milestones.clear();
-        self.power_on()
-    }
-
-    /// Listens on for a moment.
-    fn aftermath(&mut self) {
-        let clock = Stopwatch::start();
-        while let Ok(heard) = self.heard.recv_timeout(AFTERMATH.saturating_sub(clock.elapsed())) {
-            if let Heard::Machine(_, Said::Line(line)) = heard {
-                self.console.line(&line);
-            }
-        }
-    }
-
-    fn ended(self, verdict: Verdict) -> Ended {
-        self.show.finish();
-        Ended {
-            verdict,
-            board: self.board,
-            milestones: self.milestones,
-            log: platform::Log::default(),
-            console: self.console,
-            power_ons: self.power_ons,
-            took: self.clock.elapsed(),
-        }
-    }
 }
 
 #[cfg(test)]

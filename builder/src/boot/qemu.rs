@@ -7,7 +7,7 @@ use anymetal_contract::place;
 use serde_json::json;
 
 use super::disk::Image;
-use super::lan;
+use super::lan::{self, PublicPort};
 
 /// How user-data reaches the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,20 +44,24 @@ impl Accelerator {
     }
 }
 
-/// The machine's files.
+/// What the machine is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
     /// Kernel and initrd.
     pub image: &'a Image,
     /// The disk it may write to, qcow2.
     pub disk: &'a Path,
-    /// The `NoCloud` volume, when there is one.
-    pub seed: Option<&'a Path>,
+    /// A volume it may only read, when there is one: the `NoCloud` seed, or a medium.
+    pub volume: Option<&'a Path>,
+    /// How much memory it has, in MiB.
+    pub memory_mib: u32,
+    /// What its public port is connected to.
+    pub public: &'a PublicPort,
     /// Where QEMU takes commands.
     pub control: &'a Path,
 }
 
-/// QEMU's arguments. The serial console is its stdin and stdout.
+/// QEMU's arguments. The serial console is its stdout; nobody types.
 pub fn arguments(parts: Parts<'_>, accelerator: Accelerator, command_line: &str) -> Vec<String> {
     let accelerator: &[&str] = match accelerator {
         Accelerator::Kvm => &["-accel", "kvm", "-cpu", "host"],
@@ -67,13 +71,14 @@ pub fn arguments(parts: Parts<'_>, accelerator: Accelerator, command_line: &str)
     let disk = format!("file={},if=virtio,format=qcow2,cache=unsafe,discard=unmap", comma(parts.disk));
     let control = format!("unix:{},server=on,wait=off", comma(parts.control));
     let (kernel, initrd) = (parts.image.kernel.display().to_string(), parts.image.initrd.display().to_string());
+    let memory = parts.memory_mib.to_string();
     let mut arguments: Vec<String> = accelerator.iter().map(|argument| (*argument).to_owned()).collect();
     let fixed = [
         ["-machine", "q35"],
         ["-smp", "2"],
-        ["-m", "2048"],
+        ["-m", &memory],
         ["-display", "none"],
-        ["-serial", "stdio"],
+        ["-serial", "file:/dev/stdout"], // `stdio` would read its stdin too
         ["-device", "virtio-rng-pci"],
         ["-qmp", &control],
         ["-drive", &disk],
@@ -83,10 +88,10 @@ pub fn arguments(parts: Parts<'_>, accelerator: Accelerator, command_line: &str)
     ];
     arguments.extend(["-nodefaults", "-no-user-config"].map(str::to_owned));
     arguments.extend(fixed.into_iter().flatten().map(str::to_owned));
-    if let Some(seed) = parts.seed {
-        arguments.extend(["-drive".to_owned(), format!("file={},if=virtio,format=raw,readonly=on", comma(seed))]);
+    if let Some(volume) = parts.volume {
+        arguments.extend(["-drive".to_owned(), format!("file={},if=virtio,format=raw,readonly=on", comma(volume))]);
     }
-    arguments.extend(lan::qemu_arguments());
+    arguments.extend(lan::qemu_arguments(parts.public));
     arguments
 }
 
@@ -95,11 +100,15 @@ fn comma(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 
+/// What wakes the agent in the image.
+const ARG_LAB: &str = "anymetal.lab";
+
 /// The longest command line an x86 kernel takes (`COMMAND_LINE_SIZE`, arch/x86/include/asm/setup.h), its final zero included.
 const LONGEST_COMMAND_LINE: usize = 2048;
 
-/// The kernel's command line. `platform` is where the platform answers, as the machine sees it.
-pub fn command_line(platform: &str, delivery: Delivery) -> anyhow::Result<String> {
+/// The kernel's command line. `platform` is where the platform answers, as the machine sees it; `lab` has the machine's agent ask there for
+/// scripts to run.
+pub fn command_line(platform: &str, delivery: Delivery, lab: bool) -> anyhow::Result<String> {
     // The installer writes the hostname into the image before the first boot; here it comes this way.
     let mut words = vec![
         "root=/dev/vda rw console=ttyS0 TERM=dumb".to_owned(),
@@ -108,6 +117,9 @@ pub fn command_line(platform: &str, delivery: Delivery) -> anyhow::Result<String
         format!("{}={platform}", place::ARG_ORIGIN),
         format!("{}={platform}/report", place::ARG_REPORT),
     ];
+    if lab {
+        words.push(format!("{ARG_LAB}={platform}{}", super::platform::LAB));
+    }
     // What the installer's cloud.cfg says and cannot be in an image: addresses with this run's port, and the pinned source.
     let mut settings = json!({
         "phone_home": {"url": format!("{platform}/phone-home"), "post": ["instance_id"], "tries": 5},
@@ -152,11 +164,12 @@ mod tests {
 
     #[test]
     fn the_command_line_points_init_at_the_platform_and_pins_the_source() {
-        let line = command_line("http://10.70.17.10:4711", Delivery::Ec2).unwrap();
+        let line = command_line("http://10.70.17.10:4711", Delivery::Ec2, true).unwrap();
         for word in [
             "anymetal.metadata=http://10.70.17.10:4711",
             "anymetal.origin=http://10.70.17.10:4711",
             "anymetal.report=http://10.70.17.10:4711/report",
+            "anymetal.lab=http://10.70.17.10:4711/lab",
             "ci.ds=Ec2",
             "console=ttyS0",
             "end_cc",
@@ -169,17 +182,28 @@ mod tests {
                 && settings.contains("metadata_urls%22:%5B%22http://10.70.17.10:4711%22%5D"),
             "{settings}"
         );
-        let line = command_line("http://10.70.17.10:4711", Delivery::NoCloud).unwrap();
-        assert!(!line.contains("Ec2") && line.contains("phone_home"), "{line}");
+        let line = command_line("http://10.70.17.10:4711", Delivery::NoCloud, false).unwrap();
+        assert!(!line.contains("Ec2") && !line.contains("anymetal.lab") && line.contains("phone_home"), "{line}");
     }
 
     #[test]
-    fn the_seed_is_attached_only_when_there_is_one() {
+    fn the_machine_has_the_volume_the_memory_and_the_port_it_is_given() {
         let image = Image { disk: "d".into(), kernel: "k".into(), initrd: "i".into() };
-        let parts = Parts { image: &image, disk: Path::new("a,b"), seed: None, control: Path::new("c") };
-        let line = arguments(parts, Accelerator::Tcg, "x").join(" ");
+        let closed = Parts {
+            image: &image,
+            disk: Path::new("a,b"),
+            volume: None,
+            memory_mib: 2048,
+            public: &PublicPort::Closed,
+            control: Path::new("c"),
+        };
+        let line = arguments(closed, Accelerator::Tcg, "x").join(" ");
         assert!(line.contains("file=a,,b,if=virtio") && !line.contains("readonly"), "{line}");
-        let line = arguments(Parts { seed: Some(Path::new("s")), ..parts }, Accelerator::Kvm, "x").join(" ");
+        assert!(line.contains("-m 2048") && line.contains("user,id=public,restrict=on"), "{line}");
+        let tap = PublicPort::Tap(std::sync::Arc::new(std::io::pipe().unwrap().0.into()));
+        let open = Parts { volume: Some(Path::new("s")), memory_mib: 3072, public: &tap, ..closed };
+        let line = arguments(open, Accelerator::Kvm, "x").join(" ");
         assert!(line.contains("file=s,if=virtio,format=raw,readonly=on") && line.contains("-accel kvm"), "{line}");
+        assert!(line.contains("-m 3072") && line.contains("-netdev tap,id=public,fd=0"), "{line}");
     }
 }

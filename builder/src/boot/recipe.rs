@@ -10,7 +10,10 @@ type Beside = [(&'static str, &'static str)];
 const RECIPES: &[(&str, &str, &Beside)] = &[(
     "debian-12",
     include_str!("../../../images/debian-12/recipe.yaml"),
-    &[("cloud.cfg", include_str!("../../../images/debian-12/cloud.cfg"))],
+    &[
+        ("cloud.cfg", include_str!("../../../images/debian-12/cloud.cfg")),
+        ("lab-agent", include_str!("../../../images/debian-12/lab-agent")),
+    ],
 )];
 
 /// A recipe, read.

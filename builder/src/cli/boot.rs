@@ -87,8 +87,6 @@ pub fn run(args: &Args) -> Outcome {
         parts::clear(kept)?; // of an earlier boot; `--disk` is for going on with one
     }
     let boot = Boot {
-        user_data: parts::read(&out.join("user-data"))?,
-        os: site.os.clone(),
         origins: [out.to_owned()].into_iter().chain(args.artefacts.iter().cloned()).collect(),
         delivery: match args.delivery {
             Way::Ec2 => Delivery::Ec2,
@@ -99,8 +97,8 @@ pub fn run(args: &Args) -> Outcome {
         faults: args.fault.clone(),
         cuts: args.cut_at.clone(),
         disk: args.disk.clone().or(kept),
-        serial_log: serial_log.clone(),
         mirror: args.mirror.clone(),
+        ..Boot::new(parts::read(&out.join("user-data"))?, &site.os, serial_log.clone())
     };
     let mut show = Show::on_stderr();
     let ended = boot::run(&boot, &mut show, &|hear| interrupt::on_interrupt(hear))?;

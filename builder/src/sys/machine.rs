@@ -4,6 +4,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -54,8 +55,18 @@ pub fn overlay(base: &Path, disk: &Path) -> anyhow::Result<()> {
 
 impl Machine {
     /// Switches a machine on. Its console is added to `log` and handed to `hear` line by line, from a thread of its own. It gets no signal of
-    /// the terminal, and is killed when the calling thread ends, however that ends.
-    pub fn start(arguments: &[String], log: &Path, hear: impl Fn(Said) + Send + 'static) -> anyhow::Result<Self> {
+    /// the terminal, and is killed when the calling thread ends, however that ends. `stdin` is QEMU's, so that no other program this process
+    /// starts meanwhile gets it; nothing when there is none.
+    pub fn start(
+        arguments: &[String],
+        stdin: Option<&OwnedFd>,
+        log: &Path,
+        hear: impl Fn(Said) + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let stdin = match stdin {
+            Some(device) => device.try_clone().context("handing a device to QEMU")?.into(),
+            None => Stdio::null(),
+        };
         let mut log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -65,6 +76,7 @@ impl Machine {
         let mut child = tools::command_dying(QEMU, "KILL")
             .args(arguments)
             .process_group(0)
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

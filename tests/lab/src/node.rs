@@ -3,14 +3,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
-use anyhow::{Context as _, ensure};
-use nix::sched::{CloneFlags, setns};
+use anyhow::Context as _;
+
+use crate::namespace::{Namespace, host};
 
 /// A node: `/` is the host's, overlaid; what it writes stays for its next start, as on a disk, except `/run`.
 pub struct Node {
-    name: String,
+    network: Namespace,
     dir: tempfile::TempDir,
 }
 
@@ -30,7 +31,7 @@ impl Node {
             .context("a temporary folder has a name")?
             .to_string_lossy()
             .replace("anymetal-node-", "am");
-        let node = Self { name, dir };
+        let node = Self { network: Namespace::new(name)?, dir };
         // A file system of its own: an overlay's upper layer cannot lie in an overlay, and a disk can be made to fill up.
         host(&["mount", "-t", "tmpfs", "-o", "size=1g,mode=0755", "anymetal-node", &node.path("").to_string_lossy()])?;
         for folder in ["upper", "work", "merged"] {
@@ -46,29 +47,15 @@ impl Node {
                 .with_context(|| format!("copying the double of {program}"))?;
         }
         node.write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")?;
-        host(&["ip", "netns", "add", &node.name])?;
-        host(&["ip", "-n", &node.name, "link", "set", "lo", "up"])?;
         for address in addresses {
-            host(&["ip", "-n", &node.name, "address", "add", address, "dev", "lo"])?;
+            node.network.ip(&["address", "add", address, "dev", "lo"])?;
         }
         Ok(node)
     }
 
     /// Runs this in the node's network: a listener bound there is reachable from the node, and only from there.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let namespace = format!("/run/netns/{}", self.name);
-        std::thread::scope(|scope| {
-            scope
-                .spawn(move || {
-                    let namespace =
-                        fs::File::open(&namespace).unwrap_or_else(|e| panic!("the lab cannot open {namespace}: {e}"));
-                    setns(namespace, CloneFlags::CLONE_NEWNET)
-                        .unwrap_or_else(|e| panic!("the lab cannot enter a namespace: {e}"));
-                    work()
-                })
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        self.network.inside(work)
     }
 
     /// Starts a program on the node. Killing the child kills everything it started, at once: a power cut.
@@ -85,18 +72,9 @@ impl Node {
             touch dev/console; mount --bind "$d/console" dev/console
             [ ! -e etc/hostname ] || head -n 1 etc/hostname >proc/sys/kernel/hostname
             exec chroot . "$@""#;
-        Command::new("ip")
-            .args([
-                "netns",
-                "exec",
-                &self.name,
-                "unshare",
-                "--mount",
-                "--uts",
-                "--pid",
-                "--fork",
-                "--kill-child=SIGKILL",
-            ])
+        self.network
+            .command("unshare")
+            .args(["--mount", "--uts", "--pid", "--fork", "--kill-child=SIGKILL"])
             .args(["sh", "-euc", SCRIPT, "sh"])
             .arg(self.path(""))
             .args(argv)
@@ -146,21 +124,10 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        for argv in
-            [["ip", "netns", "del", &self.name].as_slice(), &["umount", "--lazy", &self.path("").to_string_lossy()]]
-        {
-            if let Err(error) = host(argv) {
-                eprintln!("the lab could not clean up: {error:#}");
-            }
+        if let Err(error) = host(&["umount", "--lazy", &self.path("").to_string_lossy()]) {
+            eprintln!("the lab could not clean up: {error:#}");
         }
     }
-}
-
-fn host(argv: &[&str]) -> anyhow::Result<()> {
-    let output =
-        Command::new(argv[0]).args(&argv[1..]).output().with_context(|| format!("running {}", argv.join(" ")))?;
-    ensure!(output.status.success(), "{}: {}", argv.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-    Ok(())
 }
 
 #[cfg(test)]

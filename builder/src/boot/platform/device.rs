@@ -41,8 +41,9 @@ impl State {
 }
 
 /// The metadata document. `base` is where the platform answers, as the machine sees it; the three URLs are added from it at answering
-/// time, as the production server does. Without sessions the key `bgp_neighbors` is absent, not empty.
-pub fn document(base: &str, state: State, sessions: bool) -> Value {
+/// time, as the production server does. `customdata` is the customer's own, any JSON object. Without sessions the key `bgp_neighbors` is
+/// absent, not empty.
+pub fn document(base: &str, state: State, customdata: &Value, sessions: bool) -> Value {
     let mut document = json!({
         "id": ID,
         "hostname": lan::HOSTNAME,
@@ -59,7 +60,7 @@ pub fn document(base: &str, state: State, sessions: bool) -> Value {
         "private_subnets": ["10.0.0.0/8"],
         "tags": ["anymetal"],
         "ssh_keys": [],
-        "customdata": {},
+        "customdata": customdata,
         "specs": {
             "cpus": [{"count": 1, "type": "emulated"}], "memory": {"total": "2GB"},
             "drives": [{"count": 1, "size": "4GB", "type": "SSD", "category": "boot"}],
@@ -133,9 +134,9 @@ mod tests {
 
     #[test]
     fn without_sessions_the_key_is_absent_and_with_them_each_has_the_ten_fields() {
-        let before = document("http://p", State::Provisioning, false);
+        let before = document("http://p", State::Provisioning, &json!({}), false);
         assert!(before.get("bgp_neighbors").is_none());
-        let after = document("http://p", State::Active, true);
+        let after = document("http://p", State::Active, &json!({}), true);
         let sessions = after["bgp_neighbors"].as_array().unwrap();
         assert_eq!(sessions.len(), 2);
         for session in sessions {
@@ -148,14 +149,21 @@ mod tests {
 
     #[test]
     fn the_urls_are_made_from_where_the_platform_answers() {
-        let document = document("http://10.70.17.10:4711", State::Provisioning, false);
+        let document = document("http://10.70.17.10:4711", State::Provisioning, &json!({}), false);
         assert_eq!(document["user_state_url"], "http://10.70.17.10:4711/events");
         assert_eq!(document["phone_home_url"], "http://10.70.17.10:4711/phone-home");
     }
 
     #[test]
+    fn customdata_is_shown_as_it_is() {
+        let customdata = json!({"anymetal": {"kind": "anymetal.secrets"}});
+        let document = document("http://p", State::Provisioning, &customdata, false);
+        assert_eq!(document["customdata"], customdata);
+    }
+
+    #[test]
     fn the_addresses_are_the_ones_the_machine_gets() {
-        let document = document("http://p", State::Provisioning, false);
+        let document = document("http://p", State::Provisioning, &json!({}), false);
         let addresses = document["network"]["addresses"].as_array().unwrap();
         let told: Vec<_> = addresses
             .iter()

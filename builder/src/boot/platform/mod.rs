@@ -4,6 +4,7 @@
 pub mod device;
 mod ec2;
 pub mod fault;
+mod lab;
 mod log;
 mod origin;
 pub mod states;
@@ -13,15 +14,20 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use anymetal_contract::Event;
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub use fault::Fault;
+pub use lab::Ran;
 pub use log::{Log, Question};
 
 use crate::sys::blobs;
 use crate::sys::listen::{Answer, Asked, Body, Listener};
+use lab::Lab;
 use origin::{Blobs, Manners};
 use states::Call;
+
+/// Below this, the agent of a machine of the lab asks for scripts to run, and sends what they said.
+pub const LAB: &str = "/lab";
 
 /// What the platform is to do.
 #[derive(Debug, Clone)]
@@ -30,12 +36,16 @@ pub struct Config {
     pub host: String,
     /// The user-data of the device.
     pub user_data: Option<Vec<u8>>,
+    /// The customer's own part of the metadata, a JSON object.
+    pub customdata: Value,
     /// Folders with blobs at `sha256/<hex>`.
     pub origins: Vec<PathBuf>,
     /// How long after metadata was first asked for the BGP sessions are there.
     pub bgp_after: Duration,
     /// What goes wrong.
     pub faults: Vec<Fault>,
+    /// Whether a suite may have scripts run inside the machine: what is below [`LAB`], which no platform has.
+    pub lab: bool,
 }
 
 impl Config {
@@ -44,9 +54,11 @@ impl Config {
         Self {
             host: "127.0.0.1".into(),
             user_data: None,
+            customdata: json!({}),
             origins: Vec::new(),
             bgp_after: Duration::ZERO,
             faults: Vec::new(),
+            lab: false,
         }
     }
 }
@@ -65,13 +77,14 @@ struct World {
     blobs: Blobs,
     listen: Listen,
     log: Mutex<Log>,
+    lab: Lab,
 }
 
 impl Platform {
     /// Starts one on a free port of loopback.
     pub fn start(config: Config, listen: Listen) -> anyhow::Result<Self> {
         let blobs = blobs::list(&config.origins)?;
-        let world = Arc::new(World { config, blobs, listen, log: Mutex::default() });
+        let world = Arc::new(World { config, blobs, listen, log: Mutex::default(), lab: Lab::default() });
         let listener = Listener::start({
             let world = Arc::clone(&world);
             move |asked| world.answer(asked)
@@ -85,9 +98,31 @@ impl Platform {
         format!("http://{}:{}", self.world.config.host, self.listener.port())
     }
 
+    /// Has a script run inside the machine, as root and with sh, and waits for what it came to: for `limit` and a while, once the machine
+    /// is so far as to ask for one, for which it gets `boots`. A script that is not over then is killed.
+    pub fn ask(&self, script: &str, limit: Duration, boots: Duration) -> anyhow::Result<Ran> {
+        self.world.lab.ask(script, limit, boots)
+    }
+
+    /// The machine was switched off and is switched on again: what it runs is lost.
+    pub fn power_cut(&self) {
+        self.world.lab.power_cut();
+    }
+
+    /// The machine is gone: nothing is run any more, and whoever waits is told.
+    pub fn leave(&self) {
+        self.world.lab.close();
+    }
+
     /// Everything that has happened so far.
     pub fn log(&self) -> Log {
         self.world.log().clone()
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        self.leave(); // nobody may be left waiting in a question
     }
 }
 
@@ -116,6 +151,7 @@ impl World {
             ("/events", _) => self.user_state(asked),
             ("/phone-home", _) => self.phone_home(asked),
             ("/report", _) if asked.method == "POST" => self.report(asked),
+            (path, _) if self.config.lab && path.starts_with(LAB) => self.lab(asked, &path[LAB.len()..]),
             _ if !reading => not_routed(),
             ("/metadata" | "/api/v1/metadata", _) => self.metadata(asked),
             ("/userdata" | "/api/v1/userdata", _) | (_, Some("/user-data" | "/user-data/")) => self.user_data(),
@@ -129,6 +165,17 @@ impl World {
                 Some(name) => origin::answer(&self.blobs, self.manners(name), name, asked.header("range")),
                 None => not_routed(),
             },
+        }
+    }
+
+    fn lab(&self, asked: &Asked, path: &str) -> Answer {
+        match (asked.method.as_str(), path.strip_prefix("/ran/")) {
+            ("GET", None) if path == "/next" => match self.lab.next() {
+                Some(script) => Answer::document(200, "text/plain; charset=utf-8", script),
+                None => Answer::document(204, "text/plain", ""),
+            },
+            ("POST", Some(path)) if self.lab.ran(path, &asked.body) => Answer::document(200, "text/plain", ""),
+            _ => not_routed(),
         }
     }
 
@@ -161,7 +208,7 @@ impl World {
             return error_document(406, &json!({"message": "not acceptable"}));
         }
         let sessions = since >= self.config.bgp_after && !faults.contains(&Fault::NoBgp);
-        let mut text = device::document(&base, state, sessions).to_string();
+        let mut text = device::document(&base, state, &self.config.customdata, sessions).to_string();
         if faults.contains(&Fault::MetadataTruncated) {
             text.truncate(text.len() / 2);
         }
@@ -225,7 +272,7 @@ fn not_routed() -> Answer {
     error_document(404, &json!({"message": "invalid request - route not found"}))
 }
 
-fn error_document(status: u16, document: &serde_json::Value) -> Answer {
+fn error_document(status: u16, document: &Value) -> Answer {
     Answer {
         status,
         headers: vec![("content-type", "application/json; charset=utf-8".to_owned())],

@@ -28,7 +28,7 @@ fn talk(platform: &Platform, question: &str, body: &str) -> (u16, String, String
 fn world(config: Config) -> World {
     let blobs = blobs::list(&config.origins).unwrap();
     let log = Mutex::new(Log { base: "http://p:1".into(), ..Log::default() });
-    World { config, blobs, listen: Box::new(|_| {}), log }
+    World { config, blobs, listen: Box::new(|_| {}), log, lab: Lab::default() }
 }
 
 fn ask(world: &World, at: u64, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -51,7 +51,24 @@ fn text(answer: &Answer) -> String {
 fn has_sessions(world: &World, at: u64) -> bool {
     let answer = ask(world, at, "GET", "/metadata", &[], "");
     assert_eq!(answer.status, 200);
-    serde_json::from_str::<serde_json::Value>(&text(&answer)).unwrap().get("bgp_neighbors").is_some()
+    serde_json::from_str::<Value>(&text(&answer)).unwrap().get("bgp_neighbors").is_some()
+}
+
+#[test]
+fn there_is_no_lab_unless_it_was_asked_for() {
+    let without = world(Config::on_loopback());
+    assert_eq!(ask(&without, 1, "GET", "/lab/next", &[], "").status, 404);
+    let with = world(Config { lab: true, ..Config::on_loopback() });
+    assert_eq!(ask(&with, 1, "POST", "/lab/ran/0/0", &[], "").status, 404, "nobody asked for this");
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| with.lab.ask("true", Duration::from_secs(1), Duration::from_secs(30)));
+        let script = ask(&with, 2, "GET", "/lab/next", &[], "");
+        assert_eq!((script.status, text(&script)), (200, "#lab 0 1\ntrue\n".to_owned()));
+        assert_eq!(ask(&with, 3, "POST", "/lab/ran/0/0", &[], "said").status, 200);
+        assert_eq!(asking.join().unwrap().unwrap(), Ran { status: 0, output: "said".into() });
+    });
+    with.lab.close();
+    assert_eq!(ask(&with, 4, "GET", "/lab/next", &[], "").status, 204);
 }
 
 #[test]
@@ -79,7 +96,7 @@ fn truncated_metadata_is_a_success_that_cannot_be_read() {
     let world = world(Config { faults: vec![Fault::MetadataTruncated], ..Config::on_loopback() });
     let answer = ask(&world, 0, "GET", "/metadata", &[], "");
     assert_eq!(answer.status, 200);
-    assert!(serde_json::from_str::<serde_json::Value>(&text(&answer)).unwrap_err().is_eof());
+    assert!(serde_json::from_str::<Value>(&text(&answer)).unwrap_err().is_eof());
 }
 
 #[test]
@@ -141,8 +158,7 @@ fn user_states_are_kept_and_every_broken_rule_is_told() {
 fn phoning_home_makes_the_device_active_in_its_own_metadata() {
     let world = world(Config::on_loopback());
     let state = |at| {
-        let document: serde_json::Value =
-            serde_json::from_str(&text(&ask(&world, at, "GET", "/metadata", &[], ""))).unwrap();
+        let document: Value = serde_json::from_str(&text(&ask(&world, at, "GET", "/metadata", &[], ""))).unwrap();
         document["state"].as_str().unwrap().to_owned()
     };
     assert_eq!(state(0), "provisioning");
