@@ -1,52 +1,101 @@
-//! Sites for nodes without a machine, built as an operator builds them.
-//! May not look into what was built: the node does.
+//! Sites of the suites, built as an operator builds them, with secrets made for each.
+//! May not look into what was built, but for its secrets, which must be nowhere else.
+#![allow(dead_code, reason = "each suite uses what it needs")]
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use anymetal_lab::shipped;
+use anymetal_contract::{Secrets, place};
+use anymetal_lab::{cloud_init, shipped};
 
 /// A site, its user-data, and the folders its platform serves.
 pub struct Site {
     pub user_data: String,
     pub plan: String,
     pub origins: Vec<PathBuf>,
+    /// Which of its programs are real, a line each; empty when all are.
+    which: String,
     _folder: tempfile::TempDir,
 }
+
+/// A site with the whole platform, but for its components.
+const PLATFORM: &str = "\
+version: 1
+site: platform
+platform: equinix-metal
+os: debian-12
+architectures: [x86_64]
+anycast: {v4: [198.51.100.7/32]}
+origins: [https://origin.example/anymetal]
+reports: [platform]
+";
 
 impl Site {
     /// The demo's site, with `key: value` lines of the author's own at its end.
     pub fn with(extra: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let demo = fs::read_to_string(shipped::top().join("images/demo/site.yaml")).unwrap();
-        let (site, out) = (folder.path().join("site.yaml"), folder.path().join("out"));
-        fs::write(&site, format!("{demo}\n{extra}\n")).unwrap();
-        let built = Command::new(env!("CARGO_BIN_EXE_anymetal"))
-            .args(["build".as_ref(), site.as_os_str(), "-o".as_ref(), out.as_os_str()])
-            .args(["--init".as_ref(), shipped::init("x86_64").as_os_str()])
-            .args(["--init".as_ref(), shipped::init("aarch64").as_os_str()])
-            .output()
-            .unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        let said = String::from_utf8(built.stdout).unwrap();
-        let plan = said
-            .lines()
-            .next()
-            .and_then(|line| line.strip_prefix("plan sha256:"))
-            .expect("the digest comes first")
-            .to_owned();
-        Self {
-            user_data: fs::read_to_string(out.join("user-data")).unwrap(),
-            plan,
-            origins: vec![out, shipped::artefacts()],
-            _folder: folder,
-        }
+        Self::build(&format!("{demo}\n{extra}\n"), &[shipped::artefacts()], &["x86_64", "aarch64"], String::new())
     }
 
     pub fn demo() -> &'static Self {
         static DEMO: OnceLock<Site> = OnceLock::new();
         DEMO.get_or_init(|| Self::with(""))
     }
+
+    /// A site with all components, doubles or real ones as `make platform` packs them; with lines of the author's own.
+    pub fn platform(extra: &str) -> Self {
+        Self::platform_with(extra, |components| components)
+    }
+
+    /// The same with other words about its components, which stand in site.yaml's form.
+    pub fn platform_with(extra: &str, change: impl FnOnce(String) -> String) -> Self {
+        let packed = shipped::platform();
+        let components = change(fs::read_to_string(packed.join("components.yaml")).unwrap());
+        let which = fs::read_to_string(packed.join("components.txt")).unwrap();
+        Self::build(&format!("{PLATFORM}{components}\n{extra}\n"), &[packed], &["x86_64"], which)
+    }
+
+    fn build(text: &str, artefacts: &[PathBuf], architectures: &[&str], which: String) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (site, out) = (folder.path().join("site.yaml"), folder.path().join("out"));
+        fs::write(&site, text).unwrap();
+        anymetal(&["secrets".as_ref(), "new".as_ref(), site.as_os_str()]);
+        let inits: Vec<PathBuf> = architectures.iter().map(|arch| shipped::init(arch)).collect();
+        let mut arguments = vec!["build".as_ref(), site.as_os_str(), "-o".as_ref(), out.as_os_str()];
+        arguments.extend(inits.iter().flat_map(|init| ["--init".as_ref(), init.as_os_str()]));
+        let said = anymetal(&arguments);
+        let plan = said.lines().next().and_then(|line| line.strip_prefix("plan sha256:"));
+        Self {
+            user_data: fs::read_to_string(out.join("user-data")).unwrap(),
+            plan: plan.expect("the digest comes first").to_owned(),
+            origins: [&[out], artefacts].concat(),
+            which,
+            _folder: folder,
+        }
+    }
+
+    /// Which programs are real and which are doubles.
+    pub fn which(&self) -> &str {
+        &self.which
+    }
+
+    /// Every secret that its user-data brings, by name.
+    pub fn secrets(&self) -> BTreeMap<String, String> {
+        let files = cloud_init::written(&self.user_data).unwrap();
+        let file = files.iter().find(|file| file.path == place::SECRETS).expect("secrets come in the user-data");
+        assert_eq!(file.mode, 0o600, "{} is not for root alone", place::SECRETS);
+        let secrets: Secrets = serde_json::from_slice(&file.content).unwrap();
+        secrets.values
+    }
+}
+
+/// Runs the builder, which must succeed; gives what it says on stdout.
+fn anymetal(arguments: &[&OsStr]) -> String {
+    let ran = Command::new(Path::new(env!("CARGO_BIN_EXE_anymetal"))).args(arguments).output().unwrap();
+    assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap()
 }

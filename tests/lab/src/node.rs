@@ -65,9 +65,11 @@ impl Node {
             mount -t overlay overlay -o "lowerdir=/,upperdir=$d/upper,workdir=$d/work" "$d/merged"
             cd "$d/merged"
             mount -t proc proc proc
+            mount -t sysfs sysfs sys
             mount --bind "$d/cmdline" proc/cmdline
             mount -t tmpfs tmpfs run
             mount -t tmpfs tmpfs dev
+            mkdir dev/shm
             for device in null zero full random urandom; do touch dev/$device; mount --bind /dev/$device dev/$device; done
             touch dev/console; mount --bind "$d/console" dev/console
             [ ! -e etc/hostname ] || head -n 1 etc/hostname >proc/sys/kernel/hostname

@@ -21,6 +21,13 @@ pub fn artefacts() -> PathBuf {
     top().join("target/demo")
 }
 
+/// The folder with the platform's artefacts, content-addressed, and what a site says of them, as `make platform` fills it: doubles, or real
+/// programs where `COMPONENTS` in the environment names a folder of them.
+pub fn platform() -> PathBuf {
+    make("platform");
+    top().join("target/platform")
+}
+
 fn make(target: &str) {
     let output = Command::new("make")
         .args(["--no-print-directory", target])

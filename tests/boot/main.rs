@@ -9,6 +9,10 @@
     reason = "a suite: runs the shipped binary and reads what it leaves"
 )]
 
+mod platform;
+#[path = "../node/site.rs"]
+mod site;
+
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,152 @@
+//! The platform on nodes without a machine, and what goes wrong with it: each bad thing ends at its deadline, names the component, quotes its
+//! last lines and says what to do. Consul, Bindle, bird and nft are real; Nomad, Traefik, Hippo and Spin are doubles unless `COMPONENTS` names a
+//! folder of real ones.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+
+use anymetal::boot::lan;
+use anymetal_contract::{Outcome, Phase, place};
+
+use crate::server::{Power, Server, possible};
+use crate::site::Site;
+
+/// Deadlines short enough for a suite: what fails here fails at once, and says so until then.
+const SHORT: &str = "deadlines: {services: 40, jobs: 30}";
+
+/// A node that could not come up: what it said, the failed phase and its reason.
+fn fails(server: &Server) -> (String, Phase, String) {
+    let power = server.power_on();
+    let (code, said) = power.ended();
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("hint: "), "{said}");
+    not_announced(server, &power);
+    let log = server.platform.log();
+    let failed = log.events.iter().find(|event| event.outcome == Outcome::Failed && event.phase().is_some());
+    let failed = failed.unwrap_or_else(|| panic!("nothing failed: {said}"));
+    (said, failed.phase().unwrap(), failed.reason.clone().expect("a failure has a reason"))
+}
+
+/// Whatever bird is told, the anycast routes are not among what it could announce.
+fn not_announced(server: &Server, _power: &Power) {
+    let Ok(bird) = fs::read_to_string(server.node.disk("/etc/bird/bird.conf")) else { return };
+    let anycast = bird.split("protocol static anycast4 {").nth(1).expect("there is an anycast protocol");
+    assert!(anycast.trim_start().starts_with("disabled;"), "{bird}");
+}
+
+#[test]
+fn the_platform_comes_up_on_a_node_keeps_its_secrets_and_is_the_same_after_a_reboot() {
+    if !possible() {
+        return;
+    }
+    let site = Site::platform("");
+    let server = Server::new(&site, &[]);
+    let power = server.power_on();
+    let (code, said) = power.ended();
+    assert_eq!(code, 0, "{said}\n{}", site.which());
+    for words in ["nomad access done: put right: bootstrapped", "jobs      hippo done: healthy", "3 jobs healthy"] {
+        assert!(said.contains(words), "{words} is not in\n{said}");
+    }
+    let events = fs::read_to_string(server.node.disk(place::EVENTS)).unwrap();
+    let plan = fs::read_to_string(server.node.disk(place::PLAN)).unwrap();
+    for (name, secret) in site.secrets() {
+        for (place, text) in
+            [("output", &said), ("console", &server.node.console()), ("events", &events), ("plan", &plan)]
+        {
+            assert!(!text.contains(&secret), "{name} is in the {place}");
+        }
+    }
+    let mode = fs::metadata(server.node.disk("/etc/anymetal/nomad/nomad.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let before = server.state();
+    power.cut();
+    let (code, said) = server.power_on().ended();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("nomad access same: as the plan declares it"), "{said}");
+    let after = server.state();
+    assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+    assert!(after == before, "a reboot changed the content of a file");
+}
+
+#[test]
+fn port_80_in_use_is_named_with_traefiks_own_words() {
+    if !possible() {
+        return;
+    }
+    let server = Server::new(&Site::platform(SHORT), &[]);
+    let _somebody_elses = server.node.inside(|| TcpListener::bind((lan::PUBLIC, 80))).unwrap();
+    let (said, phase, reason) = fails(&server);
+    assert_eq!((phase, reason.as_str()), (Phase::Jobs, "job-not-ready"), "{said}");
+    assert!(said.contains("traefik: its task has ended") && said.contains("address already in use"), "{said}");
+    assert!(said.contains(", gave up after 30 s"), "{said}");
+}
+
+#[test]
+fn a_hippo_that_crashes_at_its_start_is_named_with_its_last_words() {
+    if !possible() {
+        return;
+    }
+    let server = Server::new(&Site::platform(SHORT), &[]);
+    // Where its database belongs there is a folder.
+    fs::create_dir_all(server.node.disk("/var/lib/hippo/hippo.db")).unwrap();
+    let (said, phase, reason) = fails(&server);
+    assert_eq!((phase, reason.as_str()), (Phase::Jobs, "job-not-ready"), "{said}");
+    assert!(said.contains("hippo: its task has ended") && said.contains("hippo.db"), "{said}");
+}
+
+#[test]
+fn an_archive_of_another_layout_is_refused_with_the_component_and_what_is_in_it() {
+    if !possible() {
+        return;
+    }
+    // Bindle's digest in Traefik's place: the bytes are the right ones, and no Traefik is in them.
+    let site = Site::platform_with(SHORT, |components| {
+        let value: serde_yaml::Value = serde_yaml::from_str(&components).unwrap();
+        let pin = |name: &str| value["components"][name]["artefacts"]["x86_64"]["sha256"].as_str().unwrap().to_owned();
+        let size = |name: &str| value["components"][name]["artefacts"]["x86_64"]["size"].as_u64().unwrap().to_string();
+        components.replace(&pin("traefik"), &pin("bindle")).replace(&size("traefik"), &size("bindle"))
+    });
+    let (said, phase, reason) = fails(&Server::new(&site, &[]));
+    assert_eq!((phase, reason.as_str()), (Phase::Install, "archive-broken"), "{said}");
+    assert!(
+        said.contains("installing traefik ") && said.contains("\"traefik\" is not in the archive, which has"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_nomad_that_never_gets_a_leader_ends_at_the_deadline_with_its_last_lines() {
+    if !possible() {
+        return;
+    }
+    let server = Server::new(&Site::platform(SHORT), &[]);
+    let power = server.power_on();
+    assert_eq!(power.ended().0, 0);
+    power.cut();
+    // An operator's recovery file, with others in it: this server waits for a majority that never comes. Nomad heeds it once it has data.
+    server.node.write("/var/lib/nomad/server/raft/peers.json", FOREIGN_PEERS).unwrap();
+    let (said, phase, reason) = fails(&server);
+    assert_eq!((phase, reason.as_str()), (Phase::Services, "service-not-ready"), "{said}");
+    assert!(said.contains("nomad: waiting for a leader") && said.contains(", gave up after 40 s"), "{said}");
+}
+
+const FOREIGN_PEERS: &str = r#"[
+  {"id": "11111111-1111-4111-8111-111111111111", "address": "10.70.17.13:4647", "non_voter": false},
+  {"id": "22222222-2222-4222-8222-222222222222", "address": "10.70.17.14:4647", "non_voter": false}
+]"#;
+
+#[test]
+fn secrets_of_another_site_are_refused_before_anything_is_touched() {
+    if !possible() {
+        return;
+    }
+    let server = Server::new(&Site::platform(SHORT), &[]);
+    let path = server.node.disk(place::SECRETS);
+    let text = fs::read_to_string(&path).unwrap().replace("\"site\":\"platform\"", "\"site\":\"another\"");
+    fs::write(&path, text).unwrap();
+    let (said, phase, reason) = fails(&server);
+    assert_eq!((phase, reason.as_str()), (Phase::Plan, "secrets-invalid"), "{said}");
+    assert!(!server.node.disk(place::OPT).join("nomad").exists(), "something was installed");
+}
