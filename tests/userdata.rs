@@ -11,7 +11,9 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use anymetal_contract::plan::{Arch, Plan};
+use anymetal_contract::plan::{Arch, Delivery, Plan};
+use anymetal_contract::{Secrets, place};
+use anymetal_lab::cloud_init::{self, Written};
 use anymetal_lab::init_double::{ABILITIES, Double};
 use anymetal_lab::program;
 use tempfile::TempDir;
@@ -26,6 +28,23 @@ anycast: {v4: [192.0.2.1/32]}
 components: {nomad: none}
 origins: [http://192.0.2.80/anymetal]
 ";
+
+/// Its secrets, and all others: what the site does not want stays here.
+const SECRETS: &str = "version: 1
+site: demo
+bindle: {user: admin, password: bindle-password-x, salt: MDEyMzQ1Njc4OWFiY2RlZg==}
+consul_agent: c0000000-0000-4000-8000-000000000001
+consul_gossip: Y29uc3VsLWdvc3NpcC1jb25zdWwtZ29zc2lwLWNvbnM=
+consul_management: c0000000-0000-4000-8000-000000000002
+consul_nomad: c0000000-0000-4000-8000-000000000003
+consul_traefik: c0000000-0000-4000-8000-000000000004
+hippo_jwt: hippo-jwt-x-hippo-jwt-x-hippo-jwt-x
+hippo_password: hippo-password-x
+nomad_gossip: bm9tYWQtZ29zc2lwLW5vbWFkLWdvc3NpcC1ub21hZC0=
+nomad_management: d0000000-0000-4000-8000-000000000001
+";
+/// What is in every value that a site without Nomad wants.
+const VALUE: &str = "c0000000-0000-4000-8000-00000000000";
 
 /// A folder with `anymetal` and doubles of its inits beside it, as a release has them.
 struct Desk {
@@ -42,6 +61,8 @@ impl Desk {
             desk.put_init(&format!("bin/anymetal-init-{arch}"), &Double::of(arch));
         }
         desk.put("site.yaml", SITE);
+        desk.put("secrets.yaml", SECRETS);
+        fs::set_permissions(desk.path("secrets.yaml"), fs::Permissions::from_mode(0o600)).unwrap();
         desk
     }
 
@@ -110,6 +131,13 @@ fn python(program: &str, file: &Path) -> String {
     stdout(&output)
 }
 
+/// What cloud-init would write there.
+fn dropped(desk: &Desk, path: &str) -> Written {
+    let text = fs::read_to_string(desk.path("out/user-data")).unwrap();
+    let written = cloud_init::written(&text).unwrap().into_iter().find(|file| file.path == path);
+    written.unwrap_or_else(|| panic!("nothing is written to {path}"))
+}
+
 /// cloud-init's own opinion of a user-data.
 fn assert_schema_accepts(file: &Path) {
     let output = Command::new("cloud-init").args(["schema", "--config-file"]).arg(file).output();
@@ -139,8 +167,9 @@ fn out_holds_the_user_data_the_plan_and_each_init_by_its_digest() {
         plan.components.iter().map(|component| component.name.as_str()).collect::<Vec<_>>(),
         ["nftables", "consul", "bird"]
     );
-    let text = fs::read_to_string(desk.path("out/user-data")).unwrap();
-    assert!(digests.iter().all(|digest| text.contains(&format!(") want={digest} ;;"))), "{text}");
+    let fetch = dropped(&desk, place::FETCH);
+    let fetch = std::str::from_utf8(&fetch.content).unwrap();
+    assert!(digests.iter().all(|digest| fetch.contains(&format!(") want={digest} ;;"))), "{fetch}");
 }
 
 #[test]
@@ -155,8 +184,9 @@ assert plan['encoding'] == 'gz+b64' and plan['permissions'] == '0644', plan
 member = base64.b64decode(plan['content'])
 assert member[:10] == bytes([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255]), member[:10]
 print('plan sha256:' + hashlib.sha256(gzip.decompress(member)).hexdigest())
-assert files['/etc/anymetal/fetch-init']['permissions'] == '0755'
-assert files['/etc/anymetal/fetch-init']['content'].startswith('#!/bin/sh\\n')
+fetch = files['/etc/anymetal/fetch-init']
+assert fetch['permissions'] == '0755' and fetch['encoding'] == 'gz+b64', fetch
+assert gzip.decompress(base64.b64decode(fetch['content'])).startswith(b'#!/bin/sh\\n')
 assert '/etc/systemd/system/anymetal.service' in files",
         &desk.path("out/user-data"),
     );
@@ -181,7 +211,7 @@ fn cloud_inits_schema_accepts_it_with_and_without_parts_of_the_operators() {
     let read = python(
         "import sys, yaml
 c = yaml.safe_load(open(sys.argv[1]))
-print(c['packages'], c['package_update'], c['runcmd'][3:], c['write_files'][3:], c['bootcmd'])",
+print(c['packages'], c['package_update'], c['runcmd'][3:], c['write_files'][4:], c['bootcmd'])",
         &desk.path("out/user-data"),
     );
     assert_eq!(
@@ -196,6 +226,8 @@ fn another_folder_user_zone_locale_home_and_umask_change_no_byte() {
     let (desk, other) = (Desk::new(), Desk::new());
     let said = desk.built(&[]);
     fs::set_permissions(other.folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    // that user may read it too, which is warned of
+    fs::set_permissions(other.path("secrets.yaml"), fs::Permissions::from_mode(0o644)).unwrap();
     let words = "umask 077; exec \"$@\"";
     let mut command = Command::new("sh");
     command.args(["-c", words, "sh"]);
@@ -216,8 +248,9 @@ fn another_folder_user_zone_locale_home_and_umask_change_no_byte() {
     for file in ["user-data", "plan.json", &blob] {
         let (here, there) = (desk.path("out").join(file), other.path("far/out").join(file));
         assert_eq!(fs::read(&here).unwrap(), fs::read(&there).unwrap(), "{file}");
+        let mode = if file == "user-data" { 0o600 } else { 0o644 };
         for path in [here, there] {
-            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o644, "{}", path.display());
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode, "{}", path.display());
         }
     }
     for folder in ["far", "far/out", "far/out/sha256"] {
@@ -279,9 +312,113 @@ fn sixteen_kibibytes_are_the_limit_unless_the_author_says_otherwise() {
     let part = format!("cloud_config: [{{write_files: [{{path: /etc/big, content: {}}}]}}]\n", "x".repeat(16_384));
     desk.put("site.yaml", &format!("{SITE}{part}"));
     desk.refused(&[], " over the limit of 16384\n  fetch-init ");
+    desk.refused(&[], "\n  secrets.json ");
     desk.refused(&["--max-size", "20000"], " over the limit of 20000\n");
     let said = desk.built(&["--max-size", "40000"]);
     assert!(said.contains("\nuser-data 2"), "{said}");
+}
+
+#[test]
+fn secrets_travel_as_the_site_says_and_only_those_that_are_wanted() {
+    for (deliver, carrier) in
+        [("user-data", None), ("customdata", Some("customdata.json")), ("medium", Some("anymetal-secrets.json"))]
+    {
+        let desk = Desk::new();
+        desk.put("site.yaml", &format!("{SITE}secrets: {{deliver: {deliver}}}\n"));
+        desk.built(&[]);
+        let mut files = vec!["plan.json", "sha256", "user-data"];
+        files.extend(carrier);
+        files.sort_unstable();
+        assert_eq!(names(&desk.path("out")), files);
+        let mode = |file: &str| fs::metadata(desk.path("out").join(file)).unwrap().mode() & 0o7777;
+        let text = fs::read_to_string(desk.path("out/user-data")).unwrap();
+        let document = match carrier {
+            None => {
+                let file = dropped(&desk, place::SECRETS);
+                assert_eq!((file.mode, mode("user-data")), (0o600, 0o600));
+                file.content
+            }
+            Some(carrier) => {
+                assert_eq!((mode(carrier), mode("user-data")), (0o600, 0o644));
+                assert!(!text.contains("secrets.json"), "{text}");
+                fs::read(desk.path("out").join(carrier)).unwrap()
+            }
+        };
+        let mut value: serde_json::Value = serde_json::from_slice(&document).unwrap();
+        if deliver == "customdata" {
+            value = value["anymetal"].take();
+        }
+        let secrets: Secrets = serde_json::from_value(value).unwrap();
+        let plan = fs::read(desk.path("out/plan.json")).unwrap();
+        let plan: Plan = serde_json::from_slice(&plan).unwrap();
+        assert_eq!(plan.secrets.map(Delivery::id), Some(deliver));
+        let wanted: Vec<_> = plan.wanted_secrets().into_iter().map(str::to_owned).collect();
+        assert_eq!(secrets.values.into_keys().collect::<Vec<_>>(), wanted);
+        assert_eq!(secrets.site, "demo");
+        // canonical, so the same secrets are the same bytes
+        assert!(!document.contains(&b'\n') && !document.contains(&b' '));
+    }
+}
+
+#[test]
+fn what_others_may_read_holds_no_secret_and_no_command_says_one() {
+    let desk = Desk::new();
+    let mut said = String::new();
+    for words in [
+        &["check", "site.yaml"][..],
+        &["build", "site.yaml", "-o", "out"],
+        &["rehearse", "site.yaml", "--metadata", "m.json", "-o", "root"],
+        &["secrets", "new", "site.yaml"],
+        &["-vv", "build", "site.yaml", "-o", "out"],
+    ] {
+        let output = desk.run(words);
+        said += &(stdout(&output) + &stderr(&output));
+    }
+    let mut open = vec![fs::read(desk.path("out/plan.json")).unwrap(), said.into_bytes()];
+    for name in names(&desk.path("out/sha256")) {
+        open.push(fs::read(desk.path("out/sha256").join(name)).unwrap());
+    }
+    let held = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(VALUE);
+    assert!(!open.iter().any(|bytes| held(bytes)));
+    assert!(held(&dropped(&desk, place::SECRETS).content), "the test looks for what there is not");
+}
+
+#[test]
+fn secrets_are_made_once_and_are_what_a_build_needs() {
+    let desk = Desk::new();
+    fs::remove_file(desk.path("secrets.yaml")).unwrap();
+    desk.refused(
+        &[],
+        "the site's secrets are not there: no secrets.yaml\nhint: `anymetal secrets new SITE` makes them",
+    );
+
+    let made = desk.run(&["secrets", "new", "site.yaml"]);
+    assert_eq!((stdout(&made).as_str(), made.status.code()), ("secrets.yaml\n", Some(0)), "{}", stderr(&made));
+    assert!(stderr(&made).contains("Consul: on a node, `consul_management` may do everything"), "{}", stderr(&made));
+    assert_eq!(fs::metadata(desk.path("secrets.yaml")).unwrap().mode() & 0o7777, 0o600);
+    let text = fs::read_to_string(desk.path("secrets.yaml")).unwrap();
+    assert!(text.contains("\nconsul_management: ") && !text.contains("hippo_password:"), "{text}");
+    desk.built(&[]);
+    assert!(desk.run(&["check", "site.yaml"]).status.success());
+
+    let again = desk.run(&["secrets", "new", "site.yaml"]);
+    assert_eq!((stdout(&again).as_str(), again.status.code()), ("", Some(1)));
+    assert!(stderr(&again).contains("secrets.yaml is there already, and is left as it is"), "{}", stderr(&again));
+    assert_eq!(fs::read_to_string(desk.path("secrets.yaml")).unwrap(), text);
+
+    // the platform wants more than a site without it
+    desk.put("site.yaml", &SITE.replace("components: {nomad: none}\n", ""));
+    let check = desk.run(&["check", "site.yaml"]);
+    assert_eq!(check.status.code(), Some(1));
+    assert!(stderr(&check).contains("secrets.yaml: `hippo_password` is missing, and the site needs it; hint: "));
+    assert!(stderr(&check).ends_with(" mistakes in secrets.yaml\n"), "{}", stderr(&check));
+}
+
+#[test]
+fn secrets_of_another_site_are_refused() {
+    let desk = Desk::new();
+    desk.put("secrets.yaml", &SECRETS.replace("site: demo", "site: other"));
+    desk.refused(&[], "secrets.yaml:2:7: these are the secrets of another site; hint: write `site: demo`");
 }
 
 #[test]
@@ -329,9 +466,11 @@ fn rehearse_runs_the_given_init_with_the_plan_and_passes_on_what_it_says_and_how
         let arguments = said.lines().find(|line| line.contains('\0')).expect("the double says its arguments");
         let words: Vec<_> = arguments.split('\0').collect();
         assert_eq!(
-            (words[1], words[2], &words[4..8]),
-            ("render", "--plan", &["--metadata", "m.json", "--root", "root"][..])
+            (words[1], words[2], &words[4..9]),
+            ("render", "--plan", &["--metadata", "m.json", "--root", "root", "--secrets"][..])
         );
-        assert!(!Path::new(words[3]).exists(), "the plan was left at {}", words[3]);
+        for temporary in [words[3], words[9]] {
+            assert!(!Path::new(temporary).exists(), "something was left at {temporary}");
+        }
     }
 }

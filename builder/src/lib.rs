@@ -7,6 +7,7 @@ pub mod init_binary;
 pub mod plan;
 #[cfg(test)]
 mod sample;
+pub mod secrets;
 pub mod site;
 pub mod sys;
 pub mod template;

@@ -1,6 +1,7 @@
 //! `anymetal boot`: what is typed, and what it means.
 //! May not build or boot: `build` and `boot::run` do.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +13,9 @@ use super::{Failed, Outcome};
 use crate::boot::platform::{Fault, fault};
 use crate::boot::show::Show;
 use crate::boot::{self, Boot, Cut, Delivery, Ended, report};
-use crate::sys::{cache, interrupt, parts};
+use crate::site::Site;
+use crate::sys::{cache, interrupt, parts, private, random};
+use crate::{plan, secrets};
 
 /// What was typed.
 #[derive(Debug, Clone, ClapArgs)]
@@ -76,7 +79,7 @@ pub fn run(args: &Args) -> Outcome {
     let scratch = parts::scratch()?;
     let out = args.out.as_deref().unwrap_or(scratch.path());
     if args.out.is_none() {
-        Made::of(&site, &args.init, None).map_err(Failed::Input)?.write(out)?;
+        built(&site, &args.init)?.write(out)?;
     }
     let serial_log = match &args.serial_log {
         Some(path) => path.clone(),
@@ -112,6 +115,19 @@ pub fn run(args: &Args) -> Outcome {
         show.say(&format!("the machine's disk is kept: {}", disk.display()));
     }
     tell(&ended, &show, &serial_log)
+}
+
+/// What `build` would make of the site. Without a file of secrets, it gets some that nobody knows: the machine is thrown away.
+fn built(site: &Site, inits: &[PathBuf]) -> Result<Made, Failed> {
+    let drafted = plan::draft(site).map_err(Failed::Input)?;
+    let wanted: BTreeSet<String> = drafted.wanted_secrets().into_iter().map(str::to_owned).collect();
+    let secrets = if wanted.is_empty() || private::is_there(&site.secrets.file) {
+        super::secrets(site, &drafted)?
+    } else {
+        super::talk(format_args!("no {}: this boot has secrets of its own", site.secrets.file.display()));
+        Some(plan::canonical(&secrets::made_up(site, &wanted, &mut random::fill)?))
+    };
+    Made::of(site, &drafted, secrets.as_deref(), inits, None).map_err(Failed::Input)
 }
 
 /// A node that is up is data; one that is not is talk, with what explains it.

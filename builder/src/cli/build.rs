@@ -4,17 +4,24 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anymetal_contract::{Digest, place};
+use anymetal_contract::plan::Delivery;
+use anymetal_contract::{Digest, Plan, place};
 
 use super::{Failed, Outcome, say, talk};
 use crate::init_binary::{self, Init};
 use crate::site::Site;
-use crate::sys::write;
+use crate::sys::write::{self, Entry};
+use crate::userdata::Cargo;
 use crate::{plan, userdata};
+
+/// The file of what goes into the platform's own document about each machine.
+pub(super) const CUSTOMDATA: &str = "customdata.json";
 
 /// What `build --help` says of the output.
 const OUTPUT: &str = "In OUT: user-data, plan.json, and sha256/<digest> for each anymetal-init.
-OUT is what an origin serves: put it behind one of the site's `origins`.
+Serve OUT/sha256, and nothing else of OUT, as <origin>/sha256 of one of the
+site's `origins`. The site's secrets are where its `secrets.deliver` says: in
+user-data, customdata.json or anymetal-secrets.json, which is then mode 0600.
 
 On stdout, in this order, each on a line of its own:
   plan sha256:<digest>
@@ -52,6 +59,12 @@ enum Form {
 pub(super) struct Made {
     plan: Vec<u8>,
     user_data: String,
+    /// Whether the user-data carries the secrets.
+    secret: bool,
+    /// What the operator puts into the platform's own document about each machine, JSON; when the secrets travel so.
+    pub(super) customdata: Option<Vec<u8>>,
+    /// What goes onto a volume as [`place::MEDIUM_SECRETS`]; when the secrets travel so.
+    pub(super) medium: Option<Vec<u8>>,
     inits: Vec<Init>,
     warnings: Vec<String>,
 }
@@ -60,7 +73,9 @@ pub(super) struct Made {
 pub fn run(args: &Args) -> Outcome {
     let site = super::site(&args.site)?;
     write::accepts(&args.output).map_err(Failed::Input)?;
-    let made = Made::of(&site, &args.init, args.max_size).map_err(Failed::Input)?;
+    let drafted = plan::draft(&site).map_err(Failed::Input)?;
+    let secrets = super::secrets(&site, &drafted)?;
+    let made = Made::of(&site, &drafted, secrets.as_deref(), &args.init, args.max_size).map_err(Failed::Input)?;
     made.write(&args.output)?;
     say(format_args!("plan sha256:{}", plan::digest(&made.plan)))?;
     say(format_args!("user-data {} bytes", made.user_data.len()))?;
@@ -68,17 +83,32 @@ pub fn run(args: &Args) -> Outcome {
 }
 
 impl Made {
-    /// The plan, for every init it is to run under, and the user-data that carries it.
-    pub(super) fn of(site: &Site, inits: &[PathBuf], max_size: Option<usize>) -> anyhow::Result<Self> {
-        let drafted = plan::draft(site)?;
+    /// The plan, for every init it is to run under, the user-data that carries it, and the secrets on their way.
+    pub(super) fn of(
+        site: &Site,
+        drafted: &Plan,
+        secrets: Option<&[u8]>,
+        inits: &[PathBuf],
+        max_size: Option<usize>,
+    ) -> anyhow::Result<Self> {
         let inits = init_binary::find(&site.architectures, inits)?;
         for init in inits.values() {
-            plan::fit(&drafted, &init.abilities).map_err(|error| error.context(init.path.display().to_string()))?;
+            plan::fit(drafted, &init.abilities).map_err(|error| error.context(init.path.display().to_string()))?;
         }
-        let plan = plan::canonical(&drafted);
+        let plan = plan::canonical(drafted);
         let pins: BTreeMap<_, Digest> = inits.iter().map(|(arch, init)| (*arch, init.sha256.clone())).collect();
-        let made = userdata::make(site, &plan, &pins, max_size)?;
-        Ok(Self { plan, user_data: made.text, inits: inits.into_values().collect(), warnings: made.warnings })
+        let by = |way: Delivery| secrets.filter(|_| drafted.secrets == Some(way));
+        let inside = by(Delivery::UserData);
+        let made = userdata::make(site, Cargo { plan: &plan, secrets: inside, inits: &pins }, max_size)?;
+        Ok(Self {
+            secret: inside.is_some(),
+            customdata: by(Delivery::Customdata).map(customdata),
+            medium: by(Delivery::Medium).map(<[u8]>::to_vec),
+            plan,
+            user_data: made.text,
+            inits: inits.into_values().collect(),
+            warnings: made.warnings,
+        })
     }
 
     /// Says what is worth a warning, and writes everything into the folder.
@@ -88,9 +118,17 @@ impl Made {
     }
 
     /// By the path below OUT; what refers to others is last.
-    fn files(&self) -> Vec<(PathBuf, &[u8])> {
-        let inits = self.inits.iter().map(|init| (PathBuf::from(place::blob(&init.sha256)), init.bytes.as_slice()));
-        let plan = (PathBuf::from("plan.json"), self.plan.as_slice());
-        inits.chain([plan, (PathBuf::from("user-data"), self.user_data.as_bytes())]).collect()
+    fn files(&self) -> Vec<Entry<'_>> {
+        let inits = self.inits.iter().map(|init| Entry::open(place::blob(&init.sha256), &init.bytes));
+        let secrets = [(CUSTOMDATA, &self.customdata), (place::MEDIUM_SECRETS, &self.medium)];
+        let secrets = secrets.into_iter().filter_map(|(name, bytes)| Some(Entry::private(name, bytes.as_deref()?)));
+        let user_data = if self.secret { Entry::private } else { Entry::open };
+        let last = [Entry::open("plan.json", &self.plan), user_data("user-data", self.user_data.as_bytes())];
+        inits.chain(secrets).chain(last).collect()
     }
+}
+
+/// The secrets as a member of the platform's own document. Both are canonical JSON.
+fn customdata(secrets: &[u8]) -> Vec<u8> {
+    [b"{\"", anymetal_contract::secrets::CUSTOMDATA.as_bytes(), b"\":", secrets, b"}"].concat()
 }

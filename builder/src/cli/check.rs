@@ -1,13 +1,14 @@
-//! `anymetal check SITE`: validate, and say in one line what the site is.
+//! `anymetal check SITE`: validate it and its secrets, when they are there, and say in one line what the site is.
 //! May not write a file.
 
 use std::path::PathBuf;
 
 use anymetal_contract::plan::Arch;
 
-use super::Outcome;
-use crate::component;
+use super::{Failed, Outcome};
 use crate::site::Site;
+use crate::site::diagnostic::Severity;
+use crate::{component, plan, secrets};
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -19,6 +20,13 @@ pub struct Args {
 /// Reads the site, says what is wrong with it, and otherwise what it is.
 pub fn run(args: &Args) -> Outcome {
     let site = super::site(&args.site)?;
+    let wanted = plan::wanted_secrets(&site).map_err(Failed::Input)?;
+    if let Some(found) = secrets::check(&site, &wanted) {
+        super::tell(&site.secrets.file, &found);
+        if found.iter().any(|found| found.severity == Severity::Mistake) {
+            return Err(Failed::Told);
+        }
+    }
     super::say(summary(&site))
 }
 

@@ -5,12 +5,19 @@ pub mod boot;
 pub mod build;
 pub mod check;
 pub mod rehearse;
+pub mod secrets;
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::anyhow;
+use anymetal_contract::Plan;
+
+use crate::plan;
+use crate::secrets::Trouble;
 use crate::site::diagnostic::{Diagnostic, Severity};
 use crate::site::{self, Site};
 
@@ -73,13 +80,38 @@ pub fn site(path: &Path) -> Result<Site, Failed> {
         Ok((site, warnings)) => (Some(site), warnings),
         Err(found) => (None, found),
     };
-    for one in &found {
-        talk(one);
+    tell(path, &found);
+    site.ok_or(Failed::Told)
+}
+
+/// The secrets of a site, as its nodes get them; `None` when its plan wants none. What is found goes to stderr as for the site itself.
+pub fn secrets(site: &Site, plan: &Plan) -> Result<Option<Vec<u8>>, Failed> {
+    let wanted: BTreeSet<String> = plan.wanted_secrets().into_iter().map(str::to_owned).collect();
+    if wanted.is_empty() {
+        return Ok(None);
     }
-    if let Some(count) = count(path, &found) {
+    match crate::secrets::document(site, &wanted) {
+        Ok((document, found)) => {
+            tell(&site.secrets.file, &found);
+            Ok(Some(plan::canonical(&document)))
+        }
+        Err(Trouble::Found(found)) => {
+            tell(&site.secrets.file, &found);
+            Err(Failed::Told)
+        }
+        Err(Trouble::Absent(path)) => Err(Failed::Input(anyhow!(
+            "the site's secrets are not there: no {}\nhint: `anymetal secrets new SITE` makes them",
+            path.display()
+        ))),
+    }
+}
+
+/// What was found in a file, with a count.
+fn tell(path: &Path, found: &[Diagnostic]) {
+    found.iter().for_each(talk);
+    if let Some(count) = count(path, found) {
         talk(count);
     }
-    site.ok_or(Failed::Told)
 }
 
 /// `3 mistakes and 1 warning in site.yaml`, when there are any.

@@ -1,5 +1,5 @@
 //! `anymetal rehearse SITE --metadata FILE -o DIR`: the files a node with that metadata would get, made by the init that is shipped.
-//! May not render anything itself.
+//! May not render anything itself. What it writes holds the site's secrets where a node's own files do.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use anymetal_contract::plan::Arch;
 
 use super::{Failed, Outcome};
-use crate::sys::rehearsal;
+use crate::sys::rehearsal::{self, Given};
 use crate::{init_binary, plan};
 
 /// What was typed.
@@ -35,7 +35,9 @@ pub fn run(args: &Args) -> Outcome {
     let init = inits.remove(&arch).expect("find gives every architecture it is asked for, or an error");
     let plan = plan::make(&site, &init.abilities)
         .map_err(|error| Failed::Input(error.context(init.path.display().to_string())))?;
-    match rehearsal::render(&init.path, &plan::canonical(&plan), &args.metadata, &args.output)? {
+    let secrets = super::secrets(&site, &plan)?;
+    let given = Given { plan: &plan::canonical(&plan), secrets: secrets.as_deref(), metadata: &args.metadata };
+    match rehearsal::render(&init.path, &given, &args.output)? {
         0 => Ok(()),
         1 => Err(Failed::Told),
         code => Err(Failed::Fault(anyhow::anyhow!("{} render ended with code {code}", init.path.display()))),

@@ -29,6 +29,9 @@ pub fn fit(plan: &Plan, abilities: &Abilities) -> Result<()> {
     for service in &plan.services {
         need("readiness", service.ready.id(), &abilities.ready);
     }
+    if let Some(delivery) = plan.secrets {
+        need("secrets by", delivery.id(), &abilities.secrets);
+    }
     if beyond.is_empty() {
         return Ok(());
     }
@@ -58,12 +61,13 @@ mod tests {
     #[test]
     fn each_ability_init_lacks_is_named() {
         type Without = fn(&mut Abilities);
-        let cases: [(Without, &str); 5] = [
+        let cases: [(Without, &str); 6] = [
             (|able| able.plans = vec![2], "plan version 1"),
             (|able| able.platforms.clear(), "platform equinix-metal"),
             (|able| able.phases.retain(|phase| phase != "services"), "phase services"),
             (|able| able.formats = vec!["tar.gz".into()], "archive format zip"),
             (|able| able.ready = vec!["active".into()], "readiness consul-leader"),
+            (|able| able.secrets = vec!["medium".into()], "secrets by user-data"),
         ];
         for (without, what) in cases {
             let mut abilities = abilities();

@@ -30,15 +30,27 @@ pub fn make(site: &Site, abilities: &Abilities) -> Result<Plan> {
 
 /// What the site asks for, whoever is to carry it out. All that is missing is named at once.
 pub fn draft(site: &Site) -> Result<Plan> {
+    let (plan, missing) = sketch(site)?;
+    ensure!(missing.is_empty(), "{}", missing.join("\n"));
+    Ok(plan)
+}
+
+/// The secrets that somebody has to bring for the site's nodes, whether or not every archive is known.
+pub fn wanted_secrets(site: &Site) -> Result<BTreeSet<String>> {
+    let (plan, _) = sketch(site)?;
+    Ok(plan.wanted_secrets().into_iter().map(str::to_owned).collect())
+}
+
+/// The plan, and what is missing in it.
+fn sketch(site: &Site) -> Result<(Plan, Vec<String>)> {
     let mut missing = Vec::new();
     let chosen = || component::all().iter().filter_map(|known| Some((known, site.components.get(&known.name)?)));
     let components = chosen().map(|(known, choice)| component_of(site, known, choice, &mut missing)).collect();
-    ensure!(missing.is_empty(), "{}", missing.join("\n"));
     let services: Vec<_> =
         chosen().flat_map(|(known, _)| known.services.iter().map(|unit| service_of(site, known, unit))).collect();
     let jobs = jobs(chosen().map(|(known, _)| known), &services)?;
     let work = jobs.iter().map(|_| Phase::Jobs).take(1);
-    Ok(Plan {
+    let mut plan = Plan {
         site: site.name.clone(),
         platform: site.platform.clone(),
         os: site.os.clone(),
@@ -55,7 +67,9 @@ pub fn draft(site: &Site) -> Result<Plan> {
         deadlines: site.deadlines.clone(),
         reports: site.reports.clone(),
         ..Plan::default()
-    })
+    };
+    plan.secrets = (!plan.wanted_secrets().is_empty()).then_some(site.secrets.deliver);
+    Ok((plan, missing))
 }
 
 fn texts<T: ToString>(things: &[T]) -> Vec<String> {

@@ -110,6 +110,11 @@ impl Findings {
         self.add(None, Severity::Mistake, complaint.what, complaint.hint);
     }
 
+    /// The file as a whole can be used, but is not as it should be.
+    pub fn doubtful(&mut self, complaint: Complaint) {
+        self.add(None, Severity::Warning, complaint.what, complaint.hint);
+    }
+
     /// The value, or `None` when there is a complaint about it.
     pub fn keep<T>(&mut self, at: Mark, value: Result<T, Complaint>) -> Option<T> {
         value.map_err(|complaint| self.complain(at, complaint)).ok()

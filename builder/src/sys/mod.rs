@@ -8,6 +8,8 @@ pub mod interrupt;
 pub mod listen;
 pub mod machine;
 pub mod parts;
+pub mod private;
+pub mod random;
 pub mod read;
 pub mod rehearsal;
 pub mod tools;

@@ -4,19 +4,40 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-/// Modes of what is written, whatever the umask: anybody may read it, as a web server has to.
-const FILE_MODE: u32 = 0o644;
+/// Modes of what is written, whatever the umask: anybody may read it, as a web server has to; but for what only its owner may.
+const OPEN_MODE: u32 = 0o644;
+const PRIVATE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o755;
 
-/// Makes these files (relative path, bytes) be below `folder`, which is made when it is not there. Files that have these bytes already are not
+/// A file to be written.
+#[derive(Debug, Clone)]
+pub struct Entry<'b> {
+    path: PathBuf,
+    bytes: &'b [u8],
+    mode: u32,
+}
+
+impl<'b> Entry<'b> {
+    /// A file that anybody may read.
+    pub fn open(path: impl Into<PathBuf>, bytes: &'b [u8]) -> Self {
+        Self { path: path.into(), bytes, mode: OPEN_MODE }
+    }
+
+    /// A file that only its owner may read.
+    pub fn private(path: impl Into<PathBuf>, bytes: &'b [u8]) -> Self {
+        Self { path: path.into(), bytes, mode: PRIVATE_MODE }
+    }
+}
+
+/// Makes these files be below `folder`, which is made when it is not there. Files that have these bytes already are not
 /// touched, and neither is anything else in the folder. They are put in place in the order given, each whole: name what refers to others last.
-pub fn files(folder: &Path, files: &[(PathBuf, &[u8])]) -> Result<()> {
+pub fn files(folder: &Path, files: &[Entry<'_>]) -> Result<()> {
     if accepts(folder)? { update(folder, files) } else { create(folder, files) }
 }
 
@@ -31,12 +52,12 @@ pub fn accepts(folder: &Path) -> Result<bool> {
 }
 
 /// A new folder appears whole.
-fn create(folder: &Path, files: &[(PathBuf, &[u8])]) -> Result<()> {
+fn create(folder: &Path, files: &[Entry<'_>]) -> Result<()> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     make_folder(parent)?;
     let staged = stage(parent)?;
-    for (path, bytes) in files {
-        put(&staged.path().join(path), bytes)?;
+    for file in files {
+        put(staged.path(), file)?;
     }
     allow(staged.path(), FOLDER_MODE)?;
     fs::rename(staged.path(), folder).with_context(|| format!("making {}", folder.display()))?;
@@ -45,21 +66,21 @@ fn create(folder: &Path, files: &[(PathBuf, &[u8])]) -> Result<()> {
 }
 
 /// In a folder that is there each changed file is replaced; nothing is, when one of them cannot be written.
-fn update(folder: &Path, files: &[(PathBuf, &[u8])]) -> Result<()> {
+fn update(folder: &Path, files: &[Entry<'_>]) -> Result<()> {
     let mut changed = Vec::new();
-    for (path, bytes) in files {
-        if !has(&folder.join(path), bytes)? {
-            changed.push((path, bytes));
+    for file in files {
+        if !has(folder, file)? {
+            changed.push(file);
         }
     }
     if changed.is_empty() {
         return Ok(());
     }
     let staged = stage(folder)?;
-    for (path, bytes) in &changed {
-        put(&staged.path().join(path), bytes)?;
+    for file in &changed {
+        put(staged.path(), file)?;
     }
-    for (path, _) in changed {
+    for Entry { path, .. } in changed {
         let place = folder.join(path);
         let parent = place.parent().unwrap_or(folder);
         make_folder(parent)?;
@@ -70,14 +91,15 @@ fn update(folder: &Path, files: &[(PathBuf, &[u8])]) -> Result<()> {
     Ok(())
 }
 
-/// Whether the file is there with these bytes and its mode.
-fn has(path: &Path, bytes: &[u8]) -> Result<bool> {
+/// Whether the file is there with its bytes and its mode.
+fn has(folder: &Path, Entry { path, bytes, mode }: &Entry<'_>) -> Result<bool> {
+    let path = &folder.join(path);
     let looking = || format!("looking at {}", path.display());
     match fs::symlink_metadata(path) {
         Ok(there) if there.is_dir() => bail!("{} is a folder\nhint: name another output, or remove it", path.display()),
         Ok(there) if !there.is_file() || there.len() != bytes.len() as u64 => Ok(false),
         Ok(there) => {
-            Ok(there.permissions().mode() & 0o7777 == FILE_MODE && fs::read(path).with_context(looking)? == bytes)
+            Ok(there.permissions().mode() & 0o7777 == *mode && fs::read(path).with_context(looking)? == *bytes)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).with_context(looking),
@@ -92,14 +114,16 @@ fn stage(within: &Path) -> Result<TempDir> {
         .with_context(|| format!("making a temporary folder in {}", within.display()))
 }
 
-fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+fn put(folder: &Path, Entry { path, bytes, mode }: &Entry<'_>) -> Result<()> {
+    let path = &folder.join(path);
     if let Some(parent) = path.parent() {
         make_folder(parent)?;
     }
     let write = || -> io::Result<()> {
-        let mut file = File::create_new(path)?;
+        // nobody else's before it is known whose it is
+        let mut file = File::options().write(true).create_new(true).mode(PRIVATE_MODE).open(path)?;
         file.write_all(bytes)?;
-        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+        file.set_permissions(Permissions::from_mode(*mode))?;
         file.sync_all()
     };
     write().with_context(|| format!("writing {}", path.display()))
@@ -145,7 +169,7 @@ mod tests {
     fn a_new_folder_appears_with_all_files_and_fixed_modes() {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("a/b/out");
-        files(&out, &[("sha256/x".into(), ONE), ("user-data".into(), b"two")]).unwrap();
+        files(&out, &[Entry::open("sha256/x", ONE), Entry::open("user-data", b"two")]).unwrap();
         assert_eq!(listing(&out), ["sha256", "user-data"]);
         assert_eq!(fs::read(out.join("sha256/x")).unwrap(), ONE);
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
@@ -157,30 +181,42 @@ mod tests {
     fn what_is_the_same_is_not_touched_and_strangers_stay() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("stranger"), "x").unwrap();
-        files(dir.path(), &[("same".into(), ONE), ("other".into(), ONE)]).unwrap();
+        files(dir.path(), &[Entry::open("same", ONE), Entry::open("other", ONE)]).unwrap();
         let inode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().ino();
         let before = (inode("same"), inode("other"));
-        files(dir.path(), &[("same".into(), ONE), ("other".into(), b"two")]).unwrap();
+        files(dir.path(), &[Entry::open("same", ONE), Entry::open("other", b"two")]).unwrap();
         assert_eq!(inode("same"), before.0);
         assert_ne!(inode("other"), before.1);
         assert_eq!(listing(dir.path()), ["other", "same", "stranger"]);
         fs::set_permissions(dir.path().join("same"), Permissions::from_mode(0o600)).unwrap();
-        files(dir.path(), &[("same".into(), ONE)]).unwrap();
+        files(dir.path(), &[Entry::open("same", ONE)]).unwrap();
         assert_eq!(fs::metadata(dir.path().join("same")).unwrap().mode() & 0o7777, 0o644);
+    }
+
+    #[test]
+    fn what_is_private_is_its_owners_alone_and_stays_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = || fs::metadata(dir.path().join("a")).unwrap().mode() & 0o7777;
+        files(dir.path(), &[Entry::open("a", ONE)]).unwrap();
+        assert_eq!(mode(), 0o644);
+        files(dir.path(), &[Entry::private("a", ONE)]).unwrap();
+        assert_eq!(mode(), 0o600);
+        files(dir.path(), &[Entry::private("a", b"two")]).unwrap();
+        assert_eq!(mode(), 0o600);
     }
 
     #[test]
     fn nothing_changes_when_one_of_the_files_cannot_be_written() {
         let dir = tempfile::tempdir().unwrap();
-        files(dir.path(), &[("a".into(), ONE)]).unwrap();
+        files(dir.path(), &[Entry::open("a", ONE)]).unwrap();
         // a name longer than a file system takes: root is stopped by it too
-        let error = files(dir.path(), &[("a".into(), b"two"), ("b".repeat(300).into(), b"two")]).unwrap_err();
+        let error = files(dir.path(), &[Entry::open("a", b"two"), Entry::open("b".repeat(300), b"two")]).unwrap_err();
         assert!(error.chain().count() > 1, "{error:#}");
         assert_eq!(fs::read(dir.path().join("a")).unwrap(), ONE);
         assert_eq!(listing(dir.path()), ["a"]);
 
         let fresh = dir.path().join("fresh");
-        files(&fresh, &[("a".into(), ONE), ("b".repeat(300).into(), b"two")]).unwrap_err();
+        files(&fresh, &[Entry::open("a", ONE), Entry::open("b".repeat(300), b"two")]).unwrap_err();
         assert_eq!(listing(dir.path()), ["a"]);
     }
 
@@ -189,10 +225,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "x").unwrap();
-        let error = files(&file, &[("a".into(), ONE)]).unwrap_err().to_string();
+        let error = files(&file, &[Entry::open("a", ONE)]).unwrap_err().to_string();
         assert!(error.starts_with(&format!("{} is not a folder\nhint: ", file.display())), "{error}");
         fs::create_dir(dir.path().join("a")).unwrap();
-        let error = files(dir.path(), &[("a".into(), ONE)]).unwrap_err().to_string();
+        let error = files(dir.path(), &[Entry::open("a", ONE)]).unwrap_err().to_string();
         assert!(error.contains("a is a folder\nhint: "), "{error}");
     }
 }

@@ -30,18 +30,28 @@ pub struct UserData {
     pub warnings: Vec<String>,
 }
 
-/// The user-data of a site: `plan` is the canonical plan, `inits` the digest of the init of each architecture, `max_size` what the author allows
-/// instead of [`size::LIMIT`]. The error is the author's to mend.
-pub fn make(site: &Site, plan: &[u8], inits: &BTreeMap<Arch, Digest>, max_size: Option<usize>) -> Result<UserData> {
+/// What is put into a user-data.
+#[derive(Debug, Clone, Copy)]
+pub struct Cargo<'c> {
+    /// The canonical plan.
+    pub plan: &'c [u8],
+    /// The nodes' document of secrets, when it travels in here.
+    pub secrets: Option<&'c [u8]>,
+    /// The digest of the init of each architecture.
+    pub inits: &'c BTreeMap<Arch, Digest>,
+}
+
+/// The user-data of a site; `max_size` is what the author allows instead of [`size::LIMIT`]. The error is the author's to mend.
+pub fn make(site: &Site, cargo: Cargo<'_>, max_size: Option<usize>) -> Result<UserData> {
     if site.origins.is_empty() {
         return Err(anyhow!(
-            "the site has no `origins`, so no node could fetch anymetal-init\nhint: name a URL under `origins`, and serve there what `anymetal build` writes"
+            "the site has no `origins`, so no node could fetch anymetal-init\nhint: name a URL under `origins`, and serve there the folder sha256 that `anymetal build` writes"
         ));
     }
-    let dropped = dropped(site, plan, inits)?;
+    let dropped = dropped(site, cargo)?;
     let ours = ours(site, &dropped);
     let document = merge::all(ours, &site.cloud_config).map_err(|against| anyhow!(against.join("\n")))?;
-    let text = written(site, plan, inits, &document);
+    let text = written(site, cargo, &document);
     let broken = rules::text(&text, &document);
     if !broken.is_empty() {
         return Err(anyhow!(
@@ -53,24 +63,25 @@ pub fn make(site: &Site, plan: &[u8], inits: &BTreeMap<Arch, Digest>, max_size: 
 }
 
 /// The entries of `write_files` that are ours, by a short name.
-fn dropped(site: &Site, plan: &[u8], inits: &BTreeMap<Arch, Digest>) -> Result<Vec<(&'static str, Value)>> {
-    let clear =
-        |File { path, mode, body, .. }: File| entry(&[("path", path), ("permissions", mode), ("content", body)]);
-    let packed = [
-        ("path", place::PLAN.to_owned()),
-        ("permissions", "0644".to_owned()),
-        ("encoding", packed::ENCODING.to_owned()),
-        ("content", packed::pack(plan)),
+fn dropped(site: &Site, cargo: Cargo<'_>) -> Result<Vec<(&'static str, Value)>> {
+    let packed = |path: &str, mode: &str, content: String| {
+        entry(&[("path", path), ("permissions", mode), ("encoding", packed::ENCODING), ("content", &content)])
+    };
+    let file = |File { path, mode, body, .. }: File| match packed::pack_when_shorter(&body) {
+        Some(content) => packed(&path, &mode, content),
+        None => entry(&[("path", &path), ("permissions", &mode), ("content", &body)]),
+    };
+    let secrets = cargo.secrets.map(|secrets| ("secrets.json", packed(place::SECRETS, "0600", packed::pack(secrets))));
+    let rest = [
+        ("fetch-init", file(host::fetch_init(cargo.inits, &site.origins)?)),
+        ("anymetal.service", file(host::unit()?)),
+        ("plan.json", packed(place::PLAN, "0644", packed::pack(cargo.plan))),
     ];
-    Ok(vec![
-        ("fetch-init", clear(host::fetch_init(inits, &site.origins)?)),
-        ("anymetal.service", clear(host::unit()?)),
-        ("plan.json", entry(&packed)),
-    ])
+    Ok(rest.into_iter().chain(secrets).collect())
 }
 
-fn entry(members: &[(&str, String)]) -> Value {
-    Value::Mapping(members.iter().map(|(key, value)| (Value::from(*key), Value::from(value.as_str()))).collect())
+fn entry(members: &[(&str, &str)]) -> Value {
+    Value::Mapping(members.iter().map(|(key, value)| (Value::from(*key), Value::from(*value))).collect())
 }
 
 /// Our own document.
@@ -90,23 +101,26 @@ fn ours(site: &Site, dropped: &[(&str, Value)]) -> Mapping {
 }
 
 /// The text, with what a person who opens it wants to know.
-fn written(site: &Site, plan: &[u8], inits: &BTreeMap<Arch, Digest>, document: &Mapping) -> String {
+fn written(site: &Site, cargo: Cargo<'_>, document: &Mapping) -> String {
     let mut text = String::from(rules::FIRST_LINE);
     let mut line = |words: String| _ = writeln!(text, "# {words}");
     line(format!("The first boot of every node of the site {}, by anymetal {}.", site.name, env!("CARGO_PKG_VERSION")));
     line("Made from the site: change that and build again, not this.".to_owned());
-    line(format!("plan sha256:{}", plan::digest(plan)));
-    for (arch, sha256) in inits {
+    line(format!("plan sha256:{}", plan::digest(cargo.plan)));
+    for (arch, sha256) in cargo.inits {
         line(format!("init {arch} sha256:{sha256}"));
+    }
+    if cargo.secrets.is_some() {
+        line("There are secrets in it: not for others to read.".to_owned());
     }
     text + &yaml::document(document, comment)
 }
 
 fn comment(key: &str) -> Option<&'static str> {
     match key {
-        "write_files" => {
-            Some("The plan is gzip in base64: `base64 -d | gunzip` shows it, and its sha256 is the plan digest above.")
-        }
+        "write_files" => Some(
+            "gz+b64 is gzip in base64: `base64 -d | gunzip` shows it. The sha256 of the plan is the plan digest above.",
+        ),
         "runcmd" => {
             Some("The work itself is a service, which outlives cloud-init and reboots: `journalctl -u anymetal`.")
         }
@@ -149,7 +163,13 @@ mod tests {
     fn made(change: impl Fn(&mut Site)) -> Result<UserData> {
         let mut site = sample::site();
         change(&mut site);
-        make(&site, b"{\"kind\":\"anymetal.plan\"}", &BTreeMap::from([(Arch::X86_64, Digest::of([7; 32]))]), None)
+        make(&site, Cargo { plan: PLAN, secrets: None, inits: &pins() }, None)
+    }
+
+    const PLAN: &[u8] = b"{\"kind\":\"anymetal.plan\"}";
+
+    fn pins() -> BTreeMap<Arch, Digest> {
+        BTreeMap::from([(Arch::X86_64, Digest::of([7; 32]))])
     }
 
     fn extra(yaml: &str) -> Vec<Extra> {
@@ -175,6 +195,20 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_a_file_for_root_alone_and_the_reader_is_told() {
+        let secrets = b"{\"kind\":\"anymetal.secrets\"}";
+        let cargo = Cargo { plan: PLAN, secrets: Some(secrets), inits: &pins() };
+        let text = make(&sample::site(), cargo, None).unwrap().text;
+        let entry = format!(
+            "- path: /etc/anymetal/secrets.json\n  permissions: \"0600\"\n  encoding: gz+b64\n  content: |\n    {}",
+            packed::pack(secrets)
+        );
+        assert!(text.contains(&entry), "{text}");
+        assert!(text.contains("\n# There are secrets in it: not for others to read.\n"), "{text}");
+        assert!(!made(|_| {}).unwrap().text.contains("secrets"));
+    }
+
+    #[test]
     fn a_site_without_origins_is_refused_because_init_could_not_be_fetched() {
         let error = made(|site| site.origins.clear()).unwrap_err().to_string();
         assert!(error.contains("no `origins`") && error.contains("\nhint: "), "{error}");
@@ -192,8 +226,8 @@ mod tests {
         assert!(good.text.ends_with("anymetal.service]\n- \"touch /etc/x\"\npackages:\n- bird2\n"), "{}", good.text);
         let error = made(|site| site.cloud_config = extra("runcmd: ['echo image_tag=x']\n")).unwrap_err().to_string();
         assert!(error.contains("cloud_config[0]: there is `image_tag=`"), "{error}");
-        let error = made(|site| site.origins = vec!["http://o/image_tag=x".into()]).unwrap_err().to_string();
-        assert!(error.contains("user-data: there is `image_tag=`"), "{error}");
+        // in what is packed nobody finds it
+        assert!(!made(|site| site.origins = vec!["http://o/image_tag=x".into()]).unwrap().text.contains("image_tag="));
     }
 
     #[test]
