@@ -60,7 +60,7 @@ artefacts: setup-rust
 # What the platform's suites install: Bindle's real server, doubles of what cannot be had everywhere, and real ones from COMPONENTS,
 # a folder with <component>/<version>/<program>.
 platform: doubles bindle
-	cargo run --quiet -p anymetal --example platform-artefacts -- $(PLATFORM) $(if $(COMPONENTS),--components $(abspath $(COMPONENTS)))
+	cargo run --quiet -p anymetal --example platform-artefacts -- $(PLATFORM) $(if $(COMPONENTS),--components $(abspath $(COMPONENTS)) $(addprefix --use ,$(USE)))
 
 doubles: setup-rust
 	cd tests/doubles/platform && RUSTFLAGS='$(REMAP)' cargo build --release --locked --bins --target x86_64-unknown-linux-musl
