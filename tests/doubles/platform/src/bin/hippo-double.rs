@@ -1,0 +1,6 @@
+//! `hippo-double`: in the place of Hippo, for suites.
+//! May not hold what can be tested: the work is in the library.
+
+fn main() -> std::process::ExitCode {
+    doubles::hippo::main(std::env::args().skip(1).collect())
+}

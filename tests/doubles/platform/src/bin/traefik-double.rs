@@ -1,0 +1,6 @@
+//! `traefik-double`: in the place of Traefik, for suites.
+//! May not hold what can be tested: the work is in the library.
+
+fn main() -> std::process::ExitCode {
+    doubles::traefik::main(std::env::args().skip(1).collect())
+}

@@ -1,0 +1,4 @@
+//! stub
+pub fn main(_: Vec<String>) -> std::process::ExitCode {
+    std::process::ExitCode::FAILURE
+}
