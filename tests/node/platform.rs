@@ -150,3 +150,37 @@ fn secrets_of_another_site_are_refused_before_anything_is_touched() {
     assert_eq!((phase, reason.as_str()), (Phase::Plan, "secrets-invalid"), "{said}");
     assert!(!server.node.disk(place::OPT).join("nomad").exists(), "something was installed");
 }
+
+#[test]
+fn secrets_in_the_platforms_custom_data_are_waited_for_and_used() {
+    if !possible() {
+        return;
+    }
+    let site = Site::with("secrets: {deliver: customdata}\ndeadlines: {metadata: 5}");
+    assert!(!site.user_data.contains(place::SECRETS), "the user-data has secrets");
+    let (said, phase, reason) = fails(&Server::with_customdata(&site, serde_json::json!({}), &[]));
+    assert_eq!((phase, reason.as_str()), (Phase::Metadata, "secrets-missing"), "{said}");
+    assert!(said.contains("has no secrets in its custom data yet"), "{said}");
+
+    let server = Server::new(&site, &[]);
+    let (code, said) = server.power_on().ended();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("consul access done: put right"), "{said}");
+}
+
+#[test]
+fn a_package_that_the_system_cannot_have_is_named_before_anything_is_unpacked() {
+    if !possible() {
+        return;
+    }
+    let site = Site::platform_with(SHORT, |components| {
+        let mut value: serde_yaml::Value = serde_yaml::from_str(&components).unwrap();
+        value["components"]["hippo"]["packages"] = vec!["anymetal-no-such-package"].into();
+        serde_yaml::to_string(&value).unwrap()
+    });
+    let server = Server::new(&site, &[]);
+    let (said, phase, reason) = fails(&server);
+    assert_eq!((phase, reason.as_str()), (Phase::Install, "host-package-missing"), "{said}");
+    assert!(said.contains("the system lacks anymetal-no-such-package"), "{said}");
+    assert!(!server.node.disk(place::OPT).join("nomad").exists(), "something was unpacked");
+}

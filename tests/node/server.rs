@@ -18,6 +18,8 @@ use anymetal_contract::{Event, place};
 use anymetal_lab::cloud_init;
 use anymetal_lab::node::Node;
 
+use serde_json::Value;
+
 use crate::site::Site;
 
 /// What the simulated platform says the machine has.
@@ -34,6 +36,11 @@ pub struct Server {
 
 impl Server {
     pub fn new(site: &Site, faults: &[Fault]) -> Self {
+        Self::with_customdata(site, site.customdata.clone(), faults)
+    }
+
+    /// The same with something else in the platform's document about it.
+    pub fn with_customdata(site: &Site, customdata: Value, faults: &[Fault]) -> Self {
         let node = Node::new(&ADDRESSES, "").unwrap();
         let (sender, events) = channel();
         let sender = Mutex::new(sender);
@@ -41,6 +48,7 @@ impl Server {
             user_data: Some(site.user_data.clone().into_bytes()),
             origins: site.origins.clone(),
             faults: faults.to_vec(),
+            customdata,
             bgp_after: Duration::from_secs(1),
             ..Config::on_loopback()
         };
@@ -154,7 +162,7 @@ impl Power {
     }
 
     /// What `run` keeps for programs. The file is in the node's memory, below its first process's root.
-    pub fn status(&self) -> serde_json::Value {
+    pub fn status(&self) -> Value {
         let path = format!("/proc/{}/root{}", self.inner(), place::STATUS);
         serde_json::from_str(&fs::read_to_string(&path).unwrap_or_else(|e| panic!("reading {path}: {e}"))).unwrap()
     }

@@ -11,12 +11,15 @@ use std::sync::OnceLock;
 
 use anymetal_contract::{Secrets, place};
 use anymetal_lab::{cloud_init, shipped};
+use serde_json::Value;
 
 /// A site, its user-data, and the folders its platform serves.
 pub struct Site {
     pub user_data: String,
     pub plan: String,
     pub origins: Vec<PathBuf>,
+    /// What the operator puts into the platform's document about each machine, when the site's secrets travel there.
+    pub customdata: Value,
     /// Which of its programs are real, a line each; empty when all are.
     which: String,
     _folder: tempfile::TempDir,
@@ -72,6 +75,8 @@ impl Site {
         Self {
             user_data: fs::read_to_string(out.join("user-data")).unwrap(),
             plan: plan.expect("the digest comes first").to_owned(),
+            customdata: fs::read(out.join("customdata.json"))
+                .map_or_else(|_| serde_json::json!({}), |bytes| serde_json::from_slice(&bytes).unwrap()),
             origins: [&[out], artefacts].concat(),
             which,
             _folder: folder,
