@@ -147,8 +147,8 @@ fn yaml(packed: &[Packed]) -> String {
             "  {name}:\n    version: {version}\n    artefacts:\n      x86_64:\n        sha256: {}\n        size: {}\n",
             archive.sha256, archive.size
         );
-        // Real or not, these programs need nothing of the host: whoever built them here linked them so.
-        if *name != "consul" {
+        // This Bindle is static, which its makers' is not. The others keep the packages their makers' need, so that looking for them is played.
+        if *name == "bindle" {
             yaml.push_str("    packages: []\n");
         }
     }
@@ -171,12 +171,13 @@ mod tests {
     fn the_lists_say_what_a_site_must_and_what_is_a_double() {
         let archive = Pinned { sha256: Digest::of(Sha256::digest(b"x").into()), size: 7 };
         let one = |name, real| Packed { name, version: "1.2.3".into(), real, archive: archive.clone() };
-        let packed = [one("consul", true), one("nomad", false)];
-        assert_eq!(text(&packed), "consul 1.2.3 real\nnomad 1.2.3 double\n");
+        let packed = [one("bindle", true), one("nomad", false)];
+        assert_eq!(text(&packed), "bindle 1.2.3 real\nnomad 1.2.3 double\n");
         let site: serde_yaml::Value = serde_yaml::from_str(&yaml(&packed)).unwrap();
         let nomad = &site["components"]["nomad"];
         assert_eq!(nomad["artefacts"]["x86_64"]["size"], 7);
-        assert_eq!(nomad["packages"], serde_yaml::Value::Sequence(vec![]));
+        assert_eq!(nomad["packages"], serde_yaml::Value::Null);
+        assert_eq!(site["components"]["bindle"]["packages"], serde_yaml::Value::Sequence(vec![]));
         assert_eq!(site["components"]["bird"], BIRD);
     }
 }

@@ -29,7 +29,7 @@ fn make(user: &str) -> anyhow::Result<bool> {
         return Ok(false);
     }
     // sysusers.d(5): no id is asked for, and no shell is what a `u` line gives.
-    let line = format!("u {user} - \"anymetal: {user}\" {HOMES}/{user}");
+    let line = format!("u {user} - \"anymetal {user}\" {HOMES}/{user}");
     let said = process::run("systemd-sysusers", &["--inline", &line], LIMIT)?;
     anyhow::ensure!(said.success, "making the user {user}: systemd-sysusers: {}", said.last_lines(5).join("; "));
     Ok(true)
