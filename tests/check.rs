@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -86,6 +87,38 @@ fn a_warning_alone_does_not_fail() {
         stderr.starts_with("site.yaml:8:23: warning: ") && stderr.ends_with("\n1 warning in site.yaml\n"),
         "{stderr}"
     );
+}
+
+#[test]
+fn a_site_without_the_platform_shows_the_set_it_has() {
+    let folder = folder(format!("{SMALLEST}components: {{nomad: none}}\n"));
+    let output = check(folder.path(), "site.yaml");
+    assert!(seen(&output).0.ends_with(".sslip.io, bird ≥ 2.0.12, consul 1.21.5, nftables ≥ 1.0.6\n"), "{output:?}");
+}
+
+#[test]
+fn secrets_are_looked_at_when_they_are_there() {
+    let folder = folder(format!("{SMALLEST}components: {{nomad: none}}\n"));
+    let secrets = folder.path().join("secrets.yaml");
+    let made = anymetal().args(["secrets", "new", "site.yaml"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!((seen(&made).0, seen(&made).2), ("secrets.yaml\n", Some(0)));
+    assert_eq!(seen(&check(folder.path(), "site.yaml")).1, "");
+
+    fs::set_permissions(&secrets, fs::Permissions::from_mode(0o644)).unwrap();
+    let warning = "secrets.yaml: warning: others on this machine may read it: its mode is 0644; hint: `chmod 600 secrets.yaml`\n\
+        1 warning in secrets.yaml\n";
+    let open = check(folder.path(), "site.yaml");
+    assert_eq!((seen(&open).1, seen(&open).2), (warning, Some(0)));
+
+    fs::write(&secrets, "version: 1\nsite: demo\nconsul_agent: hunter2\n").unwrap();
+    let wrong = check(folder.path(), "site.yaml");
+    let (stdout, stderr, code) = seen(&wrong);
+    assert_eq!((stdout, code), ("", Some(1)));
+    assert!(
+        stderr.contains("secrets.yaml:3:15: `consul_agent` is not a UUID") && !stderr.contains("hunter2"),
+        "{stderr}"
+    );
+    assert!(stderr.ends_with(" and 1 warning in secrets.yaml\n"), "{stderr}");
 }
 
 #[test]

@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anymetal_contract::plan::{Arch, Delivery, Plan};
-use anymetal_contract::{Secrets, place};
+use anymetal_contract::{Digest, Secrets, place};
 use anymetal_lab::cloud_init::{self, Written};
 use anymetal_lab::init_double::{ABILITIES, Double};
 use anymetal_lab::program;
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 /// A site that needs one init and no digest of its own.
@@ -419,6 +420,53 @@ fn secrets_of_another_site_are_refused() {
     let desk = Desk::new();
     desk.put("secrets.yaml", &SECRETS.replace("site: demo", "site: other"));
     desk.refused(&[], "secrets.yaml:2:7: these are the secrets of another site; hint: write `site: demo`");
+}
+
+/// The sample site with all there is: every component for both architectures, an ACME account, secrets in the user-data.
+fn whole(tls: &str) -> String {
+    // digests do not pack, so they must not repeat
+    let pin = |name: &str, arch: &str| {
+        let sha256 = Digest::of(Sha256::digest(format!("{name} for {arch}")).into());
+        format!("{arch}: {{sha256: {sha256}, size: 12345678}}")
+    };
+    let component = |name: &str, version: &str| {
+        format!("  {name}: {{version: {version}, artefacts: {{{}, {}}}}}\n", pin(name, "x86_64"), pin(name, "aarch64"))
+    };
+    let components = [
+        ("consul", "1.21.5"),
+        ("nomad", "1.10.5"),
+        ("traefik", "2.11.55"),
+        ("hippo", "0.20.2"),
+        ("spin", "0.10.1"),
+        ("bindle", "0.8.2"),
+    ];
+    let components: String = components.iter().map(|(name, version)| component(name, version)).collect();
+    let site = SITE.replace("components: {nomad: none}\n", &format!("components:\n{components}"));
+    let site = site
+        .replace("[x86_64]", "[x86_64, aarch64]")
+        .replace("{v4: [192.0.2.1/32]}", "{v4: [192.0.2.1/32], v6: ['2001:db8::1/128']}");
+    format!(
+        "{site}domain: cloud.example.com\ntls: {tls}\nfirewall: {{ssh: [198.51.100.0/24], tcp: [8443], udp: [443]}}\n"
+    )
+}
+
+#[test]
+fn the_user_data_of_a_whole_site_fits_in_sixteen_kibibytes() {
+    let desk = Desk::new();
+    desk.put("site.yaml", &whole("{mode: acme, email: ops@example.com, dns_provider: route53}"));
+    // secrets as they really are: they do not pack
+    fs::remove_file(desk.path("secrets.yaml")).unwrap();
+    assert!(desk.run(&["secrets", "new", "site.yaml"]).status.success());
+    let secrets = fs::read_to_string(desk.path("secrets.yaml")).unwrap();
+    let variables = "{AWS_ACCESS_KEY_ID: AKIAIOSFODNN7EXAMPLE, AWS_SECRET_ACCESS_KEY: wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY, AWS_REGION: eu-central-1}";
+    let filled = secrets.replace("\nacme: {}\n", &format!("\nacme: {variables}\n"));
+    assert_ne!(filled, secrets);
+    desk.put("secrets.yaml", &filled);
+    let said = desk.built(&[]);
+    let size = said.lines().find_map(|line| line.strip_prefix("user-data ")).unwrap();
+    println!("user-data of a whole site: {size}");
+    let document: Secrets = serde_json::from_slice(&dropped(&desk, place::SECRETS).content).unwrap();
+    assert_eq!((document.values.len(), document.acme.len()), (10, 3));
 }
 
 #[test]

@@ -65,8 +65,13 @@ fn read_job(component: &str, name: &str, text: &str) -> Result<plan::Job> {
         needs,
         secrets,
         answers,
-        body: body.to_owned(),
+        body: flat(body),
     })
+}
+
+/// JSON without its indentation: no line begins within a text, and nobody reads it but Nomad.
+fn flat(json: &str) -> String {
+    json.split_inclusive('\n').map(|line| line.trim_start_matches(' ')).collect()
 }
 
 /// Front matter and body.
@@ -108,7 +113,7 @@ mod tests {
     use super::*;
 
     const GOOD: &str = "---\npath: /etc/bird/bird.conf\nmode: \"0640\"\nowner: root:bird\nneeds: [router_id]\nsecrets: [hippo_jwt]\ncheck: [bird, -p, -c, \"{}\"]\n---\nrouter id {{ router_id }};\n---\nlast\n";
-    const JOB: &str = "---\nnamespace: platform\nneeds: [tls]\nsecrets: [hippo_jwt]\nfiles: [a.yaml]\nanswers:\n- url: \"http://127.0.0.1:8081/ping\"\n- name: {label: bindle, path: /healthz}\n---\n{}\n";
+    const JOB: &str = "---\nnamespace: platform\nneeds: [tls]\nsecrets: [hippo_jwt]\nfiles: [a.yaml]\nanswers:\n- url: \"http://127.0.0.1:8081/ping\"\n- name: {label: bindle, path: /healthz}\n---\n{\n  \"a\": \"b  c\"\n}\n";
 
     #[test]
     fn front_matter_and_body_are_told_apart_at_the_first_line_of_dashes() {
@@ -147,7 +152,7 @@ mod tests {
         assert_eq!(job.files, ["bindle/a.yaml"]);
         let name = plan::Answers::Name { label: "bindle".into(), path: "/healthz".into() };
         assert_eq!(job.answers, [plan::Answers::Url("http://127.0.0.1:8081/ping".into()), name]);
-        assert_eq!(job.body, "{}\n");
+        assert_eq!(job.body, "{\n\"a\": \"b  c\"\n}\n");
     }
 
     #[test]

@@ -6,13 +6,17 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{Context as _, anyhow};
+use anymetal_contract::plan::Delivery as SecretsBy;
+use anymetal_contract::{Plan, place};
 use clap::{Args as ClapArgs, ValueEnum};
+use serde_json::Value;
 
-use super::build::Made;
+use super::build::{CUSTOMDATA, Made};
 use super::{Failed, Outcome};
 use crate::boot::platform::{Fault, fault};
 use crate::boot::show::Show;
-use crate::boot::{self, Boot, Cut, Delivery, Ended, report};
+use crate::boot::{self, Boot, Cut, Delivery, Ended, report, seed};
 use crate::site::Site;
 use crate::sys::{cache, interrupt, parts, private, random};
 use crate::{plan, secrets};
@@ -89,7 +93,10 @@ pub fn run(args: &Args) -> Outcome {
     if let Some(kept) = &kept {
         parts::clear(kept)?; // of an earlier boot; `--disk` is for going on with one
     }
+    let (customdata, medium) = carried(out)?;
     let boot = Boot {
+        customdata,
+        medium,
         origins: [out.to_owned()].into_iter().chain(args.artefacts.iter().cloned()).collect(),
         delivery: match args.delivery {
             Way::Ec2 => Delivery::Ec2,
@@ -128,6 +135,24 @@ fn built(site: &Site, inits: &[PathBuf]) -> Result<Made, Failed> {
         Some(plan::canonical(&secrets::made_up(site, &wanted, &mut random::fill)?))
     };
     Made::of(site, &drafted, secrets.as_deref(), inits, None).map_err(Failed::Input)
+}
+
+/// The secrets of what `build` wrote, when they do not travel in the user-data: the platform's custom data, and files of a medium.
+fn carried(out: &Path) -> anyhow::Result<(Value, Vec<seed::File>)> {
+    let (plan, custom, beside) = (out.join("plan.json"), out.join(CUSTOMDATA), place::MEDIUM_SECRETS);
+    let none = || Value::Object(serde_json::Map::new());
+    let by = serde_json::from_slice::<Plan>(&parts::read(&plan)?)
+        .with_context(|| format!("reading {}", plan.display()))?
+        .secrets;
+    Ok(match by {
+        None | Some(SecretsBy::UserData) => (none(), Vec::new()),
+        Some(SecretsBy::Customdata) => {
+            // the parser's own words may repeat a secret
+            let wrong = |_| anyhow!("reading {}: it is not what `anymetal build` wrote", custom.display());
+            (serde_json::from_slice(&parts::read(&custom)?).map_err(wrong)?, Vec::new())
+        }
+        Some(SecretsBy::Medium) => (none(), vec![(beside.to_owned(), parts::read(&out.join(beside))?)]),
+    })
 }
 
 /// A node that is up is data; one that is not is talk, with what explains it.

@@ -62,9 +62,9 @@ pub(super) struct Made {
     /// Whether the user-data carries the secrets.
     secret: bool,
     /// What the operator puts into the platform's own document about each machine, JSON; when the secrets travel so.
-    pub(super) customdata: Option<Vec<u8>>,
+    customdata: Option<Vec<u8>>,
     /// What goes onto a volume as [`place::MEDIUM_SECRETS`]; when the secrets travel so.
-    pub(super) medium: Option<Vec<u8>>,
+    medium: Option<Vec<u8>>,
     inits: Vec<Init>,
     warnings: Vec<String>,
 }

@@ -32,12 +32,18 @@ pub fn unit() -> Result<File> {
     render("host/anymetal.service", include_str!("../../../templates/host/anymetal.service.tera"), &context)
 }
 
-/// The file with its body rendered.
+/// The file with its body rendered, without the lines that only say why: every node's user-data carries it, and the template has them.
 fn render(name: &str, text: &str, context: &tera::Context) -> Result<File> {
     let file = template::file(name, text)?;
     let body =
         tera::Tera::one_off(&file.body, context, false).with_context(|| format!("rendering the template {name}"))?;
-    Ok(File { body, ..file })
+    Ok(File { body: without_comments(&body), ..file })
+}
+
+/// The text without its comments, but for the first line, by which the kernel knows an interpreter.
+fn without_comments(text: &str) -> String {
+    let stays = |(place, line): &(usize, &str)| *place == 0 || !line.trim_start().starts_with('#');
+    text.split_inclusive('\n').enumerate().filter(stays).map(|(_, line)| line).collect()
 }
 
 /// Whether a URL may stand between double quotes in sh, be split at spaces and never mean anything else (RFC 3986 section 2, less `'$` and `` ` ``).
@@ -76,6 +82,12 @@ mod tests {
         assert!(body.contains(&cases), "{body}");
         assert!(body.contains("\norigins=\"$origins http://o https://p/a\"\n"), "{body}");
         assert!(body.contains("  case $word in anymetal.origin=?*) "), "{body}");
+    }
+
+    #[test]
+    fn comments_stay_behind_and_nothing_else_does() {
+        let text = "#!/bin/sh\n# why\nsay '# not this' # nor this\n  # but this\n\nlast";
+        assert_eq!(without_comments(text), "#!/bin/sh\nsay '# not this' # nor this\n\nlast");
     }
 
     #[test]
