@@ -208,6 +208,8 @@ for serve, port in [(tcp, 80), (tcp, 81), (tcp, 4646), (udp, 8600), (udp, 8302)]
     threading.Thread(target=serve, args=(port,)).start()
 END
 python3 /run/listen.py >/dev/null 2>&1 &
+ip address add 198.51.100.7/32 dev lo
+ip address add 2001:db8:a::7/128 dev lo
 mount -o ro /dev/disk/by-label/CIDATA /mnt
 cat /mnt/anymetal-secrets.json
 sed -n 's/^MemTotal: *\([0-9]*\) kB$/memory \1/p' /proc/meminfo
@@ -238,12 +240,17 @@ fn look_inside(visit: &Visit<'_>) {
 fn look_from_outside(outside: &Outside) {
     let limit = Duration::from_mins(1);
     let machines: [IpAddr; 2] = [lan::PUBLIC.parse().unwrap(), lan::PUBLIC6.parse().unwrap()];
-    // To its neighbours there, and to strangers from far away, whom it answers by the way they came.
+    let anycast: [IpAddr; 2] = ["198.51.100.7".parse().unwrap(), "2001:db8:a::7".parse().unwrap()];
+    outside.route("198.51.100.7/32", machines[0]).unwrap();
+    outside.route("2001:db8:a::7/128", machines[1]).unwrap();
+    // To its neighbours there, and to strangers from far away, whom it answers by the way they came; at its own and its anycast addresses.
     for (machine, from) in [
         (machines[0], lan::PUBLIC_GATEWAY),
         (machines[0], "192.0.2.99"),
+        (anycast[0], "192.0.2.99"),
         (machines[1], lan::PUBLIC6_GATEWAY),
         (machines[1], "2001:db8:99::1"),
+        (anycast[1], "2001:db8:99::1"),
     ] {
         outside.wait_for((machine, 80), limit).unwrap();
         let mut heard = String::new();
