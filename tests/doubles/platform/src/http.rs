@@ -64,11 +64,14 @@ impl Reply {
 
     /// With a header.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub fn with(mut self, name: &'static str, value: &impl ToString) -> Self {
         self.headers.push((name, value.to_string()));
         self
     }
 }
+
+/// What answers requests.
+pub type Answer = dyn Fn(&Request) -> Reply + Send + Sync;
 
 /// A listener whose port can be had again at once after a restart.
 pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -84,10 +87,10 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Answers requests for ever.
-pub fn serve(listener: TcpListener, answer: Arc<dyn Fn(&Request) -> Reply + Send + Sync>) -> std::io::Result<()> {
+pub fn serve(listener: TcpListener, answer: &Arc<Answer>) -> std::io::Result<()> {
     let server = tiny_http::Server::from_listener(listener, None).map_err(std::io::Error::other)?;
     for mut asked in server.incoming_requests() {
-        let answer = Arc::clone(&answer);
+        let answer = Arc::clone(answer);
         std::thread::spawn(move || {
             let reply = answer(&read(&mut asked));
             // Who asked may be gone; that is their business.

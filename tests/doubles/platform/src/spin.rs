@@ -13,7 +13,7 @@ use crate::http::{self, Reply, Request};
 pub const VERSION: &str = "0.10.1";
 
 /// Runs the command line.
-pub fn main(arguments: Vec<String>) -> ExitCode {
+pub fn main(arguments: &[String]) -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["--version" | "-V"] => {
             println!("spin {VERSION} {}", crate::banner("spin-double", "Spin"));
@@ -69,8 +69,8 @@ fn up(flags: &[&str]) -> Result<ExitCode, String> {
     println!("{}", crate::banner("spin-double", "Spin"));
     println!("Serving http://{address} of {}", up.bindle);
     let bindle = up.bindle;
-    http::serve(listener, Arc::new(move |request: &Request| answer(&bindle, &request.path)))
-        .map_err(|error| error.to_string())?;
+    let answer: Arc<http::Answer> = Arc::new(move |request: &Request| answer(&bindle, &request.path));
+    http::serve(listener, &answer).map_err(|error| error.to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -58,8 +58,8 @@ impl Accounts {
             if all.contains_key(name) {
                 return Ok(None);
             }
-            let salt = id::new();
-            let account = Account { id: id::new(), hash: hash(&salt, password), salt, administrator };
+            let salt = id::make();
+            let account = Account { id: id::make(), hash: hash(&salt, password), salt, administrator };
             all.insert(name.to_owned(), account);
         }
         self.keep()?;
@@ -97,7 +97,7 @@ impl Accounts {
     }
 }
 
-/// Beside and renamed: as with SQLite's journal, it is the folder that must be writable.
+/// Beside and renamed: as with a database's journal, it is the folder that must be writable.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let beside = path.with_extension("journal");
     std::fs::write(&beside, bytes)?;
@@ -123,7 +123,7 @@ pub fn token(settings: &Settings, account: &str) -> Result<Value, String> {
         ));
     }
     let expires = clock::now() / 1_000_000_000 + LIFE;
-    let claims = json!({"sub": account, "unique_name": account, "jti": id::new(), "exp": expires,
+    let claims = json!({"sub": account, "unique_name": account, "jti": id::make(), "exp": expires,
         "iss": settings.jwt_issuer, "aud": settings.jwt_audience});
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", part(&json!({"alg": "HS256", "typ": "JWT"})), part(&claims));
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn an_administrator_that_is_there_keeps_its_password() {
-        let folder = std::env::temp_dir().join(id::new());
+        let folder = std::env::temp_dir().join(id::make());
         std::fs::create_dir(&folder).unwrap();
         let path = folder.join("hippo.db");
         Accounts::open(&settings(Some(&path), "first")).unwrap();

@@ -18,7 +18,7 @@ use crate::http::{self, Request};
 pub const VERSION: &str = "0.20.2";
 
 /// Runs; there is no command line.
-pub fn main(_arguments: Vec<String>) -> ExitCode {
+pub fn main(_arguments: &[String]) -> ExitCode {
     // What .NET says before anything else when it has neither ICU nor leave to do without; then it aborts.
     let invariant = std::env::var("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT").unwrap_or_default();
     if invariant != "1" && !invariant.eq_ignore_ascii_case("true") {
@@ -65,8 +65,8 @@ fn run() -> Result<(), String> {
         let hippo = Arc::clone(&hippo);
         let own = listener.local_addr().ok();
         std::thread::spawn(move || {
-            let answer = Arc::new(move |request: &Request| hippo.answer(request, own));
-            if let Err(error) = http::serve(listener, answer) {
+            let answer: Arc<http::Answer> = Arc::new(move |request: &Request| hippo.answer(request, own));
+            if let Err(error) = http::serve(listener, &answer) {
                 eprintln!("fail: serving: {error}");
             }
         });

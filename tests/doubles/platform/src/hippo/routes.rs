@@ -29,7 +29,7 @@ impl Hippo {
             ("POST", "/api/accounts") => self.account(request),
             ("POST", "/double/run") if near(request, own) => self.run(request),
             (_, path) if path.starts_with("/api/") => match self.who(request) {
-                None => Reply::empty(401).with("WWW-Authenticate", "Bearer"),
+                None => Reply::empty(401).with("WWW-Authenticate", &"Bearer"),
                 Some(_) if request.method == "GET" => Reply::json(
                     &json!({"items": [], "totalItems": 0, "pageIndex": 0, "pageSize": 50, "isLastPage": true}),
                 ),
@@ -100,7 +100,7 @@ impl Hippo {
         };
         let name = storage.split('/').next().unwrap_or_default().replace('_', "-").to_lowercase();
         let domain = body["domain"].as_str().map_or_else(|| format!("{name}.{}", self.settings.domain), str::to_owned);
-        let id = body["id"].as_str().map_or_else(id::new, str::to_owned);
+        let id = body["id"].as_str().map_or_else(id::make, str::to_owned);
         let job = job::of(&self.settings, &id, storage, &domain);
         let url = format!("{}/job/{id}", self.settings.nomad.url);
         match http::ask("POST", &url, &[("X-Nomad-Token", &self.settings.nomad.secret)], Some(&job)) {

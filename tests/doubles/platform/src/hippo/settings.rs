@@ -111,7 +111,7 @@ fn flatten(values: &mut BTreeMap<String, String>, path: &str, value: &Value) {
     match value {
         Value::Object(map) => map.iter().for_each(|(key, value)| flatten(values, &below(key), value)),
         Value::Array(list) => {
-            list.iter().enumerate().for_each(|(at, value)| flatten(values, &below(&at.to_string()), value))
+            list.iter().enumerate().for_each(|(at, value)| flatten(values, &below(&at.to_string()), value));
         }
         Value::String(text) => {
             values.insert(path.to_owned(), text.clone());
@@ -156,7 +156,7 @@ fn bindle(connection: &str) -> Result<Bindle, String> {
     for (key, value) in pairs(connection) {
         match key.as_str() {
             "server" | "host" | "data source" | "datasource" | "address" | "addr" | "network address" => {
-                url = Some(value)
+                url = Some(value);
             }
             "user" | "username" => user = Some(value),
             "pass" | "passwd" | "password" => password = Some(value),

@@ -58,12 +58,11 @@ fn run(flags: &[&str]) -> Result<ExitCode, String> {
     println!("               Version: {} (double)", super::VERSION);
     println!("==> Nomad agent started! Log data will stream in below:\n");
     start(&world, listeners);
-    for signal in signals.forever() {
+    if let Some(signal) = signals.forever().next() {
         let name = if signal == signal_hook::consts::SIGINT { "interrupt" } else { "terminated" };
         println!("==> Caught signal: {name}");
-        // Tasks stay: the next agent finds them.
-        return Ok(ExitCode::FAILURE);
     }
+    // Tasks stay: the next agent finds them.
     Ok(ExitCode::FAILURE)
 }
 
@@ -121,8 +120,8 @@ fn start(world: &Arc<World>, listeners: Listeners) {
     }
     let served = Arc::clone(world);
     std::thread::spawn(move || {
-        let answer = Arc::new(move |request: &http::Request| routes::answer(&served, request));
-        if let Err(error) = http::serve(listeners.http, answer) {
+        let answer: Arc<http::Answer> = Arc::new(move |request: &http::Request| routes::answer(&served, request));
+        if let Err(error) = http::serve(listeners.http, &answer) {
             eprintln!("==> serving HTTP: {error}");
         }
     });

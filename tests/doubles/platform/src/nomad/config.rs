@@ -9,6 +9,7 @@ use base64::Engine as _;
 use serde_json::{Map, Value};
 
 /// What the double heeds.
+#[expect(clippy::struct_excessive_bools, reason = "they are Nomad's")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     pub region: String,
@@ -241,7 +242,7 @@ impl Config {
 fn block(top: &Map<String, Value>, name: &str) -> Map<String, Value> {
     match top.get(name) {
         Some(Value::Object(map)) => map.clone(),
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_object).cloned().flatten().collect(),
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_object).flat_map(Map::clone).collect(),
         _ => Map::new(),
     }
 }

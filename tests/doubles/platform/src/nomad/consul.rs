@@ -56,7 +56,7 @@ fn sync(world: &World) -> Result<bool, String> {
         let live = |alloc: &&Value| {
             text(alloc, "DesiredStatus") == "run"
                 && !ended(alloc)
-                && text(alloc, "ClientStatus") != ""
+                && !text(alloc, "ClientStatus").is_empty()
                 && alloc["TaskStates"].as_object().is_some_and(|tasks| !tasks.is_empty())
         };
         state.allocs.values().filter(live).cloned().collect()
@@ -172,13 +172,11 @@ fn registration(alloc: &Value, owner: &str, service: &Value, names: &[&Names]) -
 fn address(alloc: &Value, label: &str) -> (String, u16) {
     let ports: Vec<&Value> = alloc["AllocatedResources"]["Shared"]["Ports"].as_array().into_iter().flatten().collect();
     let number = |port: &Value, key: &str| u16::try_from(port[key].as_u64().unwrap_or(0)).unwrap_or(0);
-    match ports.iter().find(|port| text(port, "Label") == label) {
-        Some(port) => (text(port, "HostIP").to_owned(), number(port, "Value")),
-        None => {
-            let ip = ports.first().map_or_else(String::new, |port| text(port, "HostIP").to_owned());
-            (ip, label.parse().unwrap_or(0))
-        }
+    if let Some(port) = ports.iter().find(|port| text(port, "Label") == label) {
+        return (text(port, "HostIP").to_owned(), number(port, "Value"));
     }
+    let ip = ports.first().map_or_else(String::new, |port| text(port, "HostIP").to_owned());
+    (ip, label.parse().unwrap_or(0))
 }
 
 fn registered(check: &Value, service: &str, id: &str, ip: &str, port: u16, names: &[&Names]) -> Value {

@@ -28,17 +28,14 @@ pub fn replace(text: &str, names: &[&Names]) -> String {
         let (before, from) = rest.split_at(start);
         out.push_str(before);
         let end = from[2..].find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')));
-        match end.filter(|end| *end > 0 && from[2 + end..].starts_with('}')) {
-            Some(end) => {
-                let name = &from[2..2 + end];
-                let whole = &from[..=2 + end];
-                out.push_str(names.iter().find_map(|names| names.get(name)).map_or(whole, String::as_str));
-                rest = &from[3 + end..];
-            }
-            None => {
-                out.push_str("${");
-                rest = &from[2..];
-            }
+        if let Some(end) = end.filter(|end| *end > 0 && from[2 + end..].starts_with('}')) {
+            let name = &from[2..2 + end];
+            let whole = &from[..=2 + end];
+            out.push_str(names.iter().find_map(|names| names.get(name)).map_or(whole, String::as_str));
+            rest = &from[3 + end..];
+        } else {
+            out.push_str("${");
+            rest = &from[2..];
         }
     }
     out + rest

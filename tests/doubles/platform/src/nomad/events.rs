@@ -21,7 +21,7 @@ pub enum Happens {
     Killing { timeout: i64 },
     Killed,
     SiblingFailed(String),
-    SetupFailure(String),
+    HookFailed(String),
     Unhealthy(String),
 }
 
@@ -98,9 +98,7 @@ fn parts(happens: &Happens) -> (&'static str, String, Own) {
             format!("Task's sibling {task:?} failed"),
             vec![("FailedSibling", task.clone().into(), Some("failed_sibling"))],
         ),
-        Happens::SetupFailure(error) => {
-            ("Setup Failure", error.clone(), vec![("SetupError", error.clone().into(), Some("setup_error"))])
-        }
+        Happens::HookFailed(why) => ("Task hook failed", why.clone(), said(why)),
         Happens::Unhealthy(why) => ("Alloc Unhealthy", why.clone(), said(why)),
     }
 }

@@ -6,6 +6,14 @@ use std::process::ExitCode;
 
 /// The word on the command line.
 pub const COMMAND: &str = "executor";
+/// The word for a program whose loader is not there.
+pub const MISSING: &str = "executor-missing";
+
+/// What a container's first process says of such a program.
+pub fn missing(words: &[&str]) -> ExitCode {
+    eprintln!("exec {}: no such file or directory", words.first().copied().unwrap_or_default());
+    ExitCode::FAILURE
+}
 
 /// `executor USER COMMAND ARGUMENT…`; without a user, the agent's own.
 pub fn main(words: &[&str]) -> ExitCode {
@@ -13,8 +21,8 @@ pub fn main(words: &[&str]) -> ExitCode {
     match run(user, command, arguments) {
         Ok(never) => match never {},
         Err(error) => {
-            eprintln!("nomad-double: running {command}: {error}");
-            ExitCode::from(126)
+            eprintln!("exec {command}: {error}");
+            ExitCode::FAILURE
         }
     }
 }

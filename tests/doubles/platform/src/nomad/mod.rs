@@ -5,6 +5,7 @@ pub mod acl;
 mod address;
 mod agent;
 mod canonical;
+mod chroot;
 mod config;
 mod consul;
 mod environment;
@@ -29,7 +30,7 @@ use std::process::ExitCode;
 pub const VERSION: &str = "1.4.1";
 
 /// Runs the command line.
-pub fn main(arguments: Vec<String>) -> ExitCode {
+pub fn main(arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["version" | "-version" | "--version" | "-v"] => {
@@ -48,6 +49,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         },
         ["agent", flags @ ..] => agent::main(flags),
         [executor::COMMAND, rest @ ..] => executor::main(rest),
+        [executor::MISSING, rest @ ..] => executor::missing(rest),
         _ => {
             eprintln!("Usage: nomad version | config validate FILE | agent -config=FILE");
             eprintln!("{}", crate::banner("nomad-double", "Nomad"));

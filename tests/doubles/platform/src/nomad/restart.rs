@@ -82,7 +82,7 @@ impl Tracker {
             return Next::Again { reason: "Exceeded allowed attempts, applying a delay".to_owned(), delay };
         }
         // A quarter of the delay at most, so that many tasks do not start at once.
-        #[expect(clippy::cast_possible_truncation, reason = "a part of a delay that fits")]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a part of a delay that fits")]
         let more = (self.delay as f64 * 0.25 * jitter) as i64;
         Next::Again { reason: "Restart within policy".to_owned(), delay: self.delay + more }
     }

@@ -102,8 +102,8 @@ pub fn happens(world: &World, alloc: &str, task: &str, what: &Happens, change: i
             }
             events::add(one, events::event(what, clock::now()));
             change(one);
-            let states = document["TaskStates"].as_object().cloned().unwrap_or_default();
-            let (status, words) = events::client_status(&states);
+            let tasks = document["TaskStates"].as_object().cloned().unwrap_or_default();
+            let (status, words) = events::client_status(&tasks);
             document["ClientStatus"] = status.into();
             document["ClientDescription"] = words.into();
         });
@@ -161,11 +161,11 @@ impl Work<'_> {
             if self.stopping() {
                 return self.dead(&Happens::Killing { timeout: self.timeout() }, false);
             }
-            self.happens(&Happens::Setup, |_| ());
-            if let Err(Cannot::Setup(error) | Cannot::Driver(error)) = task::prepare(self.world, self.alloc, self.task)
-            {
-                return self.fail(&Happens::SetupFailure(error));
+            if let Err(Cannot::Hook(error) | Cannot::Driver(error)) = task::prepare(self.world, self.alloc, self.task) {
+                self.happens(&Happens::HookFailed(error), |_| ());
+                return self.fail(&Happens::NotRestarting { reason: "Error was unrecoverable".into(), fails: true });
             }
+            self.happens(&Happens::Setup, |_| ());
         }
         loop {
             let started = match running.take() {
@@ -173,7 +173,7 @@ impl Work<'_> {
                 None => task::start(self.world, self.alloc, self.task).inspect(|running| self.started(running)),
             };
             let ended = match started {
-                Err(Cannot::Setup(error) | Cannot::Driver(error)) => {
+                Err(Cannot::Hook(error) | Cannot::Driver(error)) => {
                     self.happens(&Happens::DriverFailure(error), |_| ());
                     Ended::Unstartable
                 }
@@ -280,8 +280,8 @@ impl Work<'_> {
             state.processes.remove(&self.key());
             state.alloc(self.id(), |alloc| {
                 finish(&mut alloc["TaskStates"][self.name()], failed);
-                let states = alloc["TaskStates"].as_object().cloned().unwrap_or_default();
-                let (status, words) = events::client_status(&states);
+                let tasks = alloc["TaskStates"].as_object().cloned().unwrap_or_default();
+                let (status, words) = events::client_status(&tasks);
                 alloc["ClientStatus"] = status.into();
                 alloc["ClientDescription"] = words.into();
             });

@@ -225,7 +225,7 @@ fn deployment(state: &mut State, job: &Value) -> Option<String> {
         health::end(state, text(&last, "ID"), "cancelled", "Cancelled due to newer version of job");
     }
     let index = state.next("deployment");
-    let id = id::new();
+    let id = id::make();
     let groups: serde_json::Map<String, Value> = job["TaskGroups"]
         .as_array()
         .into_iter()
@@ -279,7 +279,7 @@ fn place(world: &World, state: &mut State, placing: &Placing) -> Result<(), Refu
         taken: &taken,
     };
     let ports = placement::place(group, &node)?;
-    let (id, now, index) = (id::new(), clock::now(), state.next("allocs"));
+    let (id, now, index) = (id::make(), clock::now(), state.next("allocs"));
     let name = text(group, "Name");
     let (tracker, before) = match previous {
         Some(previous) => (tracked(previous, now), text(previous, "ID").to_owned()),

@@ -56,7 +56,7 @@ pub fn text<'a>(document: &'a Value, field: &str) -> &'a str {
 impl State {
     /// Of a new cluster.
     pub fn new() -> Self {
-        let mut state = Self { node: id::new(), ..Self::default() };
+        let mut state = Self { node: id::make(), ..Self::default() };
         let index = state.next("namespaces");
         let default = json!({"Name": "default", "Description": "Default shared namespace", "Quota": "", "Meta": null,
             "Capabilities": null, "Hash": hash("default"), "CreateIndex": index, "ModifyIndex": index});
@@ -104,7 +104,7 @@ impl State {
     /// As [`State::evaluate`], as part of the change that had this index.
     pub fn evaluate_at(&mut self, index: u64, namespace: &str, job: &str, why: &str) -> String {
         self.changed.insert("evals".to_owned(), index);
-        let (id, now) = (id::new(), clock::now());
+        let (id, now) = (id::make(), clock::now());
         let document = self.jobs.get(&key(namespace, job));
         let kind = document.map_or("service", |job| text(job, "Type")).to_owned();
         let priority = document.map_or(json!(50), |job| job["Priority"].clone());
@@ -149,13 +149,11 @@ impl State {
                 && text(eval, "Namespace") == namespace
                 && ["pending", "blocked"].contains(&text(eval, "Status"))
         });
-        match (document["Stop"] == true, open) {
-            (true, _) => "dead",
-            (false, true) => "pending",
-            (false, false) if text(document, "Type") == "system" => "running",
-            (false, false) if allocs.is_empty() => "pending",
-            (false, false) => "dead",
+        let stopped = document["Stop"] == true;
+        if !stopped && (open || allocs.is_empty()) {
+            return "pending";
         }
+        if !stopped && text(document, "Type") == "system" { "running" } else { "dead" }
     }
 }
 

@@ -1,7 +1,6 @@
 //! A task's folders, its command, and its process.
 //! May not decide whether it is started again: `restart` does.
 
-use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -11,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use super::chroot::Chroot;
 use super::environment::{self, Folders};
 use super::executor;
 use super::state::{Process, text};
@@ -99,8 +99,8 @@ fn started(pid: i32) -> Option<u64> {
 /// Why a task cannot be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cannot {
-    /// Its folders cannot be made.
-    Setup(String),
+    /// It is not allowed, or what it needs before its start cannot be made.
+    Hook(String),
     /// Its driver cannot run it.
     Driver(String),
 }
@@ -109,7 +109,10 @@ pub enum Cannot {
 pub fn prepare(world: &World, alloc: &Value, task: &Value) -> Result<(), Cannot> {
     let root = folder(world, text(alloc, "ID"));
     let own = root.join(text(task, "Name"));
-    let wrong = |error: std::io::Error| Cannot::Setup(format!("failed to build task directory: {error}"));
+    let wrong = |error: std::io::Error| Cannot::Hook(format!("task_dir: failed to build task directory: {error}"));
+    if text(task, "Driver") == "exec" && text(task, "User") == "root" {
+        return Err(Cannot::Hook("validate: running as user \"root\" is disallowed".into()));
+    }
     for (path, mode) in [
         (root.clone(), 0o755),
         (root.join("alloc"), 0o777),
@@ -128,12 +131,12 @@ pub fn prepare(world: &World, alloc: &Value, task: &Value) -> Result<(), Cannot>
     let above = world.config.data_dir.join("alloc");
     std::fs::set_permissions(above, std::fs::Permissions::from_mode(0o711)).map_err(wrong)?;
     if !task["Artifacts"].as_array().is_none_or(Vec::is_empty) {
-        return Err(Cannot::Setup("the double fetches no artifacts".into()));
+        return Err(Cannot::Hook("artifacts: the double fetches no artifacts".into()));
     }
     for template in task["Templates"].as_array().into_iter().flatten() {
         let body = text(template, "EmbeddedTmpl");
         if body.contains("{{") || body.is_empty() {
-            return Err(Cannot::Setup("the double renders only templates without actions".into()));
+            return Err(Cannot::Hook("template: the double renders only templates without actions".into()));
         }
         let path = own.join(text(template, "DestPath"));
         std::fs::create_dir_all(path.parent().unwrap_or(&own)).map_err(wrong)?;
@@ -163,22 +166,35 @@ pub fn start(world: &World, alloc: &Value, task: &Value) -> Result<Running, Cann
     }
     let arguments: Vec<String> = config["args"].as_array().into_iter().flatten().map(fill).collect();
     let driver = text(task, "Driver");
-    let chroot = if driver == "exec" { Some(world.config.chroot.as_ref()) } else { None };
-    let program = match chroot {
-        None => found(&command, &own, variables.get("PATH").map_or("", String::as_str)),
-        Some(chroot) => found_below(&command, &own, chroot),
-    }
-    .map_err(|error| {
-        Cannot::Driver(format!("failed to launch command with executor: rpc error: code = Unknown desc = {error}"))
-    })?;
     let user = match (text(task, "User"), driver) {
         ("", "exec") => "nobody",
         (user, _) => user,
     };
+    let launch = |error: String| {
+        Cannot::Driver(format!("failed to launch command with executor: rpc error: code = Unknown desc = {error}"))
+    };
+    let words = |user: &str, program: PathBuf| {
+        vec![executor::COMMAND.to_owned(), user.to_owned(), program.display().to_string()]
+    };
+    let mut program = if driver == "exec" {
+        let chroot = Chroot::new(&own, world.config.chroot.as_ref());
+        let found = chroot.find(&command).map_err(launch)?;
+        if let Some(error) = chroot.lacks_user(user) {
+            return Err(launch(error));
+        }
+        match found.no_loader {
+            Some(inside) => vec![executor::MISSING.to_owned(), inside.display().to_string()],
+            None => words(user, found.program),
+        }
+    } else {
+        let path = variables.get("PATH").map_or("", String::as_str);
+        words(user, found(&command, &own, path).map_err(launch)?)
+    };
+    program.extend(arguments);
     let sink = |stream: &str| {
         let path = log(world, text(alloc, "ID"), text(task, "Name"), stream);
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        file.map_err(|error| Cannot::Driver(format!("failed to launch command with executor: {error}")))
+        let opened = OpenOptions::new().create(true).append(true).open(path);
+        opened.map_err(|error| Cannot::Driver(format!("failed to launch command with executor: {error}")))
     };
     let (out, err) = (sink("stdout")?, sink("stderr")?);
     if let Ok(Some(user)) = nix::unistd::User::from_name(user) {
@@ -188,8 +204,7 @@ pub fn start(world: &World, alloc: &Value, task: &Value) -> Result<Running, Cann
         }
     }
     Command::new("/proc/self/exe")
-        .args([executor::COMMAND, user, &program.display().to_string()])
-        .args(arguments)
+        .args(program)
         .env_clear()
         .envs(&variables)
         .current_dir(&own)
@@ -217,37 +232,6 @@ fn found(command: &str, own: &Path, path: &str) -> Result<PathBuf, String> {
     Err(format!("binary {command:?} could not be found"))
 }
 
-/// A command as `exec` finds it, within what its chroot would hold. The double has no chroot; the program runs where it lies on the host.
-fn found_below(command: &str, own: &Path, chroot: Option<&BTreeMap<String, String>>) -> Result<PathBuf, String> {
-    let standard: BTreeMap<String, String> =
-        ["/bin", "/etc", "/lib", "/lib32", "/lib64", "/run/resolvconf", "/sbin", "/usr"]
-            .map(|path| (path.to_owned(), path.to_owned()))
-            .into();
-    let chroot = chroot.unwrap_or(&standard);
-    let outside = |inside: &Path| {
-        let of = |(host, inner): (&String, &String)| {
-            let rest = inside.strip_prefix(inner).ok()?;
-            Some(if rest.as_os_str().is_empty() { PathBuf::from(host) } else { Path::new(host).join(rest) })
-        };
-        chroot.iter().find_map(of).filter(|path| path.is_file())
-    };
-    let relative = command.trim_start_matches('/');
-    for place in [own.join("local").join(relative), own.join(relative)] {
-        if place.is_file() {
-            return runnable(place);
-        }
-    }
-    let inside: Vec<PathBuf> = if command.starts_with('/') {
-        vec![command.into()]
-    } else {
-        ["/usr/local/bin", "/usr/bin", "/bin"].map(|folder| Path::new(folder).join(command)).to_vec()
-    };
-    match inside.iter().find_map(|path| outside(path)) {
-        Some(place) => runnable(place),
-        None => Err(format!("file {command} not found under path {}", own.display())),
-    }
-}
-
 fn runnable(place: PathBuf) -> Result<PathBuf, String> {
     let mode = std::fs::metadata(&place).map_err(|error| error.to_string())?.permissions().mode();
     if mode & 0o111 == 0 {
@@ -259,16 +243,6 @@ fn runnable(place: PathBuf) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_chroot_has_only_what_it_was_given() {
-        let own = Path::new("/nonexistent");
-        let chroot = BTreeMap::from([("/bin/sh".to_owned(), "/usr/local/bin/spin".to_owned())]);
-        assert_eq!(found_below("spin", own, Some(&chroot)), Ok("/bin/sh".into()));
-        assert_eq!(found_below("/usr/local/bin/spin", own, Some(&chroot)), Ok("/bin/sh".into()));
-        assert!(found_below("/bin/sh", own, Some(&chroot)).unwrap_err().contains("not found under path"));
-        assert_eq!(found_below("/bin/sh", own, None), Ok("/bin/sh".into()));
-    }
 
     #[test]
     fn raw_exec_finds_absolute_paths_and_those_on_the_path() {

@@ -208,15 +208,13 @@ pub fn check_name(check: &Value, service: &str) -> String {
 fn checked(check: &Value) -> Option<String> {
     let kind = check["Type"].as_str().unwrap_or_default();
     match kind {
-        "tcp" | "grpc" => {}
         "http" if check["Path"].as_str().unwrap_or_default().is_empty() => {
             return Some("http type must have http path".into());
         }
-        "http" => {}
         "script" if check["Command"].as_str().unwrap_or_default().is_empty() => {
             return Some("script type must have a valid script path".into());
         }
-        "script" => {}
+        "tcp" | "grpc" | "http" | "script" => {}
         _ => return Some(format!("invalid type (+{kind:?}), must be one of \"http\", \"tcp\", or \"script\" type")),
     }
     let short = |key: &str, name: &str| {

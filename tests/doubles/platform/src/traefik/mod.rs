@@ -26,7 +26,7 @@ struct Shared {
 }
 
 /// Runs the command line.
-pub fn main(arguments: Vec<String>) -> ExitCode {
+pub fn main(arguments: &[String]) -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["version" | "--version"] => {
             println!("Version:      {VERSION}\n{}", crate::banner("traefik-double", "Traefik"));

@@ -24,7 +24,7 @@ struct Head {
 /// Serves a connection.
 pub fn serve(shared: &Shared, entry: &Entry, mut client: TcpStream) {
     // A client that goes away ends its own request and nothing else.
-    let _ = client.set_read_timeout(Some(Duration::from_secs(60)));
+    let _ = client.set_read_timeout(Some(Duration::from_mins(1)));
     let Some((head, rest)) = head(&mut client) else { return };
     let Some(head) = parse(&head) else {
         return answer(&mut client, "400 Bad Request", "400 Bad Request", None);

@@ -50,16 +50,16 @@ pub fn bootstrap(world: &World, request: &Request) -> Reply {
             return Reply::text(400, format!("ACL bootstrap already done (reset index: {})", state.bootstrapped));
         }
         let token =
-            new(state, "Bootstrap Token", "management", Value::Null, true, Some(chosen).filter(|c| !c.is_empty()));
+            new(state, "Bootstrap Token", "management", &Value::Null, true, Some(chosen).filter(|c| !c.is_empty()));
         state.bootstrapped = state.index;
         written(state.index, Some(&token))
     })
 }
 
 /// A new token, kept.
-fn new(state: &mut State, name: &str, kind: &str, policies: Value, global: bool, secret: Option<String>) -> Value {
+fn new(state: &mut State, name: &str, kind: &str, policies: &Value, global: bool, secret: Option<String>) -> Value {
     let index = state.next("acl_token");
-    let token = json!({"AccessorID": id::new(), "SecretID": secret.unwrap_or_else(id::new), "Name": name, "Type": kind,
+    let token = json!({"AccessorID": id::make(), "SecretID": secret.unwrap_or_else(id::make), "Name": name, "Type": kind,
         "Policies": policies, "Roles": null, "Global": global, "Hash": hash(&format!("{name}{kind}{policies}")),
         "CreateTime": clock::text(clock::now()), "ExpirationTime": null, "ExpirationTTL": 0, "CreateIndex": index,
         "ModifyIndex": index});
@@ -240,7 +240,7 @@ fn put_token(asked: &Asked, path: Option<&str>) -> Reply {
         }
         let global = body["Global"] == true;
         if !known {
-            let token = new(state, text(&body, "Name"), &kind, policies, global, None);
+            let token = new(state, text(&body, "Name"), &kind, &policies, global, None);
             return written(state.index, Some(&token));
         }
         if state.tokens[&accessor]["Global"] != global {

@@ -13,9 +13,8 @@ use crate::nomad::world::World;
 /// `/v1/client/fs/logs/<alloc>`.
 pub fn answer(world: &World, request: &Request, alloc: &str) -> Reply {
     let Some(task) = request.asked("task") else { return Reply::text(400, "must provide task name") };
-    let stream = match request.asked("type") {
-        Some(stream @ ("stdout" | "stderr")) => stream,
-        _ => return Reply::text(400, "must provide log type (stdout/stderr)"),
+    let Some(stream @ ("stdout" | "stderr")) = request.asked("type") else {
+        return Reply::text(400, "must provide log type (stdout/stderr)");
     };
     let offset = match request.asked("offset").map(str::parse::<usize>) {
         None => 0,
@@ -53,7 +52,7 @@ pub fn answer(world: &World, request: &Request, alloc: &str) -> Reply {
     if state.is_null() {
         return coded(400, format!("unknown task name {task:?}"));
     }
-    if state["StartedAt"].is_null() && !task::log(world, alloc, task, stream).exists() {
+    if state["StartedAt"].is_null() {
         return coded(404, format!("task {task:?} not started yet. No logs available"));
     }
     let bytes = std::fs::read(task::log(world, alloc, task, stream)).unwrap_or_default();

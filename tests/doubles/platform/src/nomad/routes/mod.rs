@@ -40,11 +40,11 @@ pub fn answer(world: &World, request: &Request) -> Reply {
         }
         _ => Reply::empty(404),
     };
-    reply.with("Vary", "Accept-Encoding")
+    reply.with("Vary", &"Accept-Encoding")
 }
 
 fn route(world: &World, request: &Request, parts: &[&str]) -> Reply {
-    if let ["status", _] | ["agent", "health"] | ["regions"] | ["metrics"] = parts {
+    if let ["status", _] | ["agent", "health"] | ["regions" | "metrics"] = parts {
         return agent::free(world, request, parts);
     }
     if parts == ["agent", "self"] {
@@ -150,7 +150,7 @@ impl Asked<'_> {
     fn read(&self, table: &str, read: impl Fn(&State) -> Option<Value>, missing: &str) -> Reply {
         let since = self.request.asked("index").and_then(|index| index.parse::<u64>().ok()).unwrap_or(0);
         if since > 0 {
-            let wait = self.request.asked("wait").and_then(duration).unwrap_or(Duration::from_secs(300));
+            let wait = self.request.asked("wait").and_then(duration).unwrap_or(Duration::from_mins(5));
             self.world.wait(wait, |state| state.index_of(table) > since);
         }
         let (found, index) = self.world.read(|state| (read(state), state.index_of(table)));
@@ -175,12 +175,12 @@ fn invalid_method() -> Reply {
 }
 
 fn indexed(reply: Reply, index: u64) -> Reply {
-    reply.with("X-Nomad-Index", index).with("X-Nomad-KnownLeader", true).with("X-Nomad-LastContact", 0)
+    reply.with("X-Nomad-Index", &index).with("X-Nomad-KnownLeader", &true).with("X-Nomad-LastContact", &0)
 }
 
 /// What a write answers.
 fn written(index: u64, value: Option<&Value>) -> Reply {
-    value.map_or_else(|| Reply::empty(200), Reply::json).with("X-Nomad-Index", index)
+    value.map_or_else(|| Reply::empty(200), Reply::json).with("X-Nomad-Index", &index)
 }
 
 /// A duration as Go reads one, of one unit: `10s`, `500ms`, `5m`.
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn waits_are_read() {
         assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
-        assert_eq!(duration("2m"), Some(Duration::from_secs(120)));
+        assert_eq!(duration("2m"), Some(Duration::from_mins(2)));
         assert_eq!(duration("x"), None);
     }
 
