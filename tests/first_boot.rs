@@ -311,6 +311,31 @@ fn a_service_that_is_not_ready_is_waited_for_aloud_to_the_deadline() {
 }
 
 #[test]
+fn a_file_that_a_power_cut_has_emptied_keeps_no_service_down() {
+    let consul = Server::start(|_, _| Response::ok("\"127.0.0.1:8300\""));
+    let node = node_of_services(&consul.url());
+    let mut plan = plan_of_services(&consul.url());
+    plan["services"][1]["data"] = json!(["/var/lib/consul"]);
+    node.write(place::PLAN, &plan.to_string());
+    node.write("/var/lib/consul/node-id", "");
+    node.write("/var/lib/consul/raft/raft.db", "data");
+    node.unit("consul.service.active", "failed");
+    let ended = node.run();
+    ended.with(0).says("consul.service: removed what a power cut left empty: ").says("/var/lib/consul/node-id");
+    assert!(!node.at("/var/lib/consul/node-id").exists() && node.at("/var/lib/consul/raft/raft.db").exists());
+    let calls = node.calls();
+    let of =
+        |call: &str| calls.iter().position(|made| made == call).unwrap_or_else(|| panic!("no {call} in {calls:?}"));
+    assert!(of("stop consul.service") < of("start consul.service"), "{calls:?}");
+
+    // One that runs is left alone, whatever lies there.
+    node.write("/var/lib/consul/node-id", "");
+    node.run().with(0);
+    assert!(node.at("/var/lib/consul/node-id").exists());
+    assert_eq!(node.calls(), [] as [&str; 0]);
+}
+
+#[test]
 fn a_run_that_is_killed_goes_on_where_it_was_and_a_second_one_does_not_disturb_it() {
     let there = Arc::new(AtomicBool::new(false));
     let consul = Server::start({

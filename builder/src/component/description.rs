@@ -162,6 +162,9 @@ pub struct Service {
     pub files: Vec<String>,
     /// Whether a changed file needs only a reload.
     pub reload: bool,
+    /// Where it keeps its data.
+    #[serde(default)]
+    pub data: Vec<String>,
     /// When it counts as ready.
     #[serde(with = "serde_yaml::with::singleton_map")]
     pub ready: Ready,

@@ -123,6 +123,7 @@ fn service_of(site: &Site, known: &Component, service: &component::Service) -> p
         component: known.name.clone(),
         files: service.files.iter().map(|file| format!("{}/{file}", known.name)).collect(),
         reload: service.reload,
+        data: service.data.clone(),
         ready: service.ready.clone(),
         access: service.access.as_ref().map(|access| access_of(site, access)),
     }

@@ -307,6 +307,9 @@ pub struct Service {
     pub files: Vec<String>,
     /// Whether a changed file needs only a reload.
     pub reload: bool,
+    /// Where it keeps its data, absolute. Files there that a power cut has emptied keep it from starting, and are removed when it does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<String>,
     /// When it counts as ready.
     pub ready: Ready,
     /// Who may do what with it, put right as soon as it is ready.

@@ -6,6 +6,7 @@ mod systemd;
 mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use anyhow::Context as _;
@@ -20,6 +21,7 @@ use crate::ledger::Applied;
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
 use crate::sys::http::{Certificates, Http, Limits};
+use crate::sys::sweep;
 use crate::world::World;
 use unit::{Action, Standing, Unit};
 
@@ -48,6 +50,8 @@ struct Doing {
     seen: Option<u32>,
     /// Whether access to it has been put right in this run.
     governed: bool,
+    /// Whether its data has been looked through for what a power cut left.
+    mended: bool,
 }
 
 /// Whether a service may be relied on.
@@ -80,6 +84,8 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
         match readiness(world, service, &mut doings, steps)? {
             Readiness::Ready(how) => {
                 if doings.ready.insert(service.unit.clone()) {
+                    // What it wrote at its first start it may not have synced.
+                    sweep::sync();
                     doings.waits = 0;
                     let left = doings.done[&service.unit].action == Action::Nothing;
                     steps.step(&service.unit, if left { Outcome::Same } else { Outcome::Done }, &how);
@@ -133,12 +139,17 @@ fn prepare(world: &World, services: &[Service], wanted: &[Applied]) -> anyhow::R
 /// Enables the unit and makes it run with what it should. The ledger is told after systemd: a kill in between means one restart more.
 fn act(world: &World, service: &Service, wanted: &Applied, steps: &dyn Steps) -> Result<Doing, Failure> {
     let name = &service.unit;
-    let unit = systemd::show(name).because(Reason::HostFault)?;
+    let mut unit = systemd::show(name).because(Reason::HostFault)?;
     if !unit.is_loaded() {
         return Err(Failure::new(Reason::ServiceFailed, format!("systemd cannot load {name} ({})", unit.load)));
     }
     if unit.wants_enabling() {
         systemd::enable(name).because(Reason::ServiceFailed)?;
+    }
+    // systemd may have tried to start it before us, in vain.
+    let in_vain = unit.active != "active" && unit.active != "reloading";
+    if in_vain && mend(world, service, steps).because(Reason::HostFault)? {
+        unit = systemd::show(name).because(Reason::HostFault)?;
     }
     let applied = world.ledger().ask(|ledger| ledger.units.get(name).cloned());
     let action = unit.action(applied.as_ref(), wanted, service.reload);
@@ -153,7 +164,28 @@ fn act(world: &World, service: &Service, wanted: &Applied, steps: &dyn Steps) ->
             .because(Reason::HostFault)?;
         steps.step(name, Outcome::Progress, action.past());
     }
-    Ok(Doing { action, restarts: unit.restarts, seen: None, governed: false })
+    Ok(Doing { action, restarts: unit.restarts, seen: None, governed: false, mended: in_vain })
+}
+
+/// Removes the files of a service's data that have nothing in them, with the service stopped: a power cut leaves them so, and programs that find
+/// them end at every start. Those that may well be empty are made again. Says whether there were any.
+fn mend(world: &World, service: &Service, steps: &dyn Steps) -> anyhow::Result<bool> {
+    let look = || -> anyhow::Result<Vec<PathBuf>> {
+        let folders = service.data.iter().map(|folder| sweep::empty_files(&world.at(folder)));
+        Ok(folders.collect::<anyhow::Result<Vec<_>>>()?.concat())
+    };
+    if look()?.is_empty() {
+        return Ok(false);
+    }
+    systemd::stop(&service.unit)?;
+    let empty = look()?;
+    for path in &empty {
+        sweep::remove(path)?;
+    }
+    let names: Vec<String> = empty.iter().map(|path| path.display().to_string()).collect();
+    let message = format!("removed what a power cut left empty: {}", names.join(", "));
+    steps.step(&service.unit, Outcome::Progress, &message);
+    Ok(!empty.is_empty())
 }
 
 fn readiness(world: &World, service: &Service, doings: &mut Doings, steps: &dyn Steps) -> Result<Readiness, Failure> {
@@ -161,6 +193,13 @@ fn readiness(world: &World, service: &Service, doings: &mut Doings, steps: &dyn 
     let unit = systemd::show(&service.unit).because(Reason::HostFault)?;
     let doing = doings.done.get_mut(&service.unit).expect("a unit is acted upon before its readiness is asked");
     doing.restarts = doing.restarts.min(unit.restarts);
+    if !doing.mended && unit.is_dying() {
+        doing.mended = true;
+        if mend(world, service, steps).because(Reason::HostFault)? {
+            systemd::queue("start", &service.unit).because(Reason::ServiceFailed)?;
+            return Ok(not_ready("starting it once more".to_owned()));
+        }
+    }
     match unit.standing(unit.restarts - doing.restarts) {
         Standing::Down(why) => {
             let lines = world.without_secrets(&systemd::last_lines(&service.unit));
@@ -289,12 +328,12 @@ mod tests {
     #[test]
     fn a_unit_just_started_must_be_seen_twice_with_the_same_process() {
         let unit = |main_pid| Unit { active: "active".into(), main_pid, ..Unit::default() };
-        let mut doing = Doing { action: Action::Start, restarts: 0, seen: None, governed: false };
+        let mut doing = Doing { action: Action::Start, restarts: 0, seen: None, governed: false, mended: true };
         let is_ready = |doing: &mut Doing, main_pid| matches!(lasting(doing, &unit(main_pid)), Readiness::Ready(_));
         assert!(!is_ready(&mut doing, 10));
         assert!(!is_ready(&mut doing, 11), "another process is a first look again");
         assert!(is_ready(&mut doing, 11));
-        let mut left = Doing { action: Action::Nothing, restarts: 0, seen: None, governed: false };
+        let mut left = Doing { action: Action::Nothing, restarts: 0, seen: None, governed: false, mended: true };
         assert!(is_ready(&mut left, 10));
     }
 }

@@ -31,6 +31,11 @@ pub(super) fn reset_failed(unit: &str) -> anyhow::Result<()> {
     ask(&["reset-failed", unit]).map(drop)
 }
 
+/// Stops a unit, and waits until it is.
+pub(super) fn stop(unit: &str) -> anyhow::Result<()> {
+    ask(&["stop", unit]).map(drop)
+}
+
 /// Queues `start`, `restart` or `reload`. Does not wait for it: a unit may take as long as the phase's deadline, and what it waits for is
 /// to be told meanwhile.
 pub(super) fn queue(verb: &str, unit: &str) -> anyhow::Result<()> {

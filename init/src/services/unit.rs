@@ -69,6 +69,11 @@ impl Unit {
         matches!(self.file_state.as_str(), "disabled" | "enabled-runtime" | "linked" | "linked-runtime" | "")
     }
 
+    /// Whether it has ended by itself, for good or to be started again.
+    pub(super) fn is_dying(&self) -> bool {
+        self.active == "failed" || self.sub == "auto-restart"
+    }
+
     /// What is to be done, given what the unit was last started with and what it should run with. Without a record of the former nobody
     /// knows (Debian starts bird with its stock file when it installs it), so a unit that runs is restarted.
     pub(super) fn action(&self, applied: Option<&Applied>, wanted: &Applied, reload_will_do: bool) -> Action {

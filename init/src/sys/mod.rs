@@ -12,4 +12,5 @@ pub(crate) mod process;
 pub(crate) mod pump;
 pub(crate) mod resolve;
 pub(crate) mod store;
+pub(crate) mod sweep;
 pub(crate) mod tree;
