@@ -110,6 +110,19 @@ fn open(config: &Config) -> Result<Listeners, String> {
     Ok(listeners)
 }
 
+/// Whether an operator's recovery file names the servers of the cluster. As the real one does, it is thrown away where there is no data yet, which
+/// `peers.info` tells. The double knows no others: with such a file it never has a majority.
+fn others_wanted(data: &Path) -> bool {
+    let raft = data.join("server/raft");
+    if raft.join("peers.info").exists() {
+        return raft.join("peers.json").exists();
+    }
+    let _a_double_needs_neither = std::fs::create_dir_all(&raft)
+        .and_then(|()| std::fs::write(raft.join("peers.info"), "about peers.json: a double's\n"));
+    let _may_not_be_there = std::fs::remove_file(raft.join("peers.json"));
+    false
+}
+
 fn start(world: &Arc<World>, listeners: Listeners) {
     for listener in listeners.rpc {
         // Somebody who connects is let in and let go; RPC is not spoken here.
@@ -126,10 +139,11 @@ fn start(world: &Arc<World>, listeners: Listeners) {
         }
     });
     let led = Arc::clone(world);
+    let others = others_wanted(&world.config.data_dir);
     std::thread::spawn(move || {
         std::thread::sleep(ELECTION);
         // With more servers expected than there are, there is never a leader.
-        if led.config.server && led.config.bootstrap_expect == 1 {
+        if led.config.server && led.config.bootstrap_expect == 1 && !others {
             led.leader.store(true, Ordering::SeqCst);
             led.log("INFO", "nomad: cluster leadership acquired");
             led.wake();
