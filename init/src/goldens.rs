@@ -306,6 +306,8 @@ fn job(name: &str) -> Job {
         secrets: Vec<String>,
         #[serde(default)]
         files: Vec<String>,
+        #[serde(default)]
+        data: Vec<String>,
         #[serde(with = "serde_yaml::with::singleton_map_recursive")]
         answers: Vec<Answers>,
     }
@@ -320,6 +322,7 @@ fn job(name: &str) -> Job {
         files: front.files.iter().map(|file| format!("{name}/{file}")).collect(),
         needs: front.needs,
         secrets: front.secrets,
+        data: front.data,
         answers: front.answers,
         body,
     }
