@@ -10,6 +10,7 @@ use anymetal_contract::{Digest, Plan, place};
 use super::{Failed, Outcome, say, talk};
 use crate::init_binary::{self, Init};
 use crate::site::Site;
+use crate::sys::parts;
 use crate::sys::write::{self, Entry};
 use crate::userdata::Cargo;
 use crate::{plan, userdata};
@@ -114,7 +115,11 @@ impl Made {
     /// Says what is worth a warning, and writes everything into the folder.
     pub(super) fn write(&self, out: &Path) -> anyhow::Result<()> {
         self.warnings.iter().for_each(|warning| talk(format_args!("warning: {warning}")));
-        write::files(out, &self.files())
+        write::files(out, &self.files())?;
+        // What an earlier build wrote for another way of delivery would be secrets that nobody watches.
+        let carriers = [(CUSTOMDATA, &self.customdata), (place::MEDIUM_SECRETS, &self.medium)];
+        let stale = carriers.into_iter().filter(|(_, bytes)| bytes.is_none());
+        stale.map(|(name, _)| out.join(name)).try_for_each(|path| parts::clear(&path))
     }
 
     /// By the path below OUT; what refers to others is last.
