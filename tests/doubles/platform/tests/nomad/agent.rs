@@ -60,7 +60,7 @@ impl Agent {
         let here = json!({"http": "127.0.0.1", "rpc": "127.0.0.1", "serf": "127.0.0.1"});
         let mut config = json!({"data_dir": folder.join("data"), "bind_addr": "127.0.0.1", "addresses": here, "advertise": here,
             "ports": {"http": http, "rpc": rpc, "serf": serf}, "server": {"enabled": true, "bootstrap_expect": 1},
-            "client": {"enabled": true, "network_interface": "lo", "host_network": [{"default": {"cidr": "127.0.0.0/8"}}], "options": {"fingerprint.denylist": "env_aws,env_gce,env_azure,env_digitalocean"}},
+            "client": {"enabled": true, "network_interface": "lo", "host_network": [{"four": {"cidr": "127.0.0.0/8"}}, {"default": {"cidr": "127.0.0.0/8"}}], "options": {"fingerprint.denylist": "env_aws,env_gce,env_azure,env_digitalocean"}},
             "acl": {"enabled": true}, "disable_update_check": true,
             "consul": {"address": consul.address.to_string()}, "plugin": [{"raw_exec": [{"config": [{"enabled": true}]}]}]});
         config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

@@ -60,7 +60,9 @@ impl State {
             "/v1/agent/checks" => {
                 let status = if self.pass.load(Ordering::SeqCst) { "passing" } else { "critical" };
                 let mut checks = self.checks.lock().unwrap().clone();
-                checks.values_mut().for_each(|check| check["Status"] = status.into());
+                for check in checks.values_mut() {
+                    check["Status"] = status.into();
+                }
                 Reply::json(&json!(checks))
             }
             "/v1/agent/service/register" => {

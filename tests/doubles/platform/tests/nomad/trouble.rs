@@ -78,7 +78,9 @@ fn what_has_no_place_says_why_and_takes_it_when_it_comes_free() {
     agent.submit(&job("odd", "/bin/sleep", &["1000"], &json!({}), &json!({"Driver": "nosuch"})));
     assert_eq!(blocked(&agent, "odd")["ConstraintFiltered"], json!({"missing drivers": 1}));
     let port = port();
-    let taken = json!({"Networks": [{"ReservedPorts": [{"Label": "http", "Value": port}]}]});
+    // A network of one address: since 1.7 an address named here is one of `default` besides, and a port that is taken on one address of a
+    // network goes to its next.
+    let taken = json!({"Networks": [{"ReservedPorts": [{"Label": "http", "Value": port, "HostNetwork": "four"}]}]});
     agent.submit(&job("first", "/bin/sleep", &["1000"], &taken, &json!({})));
     agent.until("the first runs", |agent| {
         agent.allocs("first").first().is_some_and(|alloc| alloc["ClientStatus"] == "running")
