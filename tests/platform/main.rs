@@ -60,7 +60,8 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
     let mut packed = Vec::new();
     for recipe in recipe::ALL {
         let real = given.get(recipe.component);
-        let one = written::component(recipe, real, &flags.out).with_context(|| format!("packing {}", recipe.component))?;
+        let one =
+            written::component(recipe, real, &flags.out).with_context(|| format!("packing {}", recipe.component))?;
         println!("{} {} {} sha256/{}", one.name, one.version, one.kind(), one.archive.sha256);
         packed.push(one);
     }

@@ -65,10 +65,12 @@ impl Stand {
     }
 }
 
-const LICENCE: Content = Content::Filler("In the place of the makers' licence: this archive was packed by a test suite.\n");
+const LICENCE: Content =
+    Content::Filler("In the place of the makers' licence: this archive was packed by a test suite.\n");
 const README: Content = Content::Filler("In the place of the makers' page: this archive was packed by a test suite.\n");
 const LIBRARY: Content = Content::Filler("In the place of a library: this archive was packed by a test suite.\n");
-const SETTINGS: Content = Content::Filler("{\n  \"AllowedHosts\": \"*\",\n  \"Database\": { \"Driver\": \"postgresql\" }\n}\n");
+const SETTINGS: Content =
+    Content::Filler("{\n  \"AllowedHosts\": \"*\",\n  \"Database\": { \"Driver\": \"postgresql\" }\n}\n");
 const PAGE: Content = Content::Filler("<!doctype html><title>hippo-double</title><p>In the place of Hippo's pages.\n");
 
 const fn member(name: &'static str, content: Content) -> Member {

@@ -39,7 +39,8 @@ impl Packed {
 
 /// Packs a component, the real one when it is given, into `OUT/sha256/<hex>`.
 pub fn component(recipe: &'static Recipe, given: Option<&Given>, out: &Path) -> anyhow::Result<Packed> {
-    let packed = |version: &str, real, archive| Packed { name: recipe.component, version: version.to_owned(), real, archive };
+    let packed =
+        |version: &str, real, archive| Packed { name: recipe.component, version: version.to_owned(), real, archive };
     if given.is_none() && recipe.form == Form::Demo {
         consul::make(out, DEMO, Arch::X86_64)?;
         return Ok(packed(recipe.version, true, consul::pinned(DEMO, Arch::X86_64)?));
@@ -136,7 +137,9 @@ pub fn lists(out: &Path, packed: &[Packed]) -> anyhow::Result<()> {
 }
 
 fn yaml(packed: &[Packed]) -> String {
-    let mut yaml = String::from("# Made by platform-artefacts. What is a double and what is real stands in components.txt.\ncomponents:\n");
+    let mut yaml = String::from(
+        "# Made by platform-artefacts. What is a double and what is real stands in components.txt.\ncomponents:\n",
+    );
     for one in packed {
         let Packed { name, version, archive, .. } = one;
         let _ = write!(
