@@ -24,6 +24,7 @@ help:
 	@echo 'make test      everything CI runs: format, clippy, all suites, one machine booted to the end'
 	@echo 'make init      only the static first-boot binaries'
 	@echo 'make anymetal  the builder, optimised: target/release/anymetal'
+	@echo 'make platform  what the suites install; real programs from COMPONENTS=DIR, DIR/<component>/<version>/<program>'
 
 demo: setup-demo init artefacts
 	cargo run --quiet -p anymetal -- boot images/demo/site.yaml --artefacts $(OUT) --serial-log $(OUT)/serial.log
@@ -34,7 +35,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	cd tests/doubles/platform && cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
-	cd tests/bindle && cargo fmt --check && cargo clippy --locked --release --target x86_64-unknown-linux-musl -- -D warnings
+	cd tests/bindle && cargo fmt --check && RUSTFLAGS='$(REMAP)' cargo clippy --locked --release --target x86_64-unknown-linux-musl -- -D warnings
 
 cargo-test: init artefacts platform
 	ANYMETAL_INIT=$(CURDIR)/target/x86_64-unknown-linux-musl/ship/anymetal-init cargo test --workspace

@@ -159,6 +159,9 @@ fn decode(text: &str, plus: bool) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// How long an answer may take: longer than an agent without a leader thinks.
+const PATIENCE: Duration = Duration::from_secs(8);
+
 /// Asks somebody: status and body. A status is an answer, whatever it says.
 pub fn ask(
     method: &str,
@@ -168,7 +171,7 @@ pub fn ask(
 ) -> Result<(u16, Vec<u8>), String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(5)))
+        .timeout_global(Some(PATIENCE))
         .proxy(None)
         .build()
         .into();

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use serde_json::{Map, Value};
 
+use super::blocks::{block, flag, named, number, text_of};
+
 /// What the double heeds.
 #[expect(clippy::struct_excessive_bools, reason = "they are Nomad's")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -238,27 +240,6 @@ impl Config {
     }
 }
 
-/// A block that may be an object, or a list of objects which are one.
-fn block(top: &Map<String, Value>, name: &str) -> Map<String, Value> {
-    match top.get(name) {
-        Some(Value::Object(map)) => map.clone(),
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_object).flat_map(Map::clone).collect(),
-        _ => Map::new(),
-    }
-}
-
-/// Labelled blocks: `{"name": {…}}` in any of HCL's JSON forms.
-fn named(value: Option<&Value>) -> Vec<(String, Map<String, Value>)> {
-    let maps: Vec<&Map<String, Value>> = match value {
-        Some(Value::Object(map)) => vec![map],
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_object).collect(),
-        _ => Vec::new(),
-    };
-    maps.into_iter()
-        .flat_map(|map| map.keys().map(|name| (name.clone(), block(map, name))).collect::<Vec<_>>())
-        .collect()
-}
-
 fn known(name: &str, keys: &Map<String, Value>) -> Result<(), String> {
     let all = KEYS.iter().find(|(block, _)| *block == name).map_or("", |(_, keys)| keys);
     let strange: Vec<&str> =
@@ -267,39 +248,6 @@ fn known(name: &str, keys: &Map<String, Value>) -> Result<(), String> {
         (true, _) => Ok(()),
         (false, "") => Err(format!("unexpected keys {}", strange.join(", "))),
         (false, _) => Err(format!("{name} unexpected keys {}", strange.join(", "))),
-    }
-}
-
-fn text_of(map: &Map<String, Value>, key: &str) -> Option<String> {
-    match map.get(key)? {
-        Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        _ => None,
-    }
-}
-
-fn flag(map: &Map<String, Value>, key: &str) -> Result<Option<bool>, String> {
-    match map.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Bool(flag)) => Ok(Some(*flag)),
-        Some(Value::String(text)) => match text.as_str() {
-            "true" | "1" => Ok(Some(true)),
-            "false" | "0" => Ok(Some(false)),
-            _ => Err(format!("failed to decode HCL file: decodeBool: Unknown value for boolean: \"{text}\"")),
-        },
-        Some(other) => Err(format!("failed to decode HCL file: {key} is no boolean: {other}")),
-    }
-}
-
-fn number(map: &Map<String, Value>, key: &str) -> Result<Option<u64>, String> {
-    match map.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Number(number)) => Ok(number.as_u64()),
-        Some(Value::String(text)) => {
-            text.parse().map(Some).map_err(|_| format!("failed to decode HCL file: {key} is no number: \"{text}\""))
-        }
-        Some(other) => Err(format!("failed to decode HCL file: {key} is no number: {other}")),
     }
 }
 

@@ -22,6 +22,7 @@ pub enum Happens {
     Killed,
     SiblingFailed(String),
     HookFailed(String),
+    RestoreFailed,
     Unhealthy(String),
 }
 
@@ -98,6 +99,10 @@ fn parts(happens: &Happens) -> (&'static str, String, Own) {
             format!("Task's sibling {task:?} failed"),
             vec![("FailedSibling", task.clone().into(), Some("failed_sibling"))],
         ),
+        Happens::RestoreFailed => {
+            let message = "failed to restore task; will not run until server is contacted";
+            ("Failed Restoring Task", message.into(), Vec::new())
+        }
         Happens::HookFailed(why) => ("Task hook failed", why.clone(), said(why)),
         Happens::Unhealthy(why) => ("Alloc Unhealthy", why.clone(), said(why)),
     }

@@ -4,6 +4,7 @@
 pub mod acl;
 mod address;
 mod agent;
+mod blocks;
 mod canonical;
 mod chroot;
 mod config;
@@ -13,6 +14,8 @@ mod events;
 mod executor;
 mod health;
 mod placement;
+mod reconcile;
+mod reschedule;
 mod restart;
 mod routes;
 mod rules;

@@ -165,7 +165,8 @@ impl Work<'_> {
                 self.happens(&Happens::HookFailed(error), |_| ());
                 return self.fail(&Happens::NotRestarting { reason: "Error was unrecoverable".into(), fails: true });
             }
-            self.happens(&Happens::Setup, |_| ());
+            // A task of before a reboot is started anew where it was.
+            self.happens(if earlier.is_some() { &Happens::RestoreFailed } else { &Happens::Setup }, |_| ());
         }
         loop {
             let started = match running.take() {
