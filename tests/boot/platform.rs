@@ -14,6 +14,8 @@ use anymetal::boot::{self, Boot, PublicPort, Verdict, Visit, lan};
 use anymetal_contract::{Outcome, Phase};
 use anymetal_lab::outside::Outside;
 use anymetal_lab::scan::{self, Udp};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::bench;
 use crate::site::Site;
@@ -110,7 +112,7 @@ fn the_platform_comes_up_answers_under_both_names_and_gives_nothing_away() {
         let verdict = visit.verdict().unwrap();
         assert_eq!(verdict, Verdict::Up, "{}", verdict.sentence());
         look_inside(visit);
-        look_from_outside(&outside);
+        look_from_outside(&outside, &site);
     })
     .unwrap();
 
@@ -186,18 +188,37 @@ fn look_inside(visit: &Visit<'_>) {
     }
 }
 
+/// The smallest bindle there can be, of the form that Spin pushes first: unsigned.
+const INVOICE: &str = "bindleVersion = \"1.0.0\"\n[bindle]\nname = \"example.com/pushed\"\nversion = \"1.0.0\"\n";
+
 /// One request from outside, with a name: status and body.
 fn ask(outside: &Outside, from: &str, host: &str, path: &str) -> (u16, String) {
+    send(outside, from, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+}
+
+/// The invoice to Bindle, by nobody or with an account.
+fn push(outside: &Outside, account: Option<&str>) -> u16 {
+    let who =
+        account.map(|account| format!("Authorization: Basic {}\r\n", STANDARD.encode(account))).unwrap_or_default();
+    let request = format!(
+        "POST /v1/_i HTTP/1.1\r\nHost: bindle.198-51-100-7.sslip.io\r\nConnection: close\r\n{who}\
+         Content-Type: application/toml\r\nContent-Length: {}\r\n\r\n{INVOICE}",
+        INVOICE.len()
+    );
+    send(outside, STRANGER, &request).0
+}
+
+fn send(outside: &Outside, from: &str, request: &str) -> (u16, String) {
     let machine: IpAddr = lan::PUBLIC.parse().unwrap();
     let mut stream = outside.connect(Some(from.parse().unwrap()), (machine, 80), LOOK).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
-fn look_from_outside(outside: &Outside) {
+fn look_from_outside(outside: &Outside, site: &Site) {
     // Under the site's name and under the node's own, for a neighbour and for a stranger.
     for domain in ["198-51-100-7.sslip.io", "203-0-113-11.sslip.io"] {
         for (service, from) in [("hippo", lan::PUBLIC_GATEWAY), ("bindle", STRANGER)] {
@@ -206,7 +227,12 @@ fn look_from_outside(outside: &Outside) {
         }
     }
     assert_eq!(ask(outside, STRANGER, "elsewhere.example", "/").0, 404);
-    // Who is nobody may read bindles, as Hippo and Spin do, and push none.
+    // Who is nobody may read bindles, as Hippo and Spin do, and push none; the site's account may.
+    let (user, password) = site.bindle_account();
+    assert_eq!(push(outside, None), 403);
+    assert_eq!(push(outside, Some(&format!("{user}:wrong"))), 401);
+    assert_eq!(push(outside, Some(&format!("{user}:{password}"))), 201);
+    assert_eq!(ask(outside, STRANGER, "bindle.203-0-113-11.sslip.io", "/v1/_i/example.com/pushed/1.0.0").0, 200);
     assert_eq!(ask(outside, STRANGER, "bindle.198-51-100-7.sslip.io", "/v1/_q?q=x").0, 200);
 
     let machines: [IpAddr; 2] = [lan::PUBLIC.parse().unwrap(), lan::PUBLIC6.parse().unwrap()];

@@ -22,7 +22,7 @@ pub struct Site {
     pub customdata: Value,
     /// Which of its programs are real, a line each; empty when all are.
     which: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// A site with the whole platform, but for its components.
@@ -79,13 +79,21 @@ impl Site {
                 .map_or_else(|_| serde_json::json!({}), |bytes| serde_json::from_slice(&bytes).unwrap()),
             origins: [&[out], artefacts].concat(),
             which,
-            _folder: folder,
+            folder,
         }
     }
 
     /// Which programs are real and which are doubles.
     pub fn which(&self) -> &str {
         &self.which
+    }
+
+    /// Who may push to Bindle, and the password that only the author has: nodes get a hash of it.
+    pub fn bindle_account(&self) -> (String, String) {
+        let text = fs::read_to_string(self.folder.path().join("secrets.yaml")).unwrap();
+        let author: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+        let of = |key: &str| author["bindle"][key].as_str().expect("secrets have an account for Bindle").to_owned();
+        (of("user"), of("password"))
     }
 
     /// Every secret that its user-data brings, by name.
