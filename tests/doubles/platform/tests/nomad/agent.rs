@@ -171,7 +171,11 @@ impl Drop for Agent {
         }
         interrupt(&self.child);
         let _ = self.child.wait();
-        // A real agent mounts a folder of each task.
+        // A real agent that was started anew leaves behind who wrote the logs.
+        for process in holders(&self.folder) {
+            let _ = nix::sys::signal::kill(process, nix::sys::signal::SIGKILL);
+        }
+        // It also mounts a folder of each task.
         let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
         for mount in mounts
             .lines()
@@ -182,6 +186,18 @@ impl Drop for Agent {
         }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Processes that have a file of a folder open.
+fn holders(folder: &std::path::Path) -> Vec<nix::unistd::Pid> {
+    let own = i32::try_from(std::process::id()).unwrap();
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()).filter(|pid| *pid != own);
+    let holds = |pid: &i32| {
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        files.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|file| file.starts_with(folder))
+    };
+    pids.filter(holds).map(nix::unistd::Pid::from_raw).collect()
 }
 
 fn interrupt(child: &Child) {
