@@ -6,7 +6,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anymetal::boot::platform::Ran;
 use anymetal::boot::show::Show;
@@ -87,6 +87,28 @@ stat -c '%a %U:%G %n' /etc/anymetal/secrets.json /etc/anymetal/consul/consul.jso
 rm -rf "$dir"
 "#;
 
+/// Has Hippo run what was pushed; its double takes the word for it directly, and submits the job that the real one would.
+const RUN: &str = r#"
+curl -sS -m 20 -d '{"storage":"example.com/pushed/1.0.0","domain":"pushed.198-51-100-7.sslip.io","id":"pushed"}' http://127.0.0.1:5309/double/run
+"#;
+/// As whom an application runs.
+const RUNS_AS: &str = "stat -c %U /proc/$(pgrep -f 'spin up' | head -n 1)";
+
+/// What was pushed runs, in a chroot and as nobody, and is reached under its own name from outside.
+fn run_an_application(visit: &Visit<'_>, outside: &Outside) {
+    let said = lines(visit, RUN).join(" ");
+    assert!(said.contains("pushed.198-51-100-7.sslip.io"), "{said}");
+    let until = Instant::now() + LOOK;
+    loop {
+        let (status, body) = ask(outside, STRANGER, "pushed.198-51-100-7.sslip.io", "/");
+        if status == 200 {
+            break assert!(body.contains("example.com/pushed/1.0.0"), "{body}");
+        }
+        assert!(Instant::now() < until, "the application does not answer: {status} {body}");
+    }
+    assert_eq!(lines(visit, RUNS_AS), ["nobody"]);
+}
+
 #[test]
 fn the_platform_comes_up_answers_under_both_names_and_gives_nothing_away() {
     let _alone = bench();
@@ -113,6 +135,7 @@ fn the_platform_comes_up_answers_under_both_names_and_gives_nothing_away() {
         assert_eq!(verdict, Verdict::Up, "{}", verdict.sentence());
         look_inside(visit);
         look_from_outside(&outside, &site);
+        run_an_application(visit, &outside);
     })
     .unwrap();
 
