@@ -67,6 +67,7 @@ const SECRETS: &str = r#"
 umask 077
 dir=$(mktemp -d); cd "$dir"
 sed 's/.*"values":{//; s/}.*//' /etc/anymetal/secrets.json | tr ',' '\n' | sed 's/^"[^"]*":"//; s/"$//' >values
+echo >>values
 tr '\0' '\n' </proc/$(pgrep -f 'Hippo[.]Web' | head -n 1)/environ | sed -n 's/^Nomad__Secret=//p' >>values
 grep -c . values | sed 's/^/secrets: /'
 in_place() { if grep -qFf values; then echo "FOUND in $1"; fi; }
