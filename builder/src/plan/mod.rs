@@ -12,7 +12,7 @@ use anymetal_contract::{Abilities, Phase};
 
 use crate::component::{self, Artefacts, Component, Source};
 use crate::site::Site;
-use crate::site::model::{Choice, Registration, Tls};
+use crate::site::model::{Choice, Registration};
 use canonical::LARGEST_INTEGER;
 pub use canonical::{canonical, digest};
 pub use fit::fit;
@@ -168,18 +168,13 @@ fn settings(site: &Site) -> Settings {
         Registration::Open => "Open",
     };
     let hippo = plan::Hippo { registration: registration.to_owned(), administrator: site.hippo.administrator.clone() };
-    let tls = match site.tls.clone() {
-        Tls::None => plan::Tls::None,
-        Tls::Acme { email, dns_provider } => plan::Tls::Acme { email, dns_provider },
-        Tls::Files { certificate, key } => plan::Tls::Files { certificate, key },
-    };
     let firewall = plan::Firewall {
         ssh4: texts(&site.firewall.ssh4),
         ssh6: texts(&site.firewall.ssh6),
         tcp: site.firewall.tcp.clone(),
         udp: site.firewall.udp.clone(),
     };
-    Settings { hippo, tls, firewall }
+    Settings { hippo, tls: site.tls.clone(), firewall }
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ fn only_who_is_there_gets_a_token() {
 fn settings_are_in_the_words_of_those_who_read_them() {
     let mut site = sample();
     site.hippo.registration = Registration::Closed;
-    site.tls = Tls::Acme { email: "ops@example.com".into(), dns_provider: "route53".into() };
+    site.tls = plan::Tls::Acme { email: "ops@example.com".into(), dns_provider: "route53".into() };
     site.firewall.ssh4 = vec!["198.51.100.0/24".parse().unwrap()];
     site.firewall.tcp = vec![8080];
     let settings = draft(&site).unwrap().settings;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+pub use anymetal_contract::plan::Tls;
 use anymetal_contract::plan::{Arch, Bgp, Delivery, Report};
 use anymetal_contract::{Digest, Phase};
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -91,27 +92,6 @@ pub enum Registration {
     AdministratorOnly,
     /// Anybody who reaches the address, and may then deploy: Hippo's own default, never ours.
     Open,
-}
-
-/// How Traefik gets certificates.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Tls {
-    /// Plain HTTP only.
-    None,
-    /// ACME with a DNS challenge: with anycast the validator may reach another node than the one that asked.
-    Acme {
-        /// The account's address.
-        email: String,
-        /// Traefik's name of the DNS provider.
-        dns_provider: String,
-    },
-    /// Files the operator puts on the node.
-    Files {
-        /// Absolute path of the chain.
-        certificate: String,
-        /// Absolute path of the key.
-        key: String,
-    },
 }
 
 /// What may come in from outside, besides 80, 443, ICMP and the neighbours' BGP.

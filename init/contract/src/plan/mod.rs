@@ -2,8 +2,16 @@
 //! May not read or write one: the builder writes it in canonical JSON (RFC 8785: sorted keys, no white space, integers only), and
 //! the sha256 of those bytes is the plan digest.
 
+mod access;
+mod job;
+mod settings;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+pub use access::{Access, Acl, Namespace, Policy, Token};
+pub use job::{Answers, Job};
+pub use settings::{Firewall, Hippo, Settings, Tls};
 
 use serde::{Deserialize, Serialize};
 
@@ -338,172 +346,6 @@ impl Ready {
             Self::NomadNode(_) => "nomad-node",
         }
     }
-}
-
-/// Access control of Consul or Nomad: declared whole, made so at every run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Access {
-    /// Whose.
-    pub of: Acl,
-    /// The API's base URL: `http://127.0.0.1:4646`.
-    pub api: String,
-    /// The secret that is the management token.
-    pub management: String,
-    /// Policies, by name.
-    pub policies: BTreeMap<String, Policy>,
-    /// Tokens.
-    pub tokens: Vec<Token>,
-    /// Namespaces by name (Nomad), with what is not allowed in each.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub namespaces: BTreeMap<String, Namespace>,
-}
-
-/// Whose access control it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Acl {
-    /// Consul's: its configuration seeds the management token, and tokens have the secret that is chosen for them.
-    Consul,
-    /// Nomad's: it is bootstrapped with the chosen management token, and makes the secrets of other tokens itself.
-    Nomad,
-}
-
-/// What a policy allows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Policy {
-    /// The facts its rules need.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub needs: Vec<String>,
-    /// The rules, a template.
-    pub rules: String,
-}
-
-/// A token and what it may do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Token {
-    /// The secret that it is: chosen (Consul), or known by this name from then on (Nomad).
-    pub secret: String,
-    /// The policies it has.
-    pub policies: Vec<String>,
-}
-
-/// A namespace of Nomad.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Namespace {
-    /// What it is for.
-    pub description: String,
-    /// Task drivers that jobs in it may not use.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub disabled_drivers: Vec<String>,
-}
-
-/// One job of Nomad's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Job {
-    /// Its name and id: `traefik`.
-    pub name: String,
-    /// The component it runs; a new version of it is a new version of the job.
-    pub component: String,
-    /// The namespace it lives in.
-    pub namespace: String,
-    /// The base URL of Nomad's API.
-    pub api: String,
-    /// The secret that is the token to submit it with.
-    pub token: String,
-    /// The names of the files ([`File::name`]) whose change makes a new version of the job.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub files: Vec<String>,
-    /// The facts it needs.
-    pub needs: Vec<String>,
-    /// The secrets it needs.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub secrets: Vec<String>,
-    /// Where it keeps its data, absolute. Files there that a power cut has emptied are removed when its task keeps ending.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub data: Vec<String>,
-    /// What must answer before it counts as healthy, besides Nomad's own word.
-    pub answers: Vec<Answers>,
-    /// The template of the job as Nomad's API takes it, in JSON.
-    pub body: String,
-}
-
-/// Something that must answer with 200.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Answers {
-    /// This URL.
-    Url(String),
-    /// This service, asked through the proxy of this node under every name it has: `<label>.<domain>` for each of the fact `domains`.
-    Name {
-        /// The first label: `hippo`.
-        label: String,
-        /// The path: `/healthz`.
-        path: String,
-    },
-}
-
-/// What the site wants of the platform. Each field is the fact of that name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// Of Hippo.
-    pub hippo: Hippo,
-    /// How Traefik gets certificates.
-    pub tls: Tls,
-    /// What may come in.
-    pub firewall: Firewall,
-}
-
-/// Settings of Hippo.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hippo {
-    /// Who may make an account, in Hippo's words: `AdministratorOnly`, `Closed`, `Open`.
-    pub registration: String,
-    /// The administrator's name.
-    pub administrator: String,
-}
-
-/// How Traefik gets certificates.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "mode", rename_all = "lowercase", deny_unknown_fields)]
-pub enum Tls {
-    /// Plain HTTP only.
-    #[default]
-    None,
-    /// ACME with a DNS challenge.
-    Acme {
-        /// The account's address.
-        email: String,
-        /// Traefik's name of the DNS provider.
-        dns_provider: String,
-    },
-    /// Files that are on the node.
-    Files {
-        /// Absolute path of the chain.
-        certificate: String,
-        /// Absolute path of the key.
-        key: String,
-    },
-}
-
-/// What may come in from outside, besides 80, 443, ICMP and the neighbours' BGP. Prefixes in canonical text.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Firewall {
-    /// Who may use ssh, IPv4.
-    pub ssh4: Vec<String>,
-    /// Who may use ssh, IPv6.
-    pub ssh6: Vec<String>,
-    /// Further TCP ports, open to everybody.
-    pub tcp: Vec<u16>,
-    /// UDP ports, open to everybody.
-    pub udp: Vec<u16>,
 }
 
 /// How secrets come onto a node.
