@@ -38,14 +38,14 @@ check:
 	cd tests/bindle && cargo fmt --check && RUSTFLAGS='$(REMAP)' cargo clippy --locked --release --target x86_64-unknown-linux-musl -- -D warnings
 
 cargo-test: init artefacts platform
-	ANYMETAL_INIT=$(CURDIR)/target/x86_64-unknown-linux-musl/ship/anymetal-init cargo test --workspace
+	ANYMETAL_PLATFORM=$(CURDIR)/$(PLATFORM) ANYMETAL_INIT=$(CURDIR)/target/x86_64-unknown-linux-musl/ship/anymetal-init cargo test --workspace
 	cd tests/doubles/platform && cargo test --locked
 
 shipped: init
 	cargo test -p anymetal --features shipped --test shipped
 
 boot: init artefacts platform
-	cargo test -p anymetal --features qemu --test boot
+	ANYMETAL_PLATFORM=$(CURDIR)/$(PLATFORM) cargo test -p anymetal --features qemu --test boot
 
 anymetal: setup-rust
 	cargo build --release -p anymetal
