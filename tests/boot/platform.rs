@@ -143,7 +143,9 @@ fn the_platform_comes_up_answers_under_both_names_and_gives_nothing_away() {
     assert_eq!(ended.power_ons, 2);
     assert_eq!(ended.log.violations, Vec::<String>::new());
     for phase in [Phase::Services, Phase::Jobs, Phase::Settle] {
-        assert_eq!(ended.board.standing(phase).outcome, Some(Outcome::Done), "{phase}: {}", ended.summary());
+        // The second power-on may find all of it running already.
+        let good = ended.board.standing(phase).outcome.is_some_and(Outcome::is_good);
+        assert!(good, "{phase}: {}", ended.summary());
     }
     let told = format!("{:?} {:?}", ended.log.events, ended.log.user_states);
     let console = std::fs::read_to_string(&serial_log).unwrap();
