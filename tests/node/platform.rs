@@ -23,7 +23,7 @@ fn fails(server: &Server) -> (String, Phase, String) {
     assert!(said.contains("hint: "), "{said}");
     not_announced(server, &power);
     let log = server.platform.log();
-    let failed = log.events.iter().find(|event| event.outcome == Outcome::Failed && event.phase().is_some());
+    let failed = log.events.iter().find(|event| event.outcome == Outcome::Failed && event.ends_phase());
     let failed = failed.unwrap_or_else(|| panic!("nothing failed: {said}"));
     (said, failed.phase().unwrap(), failed.reason.clone().expect("a failure has a reason"))
 }
@@ -75,7 +75,9 @@ fn port_80_in_use_is_named_with_traefiks_own_words() {
     if !possible() {
         return;
     }
-    let server = Server::new(&Site::platform(SHORT), &[]);
+    // Named, because its folders go with it.
+    let site = Site::platform(SHORT);
+    let server = Server::new(&site, &[]);
     let _somebody_elses = server.node.inside(|| TcpListener::bind((lan::PUBLIC, 80))).unwrap();
     let (said, phase, reason) = fails(&server);
     assert_eq!((phase, reason.as_str()), (Phase::Jobs, "job-not-ready"), "{said}");
@@ -88,7 +90,9 @@ fn a_hippo_that_crashes_at_its_start_is_named_with_its_last_words() {
     if !possible() {
         return;
     }
-    let server = Server::new(&Site::platform(SHORT), &[]);
+    // Named, because its folders go with it.
+    let site = Site::platform(SHORT);
+    let server = Server::new(&site, &[]);
     // Where its database belongs there is a folder.
     fs::create_dir_all(server.node.disk("/var/lib/hippo/hippo.db")).unwrap();
     let (said, phase, reason) = fails(&server);
@@ -121,7 +125,9 @@ fn a_nomad_that_never_gets_a_leader_ends_at_the_deadline_with_its_last_lines() {
     if !possible() {
         return;
     }
-    let server = Server::new(&Site::platform(SHORT), &[]);
+    // Named, because its folders go with it.
+    let site = Site::platform(SHORT);
+    let server = Server::new(&site, &[]);
     let power = server.power_on();
     assert_eq!(power.ended().0, 0);
     power.cut();
@@ -142,7 +148,9 @@ fn secrets_of_another_site_are_refused_before_anything_is_touched() {
     if !possible() {
         return;
     }
-    let server = Server::new(&Site::platform(SHORT), &[]);
+    // Named, because its folders go with it.
+    let site = Site::platform(SHORT);
+    let server = Server::new(&site, &[]);
     let path = server.node.disk(place::SECRETS);
     let text = fs::read_to_string(&path).unwrap().replace("\"site\":\"platform\"", "\"site\":\"another\"");
     fs::write(&path, text).unwrap();
