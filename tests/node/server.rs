@@ -100,6 +100,11 @@ impl Server {
         for place in [place::OPT, "/etc", place::STORE] {
             collect(&self.node.disk(place), &mut state, &self.node.disk("/"));
         }
+        // Where the platform answers differs from one simulation to the next, and stands in the firewall.
+        let port = self.platform.url().rsplit(':').next().unwrap_or_default().to_owned();
+        if let Some((_, firewall)) = state.get_mut("etc/anymetal/firewall/anymetal.nft") {
+            *firewall = String::from_utf8_lossy(firewall).replace(&format!("{{ {port} }}"), "{ PORT }").into_bytes();
+        }
         state
     }
 }
