@@ -82,6 +82,8 @@ fn state(disk: &Path) -> Vec<(String, String)> {
     let list = |folder: &str| {
         let lines = ask(format!("ls -p {folder}"));
         let mut entries: Vec<&str> = lines.lines().filter_map(|line| line.splitn(3, '/').nth(2)).collect();
+        // Its text is compared, but for the one word; its size has that word in it.
+        entries.retain(|entry| !entry.contains("/plan.json/"));
         entries.sort_unstable();
         entries.join("\n")
     };
