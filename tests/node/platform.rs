@@ -5,6 +5,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use anymetal::boot::lan;
 use anymetal_contract::{Outcome, Phase, place};
@@ -21,18 +22,33 @@ fn fails(server: &Server) -> (String, Phase, String) {
     let (code, said) = power.ended();
     assert_eq!(code, 2, "{said}");
     assert!(said.contains("hint: "), "{said}");
-    not_announced(server, &power);
+    not_announced(server, &power, said.contains("bird.service done: ready"));
     let log = server.platform.log();
     let failed = log.events.iter().find(|event| event.outcome == Outcome::Failed && event.ends_phase());
     let failed = failed.unwrap_or_else(|| panic!("nothing failed: {said}"));
     (said, failed.phase().unwrap(), failed.reason.clone().expect("a failure has a reason"))
 }
 
-/// Whatever bird is told, the anycast routes are not among what it could announce.
-fn not_announced(server: &Server, _power: &Power) {
+/// The anycast routes are disabled as written, and where bird runs, it says itself that they are down and that it has none of them.
+fn not_announced(server: &Server, power: &Power, bird_runs: bool) {
     let Ok(bird) = fs::read_to_string(server.node.disk("/etc/bird/bird.conf")) else { return };
     let anycast = bird.split("protocol static anycast4 {").nth(1).expect("there is an anycast protocol");
     assert!(anycast.trim_start().starts_with("disabled;"), "{bird}");
+    if bird_runs {
+        let said = birdc(power, "show protocols anycast4");
+        let row = said.lines().find(|line| line.starts_with("anycast4")).unwrap_or_else(|| panic!("{said}"));
+        assert!(row.split_whitespace().any(|word| word == "down"), "{row}");
+        let routes = birdc(power, "show route");
+        assert!(!routes.contains("198.51.100.7"), "{routes}");
+    }
+}
+
+/// What the node's own bird answers on its control socket.
+fn birdc(power: &Power, question: &str) -> String {
+    let socket = format!("/proc/{}/root/run/bird/bird.ctl", power.inner());
+    let asked = Command::new("/usr/sbin/birdc").args(["-s", &socket]).args(question.split(' ')).output().unwrap();
+    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    String::from_utf8_lossy(&asked.stdout).into_owned()
 }
 
 #[test]
@@ -83,6 +99,7 @@ fn port_80_in_use_is_named_with_traefiks_own_words() {
     assert_eq!((phase, reason.as_str()), (Phase::Jobs, "job-not-ready"), "{said}");
     assert!(said.contains("traefik: its task has ended") && said.contains("address already in use"), "{said}");
     assert!(said.contains(", gave up after 30 s"), "{said}");
+    assert!(said.contains("bird.service done: ready"), "nobody could ask bird: {said}");
 }
 
 #[test]
