@@ -36,6 +36,13 @@ pub struct Node<'a> {
     pub consul: bool,
     /// Address and port, of allocations that are there to stay.
     pub taken: &'a BTreeSet<(String, u16)>,
+    /// Disk that no allocation has been promised, in MB.
+    pub disk: u64,
+}
+
+/// What a group wants of the disk, in MB.
+pub fn disk(group: &Value) -> u64 {
+    group["EphemeralDisk"]["SizeMB"].as_u64().unwrap_or(300)
 }
 
 /// Places a group.
@@ -93,6 +100,9 @@ pub fn place(group: &Value, node: &Node) -> Result<Vec<Given>, Refusal> {
         };
         given.push(Given { label, network: wanted, ip, value, to, reserved });
     }
+    if disk(group) > node.disk {
+        return Err(Refusal::Exhausted("disk".into()));
+    }
     Ok(given)
 }
 
@@ -134,7 +144,7 @@ pub fn resources(group: &Value, ports: &[Given]) -> Value {
         .collect();
     let lifecycles: serde_json::Map<String, Value> = tasks.keys().map(|name| (name.clone(), Value::Null)).collect();
     json!({"Tasks": tasks, "TaskLifecycles": lifecycles,
-        "Shared": {"DiskMB": 300, "Networks": networks, "Ports": if flat.is_empty() { Value::Null } else { flat.into() }}})
+        "Shared": {"DiskMB": disk(group), "Networks": networks, "Ports": if flat.is_empty() { Value::Null } else { flat.into() }}})
 }
 
 #[cfg(test)]
@@ -158,6 +168,7 @@ mod tests {
                 range: (20_000, 20_001),
                 consul: true,
                 taken: &taken,
+                disk: 300,
             },
         )
     }
@@ -183,13 +194,35 @@ mod tests {
         let full = of(json!({"DynamicPorts": [{"Label": "http"}]}), &[("10.0.0.2", 20_000), ("10.0.0.2", 20_001)]);
         assert_eq!(full, Refusal::Exhausted("network: dynamic port selection failed".into()));
         let group = json!({"Tasks": [{"Driver": "raw_exec"}], "Services": [{"Provider": "consul"}]});
-        let node =
-            Node { addresses: &[], drivers: &["raw_exec"], range: (1, 2), consul: false, taken: &BTreeSet::new() };
+        let node = Node {
+            addresses: &[],
+            drivers: &["raw_exec"],
+            range: (1, 2),
+            consul: false,
+            taken: &BTreeSet::new(),
+            disk: 300,
+        };
         let unknown = Refusal::Filtered("${attr.consul.version} semver >= 1.7.0".into());
         assert_eq!(place(&group, &node).unwrap_err(), unknown);
+        let group = json!({"Tasks": [{"Driver": "raw_exec"}], "EphemeralDisk": {"SizeMB": 301}});
+        let node = Node {
+            addresses: &[],
+            drivers: &["raw_exec"],
+            range: (1, 2),
+            consul: false,
+            taken: &BTreeSet::new(),
+            disk: 300,
+        };
+        assert_eq!(place(&group, &node).unwrap_err(), Refusal::Exhausted("disk".into()));
         let group = json!({"Tasks": [{"Driver": "docker"}]});
-        let node =
-            Node { addresses: &[], drivers: &["raw_exec"], range: (1, 2), consul: false, taken: &BTreeSet::new() };
+        let node = Node {
+            addresses: &[],
+            drivers: &["raw_exec"],
+            range: (1, 2),
+            consul: false,
+            taken: &BTreeSet::new(),
+            disk: 300,
+        };
         assert_eq!(place(&group, &node).unwrap_err(), Refusal::Filtered("missing drivers".into()));
     }
 }

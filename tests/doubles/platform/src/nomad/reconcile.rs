@@ -169,6 +169,8 @@ fn place(world: &World, state: &mut State, placing: &Placing) -> Result<(), Refu
         .flat_map(|alloc| alloc["AllocatedResources"]["Shared"]["Ports"].as_array().into_iter().flatten())
         .map(|port| (text(port, "HostIP").to_owned(), u16::try_from(port["Value"].as_u64().unwrap_or(0)).unwrap_or(0)))
         .collect();
+    let living = state.allocs.values().filter(|alloc| !terminal(alloc));
+    let promised: u64 = living.map(|alloc| alloc["AllocatedResources"]["Shared"]["DiskMB"].as_u64().unwrap_or(0)).sum();
     let (addresses, drivers) = (world.addresses(), world.drivers());
     let node = Node {
         addresses: &addresses,
@@ -176,6 +178,7 @@ fn place(world: &World, state: &mut State, placing: &Placing) -> Result<(), Refu
         range: world.config.dynamic_ports,
         consul: world.consul.load(Ordering::SeqCst),
         taken: &taken,
+        disk: world.disk.saturating_sub(promised),
     };
     let ports = placement::place(group, &node)?;
     let (id, now, index) = (id::make(), clock::now(), state.next("allocs"));

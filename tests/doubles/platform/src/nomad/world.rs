@@ -28,6 +28,8 @@ pub struct World {
     /// Consul's word on checks: by their ids.
     pub checks: Mutex<BTreeMap<String, String>>,
     pub leader: AtomicBool,
+    /// Free where allocations live when the agent started, in MB: so much may be promised.
+    pub disk: u64,
     /// Whether Consul has answered; without it services have no place.
     pub consul: AtomicBool,
 }
@@ -42,6 +44,10 @@ impl World {
             }
             Err(_) => State::new(),
         };
+        let free = std::fs::create_dir_all(&config.data_dir)
+            .and_then(|()| Ok(nix::sys::statvfs::statvfs(&config.data_dir)?))
+            .map_err(|error| format!("looking at the disk of {}: {error}", config.data_dir.display()))?;
+        let disk = (free.blocks_available() * free.fragment_size()) >> 20;
         let name = config.name.clone().unwrap_or_else(host_name);
         let world = Self {
             config,
@@ -52,6 +58,7 @@ impl World {
             changed: Condvar::new(),
             checks: Mutex::default(),
             leader: AtomicBool::new(false),
+            disk,
             consul: AtomicBool::new(false),
         };
         world.change(|_| ());
