@@ -9,7 +9,7 @@ use anymetal_contract::{Plan, Reason, facts, place};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::metadata::{self, Family, Machine, Management};
+use crate::metadata::{self, Family, Machine, Management, Way};
 use crate::phase::{Answer, Steps};
 use crate::secret::Secret;
 use crate::world::World;
@@ -245,7 +245,8 @@ fn routes(plan: &Plan, machine: &Machine) -> Vec<Route> {
         .filter_map(|neighbour| {
             let family = neighbour.family.number();
             let length = if family == 4 { 32 } else { 128 };
-            let via = neighbour.gateway?.to_string();
+            let Way::Via(via) = neighbour.way else { return None };
+            let via = via.to_string();
             Some(Route { family, prefix: format!("{}/{length}", neighbour.address), via })
         })
         .collect();
