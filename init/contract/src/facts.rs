@@ -1,5 +1,5 @@
 //! The closed list of names templates may use, with what each means.
-//! May not hold values: `init/src/facts.rs` makes those, as a pure function of plan, metadata and machine.
+//! May not hold values: `init/src/facts/` makes those, as a pure function of plan, metadata and machine.
 
 /// One name, and what it stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

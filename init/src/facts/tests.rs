@@ -4,10 +4,11 @@
 
 use std::collections::BTreeSet;
 
+use anymetal_contract::Reason;
 use anymetal_contract::plan::{Bgp, File};
 
 use super::*;
-use crate::goldens;
+use crate::{goldens, metadata};
 
 fn machine(document: &str) -> Machine {
     let text = std::fs::read_to_string(goldens::documents().join(document)).unwrap();

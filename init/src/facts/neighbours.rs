@@ -1,0 +1,82 @@
+//! The BGP sessions as templates see them: the machine's neighbours with the site's word over the platform's, and the routes to them.
+//! May not judge them, and shows a password as dots.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anymetal_contract::Plan;
+use serde::Serialize;
+
+use crate::metadata::{Machine, Way};
+use crate::secret::Secret;
+
+/// A neighbour as a template sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Neighbour {
+    /// Unique, and a word in BIRD's grammar: `edge_v4_1`.
+    pub(super) name: String,
+    pub(super) family: u8,
+    pub(super) address: String,
+    pub(super) asn: u32,
+    pub(super) local_asn: u32,
+    pub(super) source: String,
+    pub(super) multihop: u8,
+    #[serde(serialize_with = "empty_or_dots")]
+    pub(super) password: Option<Secret>,
+}
+
+/// How to reach a neighbour that is not on-link.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) struct Route {
+    pub(super) family: u8,
+    pub(super) prefix: String,
+    pub(super) via: String,
+}
+
+#[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
+fn empty_or_dots<S: serde::Serializer>(password: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    match password {
+        Some(password) => password.serialize(serializer),
+        None => serializer.serialize_str(""),
+    }
+}
+
+/// The machine's neighbours with the site's word over the platform's. None is no list at all: no template wants an empty one.
+pub(super) fn neighbours(plan: &Plan, machine: &Machine) -> Option<Vec<Neighbour>> {
+    let mut count = BTreeMap::new();
+    let neighbours: Vec<Neighbour> = machine
+        .neighbours
+        .iter()
+        .map(|neighbour| {
+            let family = neighbour.family.number();
+            let n = count.entry(family).and_modify(|n| *n += 1).or_insert(1);
+            Neighbour {
+                name: format!("edge_v{family}_{n}"),
+                family,
+                address: neighbour.address.to_string(),
+                asn: plan.bgp.peer_asn.unwrap_or(neighbour.asn),
+                local_asn: plan.bgp.local_asn.unwrap_or(neighbour.local_asn),
+                source: neighbour.source.to_string(),
+                multihop: plan.bgp.multihop.unwrap_or(neighbour.multihop),
+                password: neighbour.password.clone(),
+            }
+        })
+        .collect();
+    (!neighbours.is_empty()).then_some(neighbours)
+}
+
+/// Only to neighbours that are several hops away: one on the link is reached without.
+pub(super) fn routes(plan: &Plan, machine: &Machine) -> Vec<Route> {
+    let routes: BTreeSet<Route> = machine
+        .neighbours
+        .iter()
+        .filter(|neighbour| plan.bgp.multihop.unwrap_or(neighbour.multihop) > 1)
+        .filter_map(|neighbour| {
+            let family = neighbour.family.number();
+            let length = if family == 4 { 32 } else { 128 };
+            let Way::Via(via) = neighbour.way else { return None };
+            let via = via.to_string();
+            Some(Route { family, prefix: format!("{}/{length}", neighbour.address), via })
+        })
+        .collect();
+    routes.into_iter().collect()
+}
