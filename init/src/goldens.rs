@@ -38,6 +38,7 @@ const JOBS: [&str; 3] = ["traefik", "bindle", "hippo"];
 /// One document on one site.
 struct Case {
     name: &'static str,
+    platform: &'static str,
     document: &'static str,
     v4: &'static [&'static str],
     v6: &'static [&'static str],
@@ -50,7 +51,11 @@ const V4: &[&str] = &["198.51.100.7/32"];
 const V6: &[&str] = &["2001:db8:45d1:fd80::7/128"];
 
 const fn case(name: &'static str, v4: &'static [&'static str], v6: &'static [&'static str]) -> Case {
-    Case { name, document: name, v4, v6, bgp: Bgp::default, whole: None }
+    Case { name, platform: "equinix-metal", document: name, v4, v6, bgp: Bgp::default, whole: None }
+}
+
+const fn vultr(name: &'static str, v4: &'static [&'static str], v6: &'static [&'static str]) -> Case {
+    Case { platform: "vultr", ..case(name, v4, v6) }
 }
 
 const CASES: &[Case] = &[
@@ -68,37 +73,33 @@ const CASES: &[Case] = &[
     case("v4-asn-32-bit", V4, &[]),
     case("v4-customer-ip-differs", V4, &[]),
     case("v4-unknown-keys", V4, &[]),
-    Case { name: "whole", document: "v4-v6", v4: V4, v6: V6, bgp: Bgp::default, whole: Some(|| Tls::None) },
+    Case { document: "v4-v6", whole: Some(|| Tls::None), ..case("whole", V4, V6) },
     Case {
-        name: "whole-acme",
         document: "v4-multihop-md5",
-        v4: V4,
-        v6: &[],
-        bgp: Bgp::default,
         whole: Some(|| Tls::Acme { email: "ops@example.org".into(), dns_provider: "route53".into() }),
+        ..case("whole-acme", V4, &[])
     },
     Case {
-        name: "whole-files",
         document: "v4-on-link",
-        v4: V4,
-        v6: &[],
-        bgp: Bgp::default,
         whole: Some(|| Tls::Files { certificate: "/etc/ssl/site.crt".into(), key: "/etc/ssl/private/site.key".into() }),
+        ..case("whole-files", V4, &[])
     },
-    Case { name: "v4-session-v6-prefix", document: "v4-multihop", v4: V4, v6: V6, bgp: Bgp::default, whole: None },
+    Case { document: "v4-multihop", ..case("v4-session-v6-prefix", V4, V6) },
     Case {
-        name: "v4-overridden",
         document: "v4-v6",
-        v4: V4,
-        v6: &[],
         bgp: || Bgp {
             local_asn: Some(64_512),
             peer_asn: Some(64_513),
             multihop: Some(2),
             communities: vec!["54825:222".into(), "64512:1".into()],
         },
-        whole: None,
+        ..case("v4-overridden", V4, &[])
     },
+    vultr("vultr-v1-bgp-on", V4, V6),
+    vultr("vultr-vps", V4, V6),
+    vultr("vultr-bare-metal", V4, &[]),
+    vultr("vultr-bgp-off", V4, &[]),
+    vultr("vultr-no-private-network", V4, &[]),
 ];
 
 #[test]
@@ -202,6 +203,7 @@ fn outcome(case: &Case) -> BTreeMap<String, String> {
     let once: &[&str] = if case.whole.is_some() { &ONCE } else { &[] };
     let mut plan = plan(TEMPLATES.iter().chain(once).map(|name| template(name)).collect());
     let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+    plan.platform = case.platform.into();
     plan.anycast = Anycast { v4: owned(case.v4), v6: owned(case.v6) };
     plan.bgp = (case.bgp)();
     if let Some(tls) = case.whole {

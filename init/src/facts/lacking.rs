@@ -77,14 +77,16 @@ fn source(name: &str) -> &'static str {
         "node_id" => "the machine's id in the metadata",
         "metro" => "the metro in the metadata",
         "facility" => "the facility in the metadata",
-        "private4" => "an enabled private IPv4 management address",
-        "private_gateway4" | "private_subnets" => "the gateway of the private IPv4 management address",
+        "private4" | "private_subnets" => {
+            "an enabled private IPv4 management address: attach a private network, if the platform gives none by itself"
+        }
+        "private_gateway4" => "the gateway of the private IPv4 management address",
         "public4" => "an enabled public IPv4 management address",
         "public_gateway4" => "the gateway of the public IPv4 management address",
         "public6" => "an enabled public IPv6 management address",
         "public_gateway6" => "the gateway of the public IPv6 management address",
         "router_id" => "an IPv4 management address, the private one first",
-        "neighbours" | "neighbour_routes" => "the machine's BGP sessions: enable BGP on the project and create them",
+        "neighbours" | "neighbour_routes" => "the machine's BGP sessions: enable BGP at the platform and create them",
         _ => "the plan",
     }
 }

@@ -118,7 +118,6 @@ pub(crate) fn make(plan: &Plan, machine: &Machine, arch: Arch) -> Result<Facts, 
         private_subnets: machine
             .private4
             .as_ref()
-            .and_then(gateway)
             .map(|_| machine.private_subnets.iter().map(ToString::to_string).collect()),
         public4: machine.public4.as_ref().map(address),
         public_gateway4: machine.public4.as_ref().and_then(gateway),

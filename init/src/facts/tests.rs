@@ -93,8 +93,8 @@ fn all_that_is_missing_is_named_at_once() {
         said,
         "making facts: a/a.conf needs metro, private4; b/b.conf needs router_id, neighbours; \
          router_id comes from an IPv4 management address, the private one first; \
-         private4 comes from an enabled private IPv4 management address; \
-         neighbours comes from the machine's BGP sessions: enable BGP on the project and create them; \
+         private4 comes from an enabled private IPv4 management address: attach a private network, if the platform gives none by itself; \
+         neighbours comes from the machine's BGP sessions: enable BGP at the platform and create them; \
          metro comes from the metro in the metadata"
     );
 }

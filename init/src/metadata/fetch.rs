@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::phase::{Answer, Steps};
 use crate::secrets::Secrets;
 use crate::sys::clock_step;
-use crate::sys::http::{Certificates, Http, Limits};
+use crate::sys::http::{Certificates, Http, Limits, Question};
 use crate::sys::resolve;
 use crate::world::World;
 
@@ -39,12 +39,12 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
     let plan = world.plan();
     let platform = named(&plan.platform)?;
     let pointed: Vec<&str> = world.overrides.metadata.iter().map(String::as_str).collect();
-    let bases = if pointed.is_empty() { platform.bases } else { &pointed };
+    let bases = if pointed.is_empty() { platform.service.bases } else { &pointed };
     let http = Http::new(Limits::QUESTION, Certificates::Checked);
     let mut troubles = Vec::new();
     for base in bases {
         let base = base.trim_end_matches('/');
-        let url = format!("{base}{}", platform.path);
+        let url = format!("{base}{}", platform.service.path);
         let mut asked = ask(&http, &url, platform);
         if asked.as_ref().is_err_and(|trouble| trouble.clock) && correct_clock(world, base, steps) {
             asked = ask(&http, &url, platform);
@@ -52,7 +52,7 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
         match asked {
             Ok(mut machine) => {
                 machine.service = service(bases);
-                return accept(world, steps, &url, machine);
+                return accept(world, steps, &url, machine, platform.remedy);
             }
             Err(trouble) => troubles.push(trouble),
         }
@@ -61,7 +61,8 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
 }
 
 fn ask(http: &Http, url: &str, platform: &Platform) -> Result<Machine, Trouble> {
-    let answered = http.get(url, MOST).map_err(|error| Trouble {
+    let question = Question { method: "GET", url, headers: platform.service.headers, body: None };
+    let answered = http.ask(&question, MOST).map_err(|error| Trouble {
         reason: Reason::MetadataUnreachable,
         clock: is_about_the_clock(&error),
         message: format!("{error:#}"),
@@ -69,7 +70,7 @@ fn ask(http: &Http, url: &str, platform: &Platform) -> Result<Machine, Trouble> 
     let trouble = |reason, message| Trouble { reason, message, clock: false };
     let body = String::from_utf8_lossy(&answered.body);
     if answered.status != 200 {
-        let excuse = (platform.excuse)(answered.status, &body);
+        let excuse = (platform.service.excuse)(answered.status, &body);
         return Err(trouble(Reason::MetadataUnreachable, format!("asking {url}: it answers {excuse}")));
     }
     (platform.read)(&body).map_err(|failure| trouble(failure.reason, format!("asking {url}: {}", failure.chain())))
@@ -88,15 +89,14 @@ fn service(bases: &[&str]) -> BTreeSet<SocketAddr> {
     bases.iter().flat_map(|base| resolve::sockets(base)).collect()
 }
 
-fn accept(world: &World, steps: &dyn Steps, url: &str, machine: Machine) -> Result<Answer, Failure> {
+fn accept(world: &World, steps: &dyn Steps, url: &str, machine: Machine, remedy: &str) -> Result<Answer, Failure> {
     let plan = world.plan();
     world.hidden.add(machine.neighbours.iter().filter_map(|neighbour| neighbour.password.as_ref()));
     let missing = unspoken(&plan.anycast, &machine);
     if !missing.is_empty() {
         let families = missing.into_iter().map(super::Family::name).collect::<Vec<_>>().join(" and ");
         let message = format!(
-            "{url} knows the machine {}, but no BGP session of it for {families} yet: \
-             enable BGP on the project and create the session for this device",
+            "{url} knows the machine {}, but no BGP session of it for {families} yet: {remedy}",
             machine.hostname
         );
         return Ok(Answer::waiting(Reason::MetadataNoBgp, message));

@@ -20,7 +20,7 @@ pub(crate) struct Machine {
     pub(crate) private4: Option<Management<Ipv4Addr>>,
     pub(crate) public4: Option<Management<Ipv4Addr>>,
     pub(crate) public6: Option<Management<Ipv6Addr>>,
-    /// What is reached through the gateway of `private4`.
+    /// The private network: the link of `private4`, or what is reached through its gateway.
     pub(crate) private_subnets: Vec<Ipv4Net>,
     /// In the platform's order; no address stands twice.
     pub(crate) neighbours: Vec<Neighbour>,
@@ -67,6 +67,8 @@ pub(crate) enum Way {
     OnLink,
     /// This router forwards to it.
     Via(IpAddr),
+    /// As everything else goes: the machine's own default route leads there, and the platform says that this is meant.
+    Default,
     /// It is not on the link, and nobody says who forwards to it.
     Untold,
 }

@@ -15,6 +15,7 @@ mod machine;
 #[cfg(test)]
 mod mutations;
 mod sessions;
+mod vultr;
 
 pub(crate) use fetch::work;
 pub(crate) use machine::{Family, Machine, Management, Neighbour, Way};
@@ -32,16 +33,25 @@ pub(crate) fn unspoken(anycast: &Anycast, machine: &Machine) -> Vec<Family> {
 /// A platform: where its metadata is, and how it is read.
 struct Platform {
     name: &'static str,
+    service: Service,
+    read: fn(&str) -> Result<Machine, Failure>,
+    /// What the operator does about a BGP session that is not there, as the end of a sentence.
+    remedy: &'static str,
+}
+
+/// A service on the network that describes the machine that asks.
+struct Service {
     /// Base URLs, in the order they are tried.
     bases: &'static [&'static str],
     /// The document's path below a base.
     path: &'static str,
-    read: fn(&str) -> Result<Machine, Failure>,
+    /// What every question carries.
+    headers: &'static [(&'static str, &'static str)],
     /// What an answer without success says, as a sentence after "it answers ".
     excuse: fn(status: u16, body: &str) -> String,
 }
 
-const PLATFORMS: &[Platform] = &[equinix_metal::PLATFORM];
+const PLATFORMS: &[Platform] = &[equinix_metal::PLATFORM, vultr::PLATFORM];
 
 /// The names of all platforms whose metadata can be read.
 pub(crate) fn platforms() -> Vec<&'static str> {
@@ -73,7 +83,7 @@ mod tests {
         assert_eq!(failure.reason, Reason::PlanBeyondInit);
         assert_eq!(
             failure.chain(),
-            r#"reading the metadata of platform "moonbase": this init knows only equinix-metal"#
+            r#"reading the metadata of platform "moonbase": this init knows only equinix-metal, vultr"#
         );
     }
 }

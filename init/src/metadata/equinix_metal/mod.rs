@@ -1,7 +1,7 @@
 //! Equinix Metal (once Packet): where its metadata is, and what its answers mean.
 //! May not touch the network, and nothing outside this room may know these words.
 
-use super::{Machine, Platform, answer};
+use super::{Machine, Platform, Service, answer};
 use crate::failure::Failure;
 
 mod convert;
@@ -10,17 +10,21 @@ mod wire;
 
 pub(super) const PLATFORM: Platform = Platform {
     name: "equinix-metal",
-    // The current name, the old one (which answers plain HTTP too, for a clock that no certificate fits), and the old one's address,
-    // for a machine without DNS: the order of OSIE, the platform's own installer.
-    bases: &[
-        "https://metadata.platformequinix.com",
-        "https://metadata.packet.net",
-        "http://metadata.packet.net",
-        "http://147.75.207.1",
-    ],
-    path: "/metadata",
+    service: Service {
+        // The current name, the old one (which answers plain HTTP too, for a clock that no certificate fits), and the old one's address,
+        // for a machine without DNS: the order of OSIE, the platform's own installer.
+        bases: &[
+            "https://metadata.platformequinix.com",
+            "https://metadata.packet.net",
+            "http://metadata.packet.net",
+            "http://147.75.207.1",
+        ],
+        path: "/metadata",
+        headers: &[],
+        excuse,
+    },
     read,
-    excuse,
+    remedy: "enable BGP on the project and create the session for this device",
 };
 
 fn read(text: &str) -> Result<Machine, Failure> {

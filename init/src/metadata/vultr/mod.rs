@@ -1,0 +1,30 @@
+//! Vultr: where its metadata is, and what its answers mean.
+//! May not touch the network, and nothing outside this room may know these words.
+
+use super::{Machine, Platform, Service, answer};
+use crate::failure::Failure;
+
+mod convert;
+mod wire;
+
+pub(super) const PLATFORM: Platform = Platform {
+    name: "vultr",
+    service: Service {
+        bases: &["http://169.254.169.254"],
+        path: "/v1.json",
+        // No secret: the service only wants to see that nobody was tricked into asking.
+        headers: &[("Metadata-Token", "vultr")],
+        excuse: answer::excuse,
+    },
+    read,
+    remedy: "have BGP set up for the account, then enable it for this server on its own page of the panel",
+};
+
+fn read(text: &str) -> Result<Machine, Failure> {
+    let document: wire::VultrMetadata = answer::document(text)?;
+    answer::refusal([document.error.as_ref(), document.errors.as_ref()])?;
+    convert::machine(document)
+}
+
+#[cfg(test)]
+mod tests;
