@@ -58,6 +58,10 @@ const fn vultr(name: &'static str, v4: &'static [&'static str], v6: &'static [&'
     Case { platform: "vultr", ..case(name, v4, v6) }
 }
 
+const fn file(name: &'static str, v4: &'static [&'static str], v6: &'static [&'static str]) -> Case {
+    Case { platform: "file", ..case(name, v4, v6) }
+}
+
 const CASES: &[Case] = &[
     case("hollow-instance-a", V4, &[]),
     case("hollow-instance-c", V4, &[]),
@@ -100,6 +104,9 @@ const CASES: &[Case] = &[
     vultr("vultr-bare-metal", V4, &[]),
     vultr("vultr-bgp-off", V4, &[]),
     vultr("vultr-no-private-network", V4, &[]),
+    file("file-rack", V4, &[]),
+    file("file-v4-v6", V4, V6),
+    file("file-contradictory", V4, V6),
 ];
 
 #[test]

@@ -24,7 +24,7 @@ pub struct Plan {
     pub version: u32,
     /// The site's name: lower-case letters, digits and dashes.
     pub site: String,
-    /// Which reader of metadata: `equinix-metal`, `vultr`.
+    /// Which reader of metadata: `equinix-metal`, `vultr`, `file`.
     pub platform: String,
     /// The operating system of the nodes: `debian-12`.
     pub os: String,

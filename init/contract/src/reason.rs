@@ -12,9 +12,9 @@ pub enum Reason {
     PlanBeyondInit,
     /// The machine has no machine id.
     MachineIdMissing,
-    /// The metadata service did not answer, or not with success, until the deadline.
+    /// The metadata service did not answer, or not with success, until the deadline; or there was no document of the machine's own.
     MetadataUnreachable,
-    /// The metadata service answered with something that cannot be read.
+    /// What the metadata service answered, or the machine's own document, cannot be read or contradicts itself.
     MetadataInvalid,
     /// The metadata never got the BGP neighbours the plan needs.
     MetadataNoBgp,
@@ -132,13 +132,15 @@ impl Reason {
             Self::PlanBeyondInit => "build the user-data with the init it pins: `anymetal build` checks its abilities",
             Self::MachineIdMissing => "boot with systemd, or run `systemd-machine-id-setup`",
             Self::MetadataUnreachable => {
-                "check that the machine is in a Layer 3 or hybrid network mode and that its default route works"
+                "check that the machine's network and default route work (on Equinix Metal: a Layer 3 or hybrid mode), \
+                 or that its own document is where the message says"
             }
             Self::MetadataInvalid => {
-                "look at what the metadata service answers, for example with curl, and report it with this message"
+                "correct what is named, in the machine's own document or at the platform; a metadata service that answers nonsense \
+                 is worth a report with this message"
             }
             Self::MetadataNoBgp => {
-                "enable BGP on the project and create the BGP session of this device, then run `systemctl restart anymetal`"
+                "do at the platform, or in the machine's own document, what the message says, then run `systemctl restart anymetal`"
             }
             Self::NoArtefact => "add the architecture to the site's `architectures` and build again",
             Self::ArtefactUnreachable => "make one of the origins named above reachable from this machine",

@@ -63,7 +63,7 @@ pub(crate) struct Render {
     /// The plan
     #[arg(long, value_name = "FILE")]
     plan: PathBuf,
-    /// What the platform's metadata service answers
+    /// What the metadata service answers, or the machine's own document
     #[arg(long, value_name = "FILE")]
     metadata: PathBuf,
     /// The folder to write the files below; their paths are printed

@@ -148,9 +148,9 @@ fn vultr_is_asked_with_its_header_and_waited_for_until_bgp_is_on() {
 
 #[test]
 fn the_address_of_a_service_is_known_even_when_it_is_no_name() {
-    let of = |platform: &str| service(named(platform).unwrap().service.bases);
+    let Whence::Service(service) = &named("vultr").unwrap().whence else { panic!("vultr has a service") };
     let expected = ["169.254.169.254:80", "169.254.169.254:443"].map(|socket| socket.parse().unwrap());
-    assert_eq!(of("vultr"), BTreeSet::from(expected));
+    assert_eq!(sockets(service.bases), BTreeSet::from(expected));
 }
 
 #[test]

@@ -59,6 +59,11 @@ impl Findings {
         self.warnings.add(at, what);
     }
 
+    /// How many problems there are so far.
+    pub(super) fn count(&self) -> usize {
+        self.problems.kept.len() + self.problems.left_out
+    }
+
     /// Parses a text form; says what it should have been.
     pub(super) fn parse<T: FromStr>(&mut self, at: impl Display, text: &str, kind: &str) -> Option<T> {
         let parsed = text.trim().parse().ok();

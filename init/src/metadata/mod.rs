@@ -10,6 +10,7 @@ mod answer;
 mod clock;
 mod equinix_metal;
 mod fetch;
+mod file;
 mod findings;
 mod machine;
 #[cfg(test)]
@@ -33,10 +34,17 @@ pub(crate) fn unspoken(anycast: &Anycast, machine: &Machine) -> Vec<Family> {
 /// A platform: where its metadata is, and how it is read.
 struct Platform {
     name: &'static str,
-    service: Service,
+    whence: Whence,
     read: fn(&str) -> Result<Machine, Failure>,
     /// What the operator does about a BGP session that is not there, as the end of a sentence.
     remedy: &'static str,
+}
+
+/// Where a platform's description of a machine is.
+enum Whence {
+    Service(Service),
+    /// With the machine itself.
+    File,
 }
 
 /// A service on the network that describes the machine that asks.
@@ -51,7 +59,7 @@ struct Service {
     excuse: fn(status: u16, body: &str) -> String,
 }
 
-const PLATFORMS: &[Platform] = &[equinix_metal::PLATFORM, vultr::PLATFORM];
+const PLATFORMS: &[Platform] = &[equinix_metal::PLATFORM, vultr::PLATFORM, file::PLATFORM];
 
 /// The names of all platforms whose metadata can be read.
 pub(crate) fn platforms() -> Vec<&'static str> {
@@ -83,7 +91,7 @@ mod tests {
         assert_eq!(failure.reason, Reason::PlanBeyondInit);
         assert_eq!(
             failure.chain(),
-            r#"reading the metadata of platform "moonbase": this init knows only equinix-metal, vultr"#
+            r#"reading the metadata of platform "moonbase": this init knows only equinix-metal, vultr, file"#
         );
     }
 }

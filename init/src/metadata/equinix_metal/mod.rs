@@ -1,7 +1,7 @@
 //! Equinix Metal (once Packet): where its metadata is, and what its answers mean.
 //! May not touch the network, and nothing outside this room may know these words.
 
-use super::{Machine, Platform, Service, answer};
+use super::{Machine, Platform, Service, Whence, answer};
 use crate::failure::Failure;
 
 mod convert;
@@ -10,7 +10,7 @@ mod wire;
 
 pub(super) const PLATFORM: Platform = Platform {
     name: "equinix-metal",
-    service: Service {
+    whence: Whence::Service(Service {
         // The current name, the old one (which answers plain HTTP too, for a clock that no certificate fits), and the old one's address,
         // for a machine without DNS: the order of OSIE, the platform's own installer.
         bases: &[
@@ -22,7 +22,7 @@ pub(super) const PLATFORM: Platform = Platform {
         path: "/metadata",
         headers: &[],
         excuse,
-    },
+    }),
     read,
     remedy: "enable BGP on the project and create the session for this device",
 };

@@ -1,7 +1,7 @@
 //! Vultr: where its metadata is, and what its answers mean.
 //! May not touch the network, and nothing outside this room may know these words.
 
-use super::{Machine, Platform, Service, answer};
+use super::{Machine, Platform, Service, Whence, answer};
 use crate::failure::Failure;
 
 mod convert;
@@ -9,13 +9,13 @@ mod wire;
 
 pub(super) const PLATFORM: Platform = Platform {
     name: "vultr",
-    service: Service {
+    whence: Whence::Service(Service {
         bases: &["http://169.254.169.254"],
         path: "/v1.json",
         // No secret: the service only wants to see that nobody was tricked into asking.
         headers: &[("Metadata-Token", "vultr")],
         excuse: answer::excuse,
-    },
+    }),
     read,
     remedy: "have BGP set up for the account, then enable it for this server on its own page of the panel",
 };
