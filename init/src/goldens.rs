@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anymetal_contract::plan::{
-    Answers, Anycast, Arch, Artefact, Bgp, Component, File, Firewall, Format, Hippo, HostPackage, Job, Source, Tls,
+    Answers, Anycast, Arch, Artefact, Bgp, Component, File, Firewall, Format, Hippo, HostPackage, Job, Password,
+    Source, Tls,
 };
 use anymetal_contract::secrets::{self, Shape};
 use anymetal_contract::{Digest, Phase, Plan};
@@ -54,8 +55,10 @@ const fn case(name: &'static str, v4: &'static [&'static str], v6: &'static [&'s
     Case { name, platform: "equinix-metal", document: name, v4, v6, bgp: Bgp::default, whole: None }
 }
 
+/// As the builder makes plans for it: the platform tells no password.
 const fn vultr(name: &'static str, v4: &'static [&'static str], v6: &'static [&'static str]) -> Case {
-    Case { platform: "vultr", ..case(name, v4, v6) }
+    let bgp = || Bgp { password: Some(Password::Secret), ..Bgp::default() };
+    Case { platform: "vultr", bgp, ..case(name, v4, v6) }
 }
 
 const fn file(name: &'static str, v4: &'static [&'static str], v6: &'static [&'static str]) -> Case {
@@ -95,6 +98,7 @@ const CASES: &[Case] = &[
             local_asn: Some(64_512),
             peer_asn: Some(64_513),
             multihop: Some(2),
+            password: None,
             communities: vec!["54825:222".into(), "64512:1".into()],
         },
         ..case("v4-overridden", V4, &[])
@@ -220,7 +224,8 @@ fn outcome(case: &Case) -> BTreeMap<String, String> {
     plan.settings.hippo = Hippo { registration: "AdministratorOnly".into(), administrator: "admin".into() };
     plan.settings.firewall =
         Firewall { ssh4: vec!["198.51.100.0/24".into()], ssh6: vec![], tcp: vec![8443], udp: vec![] };
-    let facts = metadata::read(&plan.platform, &text).and_then(|machine| facts::make(&plan, &machine, Arch::X86_64));
+    let facts = metadata::read(&plan.platform, &text)
+        .and_then(|machine| facts::make(&plan, &machine, &secrets(), Arch::X86_64));
     let facts = match facts {
         Ok(facts) => facts,
         Err(failure) => {

@@ -33,7 +33,7 @@ pub(crate) fn run(typed: &Render) -> Result<ExitCode, Trouble> {
         }
         None => Secrets::default(),
     };
-    let facts = facts::make(&plan, &machine, arch).map_err(|failure| Trouble::failed(&failure))?;
+    let facts = facts::make(&plan, &machine, &secrets, arch).map_err(|failure| Trouble::failed(&failure))?;
     // All or nothing: a template that breaks leaves no half of a node behind.
     let mut rendered = Vec::new();
     for file in &plan.files {

@@ -1,4 +1,4 @@
-//! Values for the closed list of names templates may use: a pure function of plan, machine and architecture.
+//! Values for the closed list of names templates may use: a pure function of plan, machine, secrets and architecture.
 //! May not know a platform, and may not show a password: [`Facts::context`] alone hands it to the template that declared it.
 
 mod lacking;
@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::metadata::{Family, Machine, Management};
 use crate::phase::{Answer, Steps};
 use crate::secret::Secret;
+use crate::secrets::Secrets;
 use crate::world::World;
 use neighbours::{Neighbour, Route};
 
@@ -86,15 +87,15 @@ pub(crate) fn work(world: &World, _steps: &dyn Steps) -> Result<Answer, Failure>
     if world.facts.get().is_some() {
         return Ok(Answer::Same("the facts were made before".into()));
     }
-    let facts = make(world.plan(), world.machine(), world.arch)?;
+    let facts = make(world.plan(), world.machine(), &world.secrets(), world.arch)?;
     let count = facts.values().len();
     world.facts.get_or_init(|| facts);
     Ok(Answer::Done(format!("{count} of {} facts have a value", facts::NAMES.len())))
 }
 
 /// The facts, when every template of the plan has what it needs; otherwise one failure that names all that is missing.
-pub(crate) fn make(plan: &Plan, machine: &Machine, arch: Arch) -> Result<Facts, Failure> {
-    let neighbours = neighbours::neighbours(plan, machine);
+pub(crate) fn make(plan: &Plan, machine: &Machine, secrets: &Secrets, arch: Arch) -> Result<Facts, Failure> {
+    let neighbours = neighbours::neighbours(plan, machine, secrets)?;
     let facts = Facts {
         site: plan.site.clone(),
         platform: plan.platform.clone(),

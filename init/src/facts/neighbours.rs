@@ -3,11 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anymetal_contract::Plan;
+use anymetal_contract::plan::Password;
+use anymetal_contract::secrets::BGP_PASSWORD;
+use anymetal_contract::{Plan, Reason};
 use serde::Serialize;
 
+use crate::failure::Failure;
 use crate::metadata::{Machine, Way};
 use crate::secret::Secret;
+use crate::secrets::Secrets;
 
 /// A neighbour as a template sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,7 +45,8 @@ fn empty_or_dots<S: serde::Serializer>(password: &Option<Secret>, serializer: S)
 }
 
 /// The machine's neighbours with the site's word over the platform's. None is no list at all: no template wants an empty one.
-pub(super) fn neighbours(plan: &Plan, machine: &Machine) -> Option<Vec<Neighbour>> {
+pub(super) fn neighbours(plan: &Plan, machine: &Machine, secrets: &Secrets) -> Result<Option<Vec<Neighbour>>, Failure> {
+    let password = password(plan, secrets)?;
     let mut count = BTreeMap::new();
     let neighbours: Vec<Neighbour> = machine
         .neighbours
@@ -57,11 +62,22 @@ pub(super) fn neighbours(plan: &Plan, machine: &Machine) -> Option<Vec<Neighbour
                 local_asn: plan.bgp.local_asn.unwrap_or(neighbour.local_asn),
                 source: neighbour.source.to_string(),
                 multihop: plan.bgp.multihop.unwrap_or(neighbour.multihop),
-                password: neighbour.password.clone(),
+                password: password.or(neighbour.password.as_ref()).cloned(),
             }
         })
         .collect();
-    (!neighbours.is_empty()).then_some(neighbours)
+    Ok((!neighbours.is_empty()).then_some(neighbours))
+}
+
+/// The password of all sessions, when the site says that it is among the secrets.
+fn password<'s>(plan: &Plan, secrets: &'s Secrets) -> Result<Option<&'s Secret>, Failure> {
+    let Some(Password::Secret) = plan.bgp.password else { return Ok(None) };
+    let missing = || {
+        let what =
+            format!("making facts: the password of the BGP sessions is the secret {BGP_PASSWORD}, and has not come");
+        Failure::new(Reason::SecretsMissing, what)
+    };
+    secrets.value(BGP_PASSWORD).map(Some).ok_or_else(missing)
 }
 
 /// Only to neighbours that are several hops away: one on the link is reached without.
