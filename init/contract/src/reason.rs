@@ -32,6 +32,8 @@ pub enum Reason {
     HostPackageMissing,
     /// Facts that templates need have no value.
     FactsMissing,
+    /// A BGP session would be configured that can never come up.
+    BgpUnsound,
     /// A template cannot be rendered.
     TemplateBroken,
     /// The program a file is for does not accept the file.
@@ -62,7 +64,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::PlanUnreadable,
         Self::PlanBeyondInit,
         Self::MachineIdMissing,
@@ -76,6 +78,7 @@ impl Reason {
         Self::ArchiveBroken,
         Self::HostPackageMissing,
         Self::FactsMissing,
+        Self::BgpUnsound,
         Self::TemplateBroken,
         Self::FileRejected,
         Self::ServiceFailed,
@@ -107,6 +110,7 @@ impl Reason {
             Self::ArchiveBroken => "archive-broken",
             Self::HostPackageMissing => "host-package-missing",
             Self::FactsMissing => "facts-missing",
+            Self::BgpUnsound => "bgp-unsound",
             Self::TemplateBroken => "template-broken",
             Self::FileRejected => "file-rejected",
             Self::ServiceFailed => "service-failed",
@@ -155,6 +159,9 @@ impl Reason {
                 "use an image that has the package, or add it to `packages` in the site's `cloud_config`"
             }
             Self::FactsMissing => "set what is missing in the site, or correct what the platform says of this machine",
+            Self::BgpUnsound => {
+                "correct what is named: under `bgp` in the site, at the platform, or in the machine's own document"
+            }
             Self::TemplateBroken => "report this with the plan: the template does not fit its facts",
             Self::FileRejected => "read the program's own words above; the old file is still in place",
             Self::ServiceFailed => "read the unit's last lines above, and `journalctl -u` of the unit",

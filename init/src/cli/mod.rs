@@ -150,6 +150,11 @@ fn print(text: &str) -> Result<(), Trouble> {
     }
 }
 
+/// Says on stderr what is worth a warning.
+fn warn(warning: &str) {
+    let _nowhere_to_say_it = std::io::stderr().write_all(format!("anymetal-init: warning: {warning}\n").as_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;

@@ -3,12 +3,13 @@
 
 mod lacking;
 mod neighbours;
+mod sound;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anymetal_contract::plan::{Arch, Component, Firewall, Hippo, Source, Tls};
-use anymetal_contract::{Plan, facts, place};
+use anymetal_contract::{Outcome, Plan, facts, place};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -18,6 +19,7 @@ use crate::secret::Secret;
 use crate::secrets::Secrets;
 use crate::world::World;
 use neighbours::{Neighbour, Route};
+pub(crate) use sound::doubts;
 
 /// The facts of one node. Serialises to the names of [`facts::NAMES`], passwords as dots; a name without a value is not there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -83,13 +85,16 @@ struct Endpoint {
 }
 
 /// The work of the phase `facts`.
-pub(crate) fn work(world: &World, _steps: &dyn Steps) -> Result<Answer, Failure> {
+pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
     if world.facts.get().is_some() {
         return Ok(Answer::Same("the facts were made before".into()));
     }
     let facts = make(world.plan(), world.machine(), &world.secrets(), world.arch)?;
     let count = facts.values().len();
     world.facts.get_or_init(|| facts);
+    for doubt in doubts(world.plan(), world.machine()) {
+        steps.step("warning", Outcome::Done, &doubt);
+    }
     Ok(Answer::Done(format!("{count} of {} facts have a value", facts::NAMES.len())))
 }
 
@@ -126,10 +131,14 @@ pub(crate) fn make(plan: &Plan, machine: &Machine, secrets: &Secrets, arch: Arch
         public_gateway6: machine.public6.as_ref().and_then(gateway),
         // The private address: it is there on every machine that speaks BGP, and nobody outside the network learns of it.
         router_id: machine.private4.map(|link| link.address).or(machine.public4.map(|link| link.address)),
-        neighbour_routes: neighbours.as_ref().map(|_| neighbours::routes(plan, machine)),
+        neighbour_routes: neighbours.as_deref().map(neighbours::routes),
         neighbours,
     };
     lacking::lacking(plan, machine, &facts)?;
+    sound::judge(
+        facts.neighbours.as_deref().unwrap_or_default(),
+        facts.neighbour_routes.as_deref().unwrap_or_default(),
+    )?;
     Ok(facts)
 }
 

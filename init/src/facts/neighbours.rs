@@ -2,10 +2,12 @@
 //! May not judge them, and shows a password as dots.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use anymetal_contract::plan::Password;
 use anymetal_contract::secrets::BGP_PASSWORD;
 use anymetal_contract::{Plan, Reason};
+use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -19,11 +21,14 @@ pub(super) struct Neighbour {
     /// Unique, and a word in BIRD's grammar: `edge_v4_1`.
     pub(super) name: String,
     pub(super) family: u8,
-    pub(super) address: String,
+    pub(super) address: IpAddr,
     pub(super) asn: u32,
     pub(super) local_asn: u32,
-    pub(super) source: String,
+    pub(super) source: IpAddr,
     pub(super) multihop: u8,
+    /// For the judgement; templates have the routes.
+    #[serde(skip)]
+    pub(super) way: Way,
     #[serde(serialize_with = "empty_or_dots")]
     pub(super) password: Option<Secret>,
 }
@@ -32,8 +37,8 @@ pub(super) struct Neighbour {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(super) struct Route {
     pub(super) family: u8,
-    pub(super) prefix: String,
-    pub(super) via: String,
+    pub(super) prefix: IpNet,
+    pub(super) via: IpAddr,
 }
 
 #[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
@@ -57,11 +62,12 @@ pub(super) fn neighbours(plan: &Plan, machine: &Machine, secrets: &Secrets) -> R
             Neighbour {
                 name: format!("edge_v{family}_{n}"),
                 family,
-                address: neighbour.address.to_string(),
+                address: neighbour.address,
                 asn: plan.bgp.peer_asn.unwrap_or(neighbour.asn),
                 local_asn: plan.bgp.local_asn.unwrap_or(neighbour.local_asn),
-                source: neighbour.source.to_string(),
+                source: neighbour.source,
                 multihop: plan.bgp.multihop.unwrap_or(neighbour.multihop),
+                way: neighbour.way,
                 password: password.or(neighbour.password.as_ref()).cloned(),
             }
         })
@@ -81,17 +87,12 @@ fn password<'s>(plan: &Plan, secrets: &'s Secrets) -> Result<Option<&'s Secret>,
 }
 
 /// Only to neighbours that are several hops away: one on the link is reached without.
-pub(super) fn routes(plan: &Plan, machine: &Machine) -> Vec<Route> {
-    let routes: BTreeSet<Route> = machine
-        .neighbours
-        .iter()
-        .filter(|neighbour| plan.bgp.multihop.unwrap_or(neighbour.multihop) > 1)
-        .filter_map(|neighbour| {
-            let family = neighbour.family.number();
-            let length = if family == 4 { 32 } else { 128 };
-            let Way::Via(via) = neighbour.way else { return None };
-            let via = via.to_string();
-            Some(Route { family, prefix: format!("{}/{length}", neighbour.address), via })
+pub(super) fn routes(neighbours: &[Neighbour]) -> Vec<Route> {
+    let distant = neighbours.iter().filter(|neighbour| neighbour.multihop > 1);
+    let routes: BTreeSet<Route> = distant
+        .filter_map(|neighbour| match neighbour.way {
+            Way::Via(via) => Some(Route { family: neighbour.family, prefix: neighbour.address.into(), via }),
+            Way::OnLink | Way::Default | Way::Untold => None,
         })
         .collect();
     routes.into_iter().collect()

@@ -3,11 +3,14 @@
 #![expect(clippy::disallowed_methods, reason = "documents are files")]
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 
 use anymetal_contract::Reason;
 use anymetal_contract::plan::{Bgp, File, Password};
+use anymetal_contract::{Digest, Unit};
 
 use super::*;
+use crate::world::{Overrides, Planned};
 use crate::{goldens, metadata};
 
 fn machine(document: &str) -> Machine {
@@ -68,15 +71,14 @@ fn the_sites_word_goes_over_the_platforms() {
     plan.bgp = Bgp {
         local_asn: Some(64_512),
         peer_asn: Some(64_513),
-        multihop: Some(1),
+        multihop: Some(3),
         password: None,
         communities: vec!["1:2".into()],
     };
     let facts = make(&plan, &machine("v4-multihop.json"), &Secrets::default(), Arch::X86_64).unwrap();
     for neighbour in facts.neighbours.iter().flatten() {
-        assert_eq!((neighbour.local_asn, neighbour.asn, neighbour.multihop), (64_512, 64_513, 1));
+        assert_eq!((neighbour.local_asn, neighbour.asn, neighbour.multihop), (64_512, 64_513, 3));
     }
-    assert_eq!(facts.neighbour_routes, Some(vec![]), "one hop needs no route");
     assert_eq!(facts.communities, ["1:2"]);
 }
 
@@ -151,6 +153,34 @@ fn a_password_among_the_secrets_goes_over_the_platforms() {
     let own = secrets.value("bgp_password").unwrap().expose();
     assert_eq!(facts.passwords().map(Secret::expose).collect::<BTreeSet<_>>(), BTreeSet::from([own]));
     assert!(!format!("{facts:?} {:?}", facts.values()).contains(own));
+}
+
+#[test]
+fn what_a_neighbour_will_not_accept_is_told_and_stops_nothing() {
+    #[derive(Default)]
+    struct Told(Mutex<Vec<String>>);
+    impl Steps for Told {
+        fn step(&self, step: &str, outcome: Outcome, message: &str) {
+            self.0.lock().unwrap().push(format!("{step} {}: {message}", outcome.word()));
+        }
+        fn progress(&self, _: &str, _: u64, _: Option<u64>, _: Unit) {}
+    }
+    let world = World::new("/nowhere", Arch::X86_64, Overrides::default());
+    let mut plan = site(vec![]);
+    plan.anycast.v4.push("203.0.113.0/24".into());
+    assert!(world.plan.set(Planned { plan, digest: Digest::of([0; 32]) }).is_ok());
+    assert!(world.machine.set(machine("v4-multihop.json")).is_ok());
+    let told = Told::default();
+    assert!(matches!(work(&world, &told).unwrap(), Answer::Done(_)));
+    assert!(matches!(work(&world, &told).unwrap(), Answer::Same(_)));
+    let said = told.0.lock().unwrap();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].starts_with(
+            "warning done: by the metadata 169.254.255.1 and 169.254.255.2 will not accept 203.0.113.0/24"
+        ),
+        "{said:?}"
+    );
 }
 
 #[test]

@@ -58,6 +58,23 @@ pub(crate) struct Neighbour {
     pub(crate) multihop: u8,
     pub(crate) way: Way,
     pub(crate) password: Option<Secret>,
+    /// What it takes of us, when that is told.
+    pub(crate) accepts: Option<Vec<Accepted>>,
+}
+
+/// A prefix that a neighbour takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Accepted {
+    pub(crate) prefix: IpNet,
+    /// Only this one, and no part of it.
+    pub(crate) exact: bool,
+}
+
+impl Accepted {
+    /// Whether that prefix is taken.
+    pub(crate) fn takes(&self, prefix: &IpNet) -> bool {
+        if self.exact { self.prefix == *prefix } else { self.prefix.contains(prefix) }
+    }
 }
 
 /// How packets get to a neighbour.
@@ -118,9 +135,29 @@ impl<A: Copy + Into<IpAddr>> Management<A> {
     }
 }
 
+/// Whether an address means something on one link only, and a route by it needs the interface (RFC 4291 section 2.5.6). In IPv4 such
+/// addresses are told apart by the link's prefix, as all others.
+pub(crate) fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prefix_is_taken_whole_or_in_parts() {
+        let accepted = |prefix: &str, exact| Accepted { prefix: prefix.parse().unwrap(), exact };
+        for (accepted, prefix, taken) in [
+            (accepted("198.51.100.0/24", false), "198.51.100.7/32", true),
+            (accepted("198.51.100.0/24", true), "198.51.100.7/32", false),
+            (accepted("198.51.100.0/24", true), "198.51.100.0/24", true),
+            (accepted("198.51.100.7/32", false), "198.51.100.0/24", false),
+            (accepted("::/0", false), "198.51.100.0/24", false),
+        ] {
+            assert_eq!(accepted.takes(&prefix.parse().unwrap()), taken, "{accepted:?} {prefix}");
+        }
+    }
 
     #[test]
     fn an_address_is_on_the_link_of_its_prefix_only() {

@@ -19,7 +19,7 @@ mod sessions;
 mod vultr;
 
 pub(crate) use fetch::work;
-pub(crate) use machine::{Family, Machine, Management, Neighbour, Way};
+pub(crate) use machine::{Accepted, Family, Machine, Management, Neighbour, Way, is_link_local};
 
 /// The families that are to be announced and have no neighbour to announce them to.
 pub(crate) fn unspoken(anycast: &Anycast, machine: &Machine) -> Vec<Family> {

@@ -8,7 +8,7 @@ use super::machine::Neighbour;
 
 /// So many neighbours a machine may have; real ones have one to four. Beyond it is no machine, and comparing each with each would take
 /// for ever.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 
 /// The neighbours so far.
 #[derive(Default)]

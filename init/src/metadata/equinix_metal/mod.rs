@@ -44,4 +44,6 @@ fn excuse(status: u16, body: &str) -> String {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -3,9 +3,12 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+use serde_json::Value;
+
 use super::super::findings::{Findings, quoted};
-use super::super::sessions::Sessions;
-use super::super::{Family, Machine, Management, Neighbour, Way};
+use super::super::sessions::{self, Sessions};
+use super::super::{Accepted, Family, Machine, Management, Neighbour, Way};
 use super::wire::{EquinixBgpNeighbor, EquinixPassword};
 use crate::bird;
 use crate::secret::Secret;
@@ -13,6 +16,9 @@ use crate::secret::Secret;
 /// Hops to a neighbour that is not on-link. The platform says only that there are several; 5 is what its own generator of
 /// configurations writes, and a limit, not a count.
 const HOPS: u8 = 5;
+
+/// So many routes are looked at; the platform takes ten per neighbour unless more are agreed on.
+const ROUTES_MOST: usize = 1000;
 
 pub(super) fn read(machine: &Machine, wire: Vec<EquinixBgpNeighbor>, findings: &mut Findings) -> Vec<Neighbour> {
     let mut sessions = Sessions::default();
@@ -53,11 +59,14 @@ fn read_session(machine: &Machine, at: &str, session: EquinixBgpNeighbor, findin
         .iter()
         .enumerate()
         .filter_map(|(n, text)| peer(&format!("{at}.peer_ips[{n}]"), text, family, findings))
+        // One more than there may be, so that it is said.
+        .take(sessions::MOST + 1)
         .collect();
     let (Some(link), Some(local_asn), Some(asn), Ok(password)) = (link, local_asn, asn, password) else {
         return Vec::new();
     };
     cross_check(at, session.customer_ip.as_deref(), link.address, kind, findings);
+    let accepts = session.routes_in.and_then(|routes| accepts(at, &routes, findings));
     let mut neighbours = Vec::with_capacity(addresses.len());
     for address in addresses {
         let several = session.multihop.unwrap_or(!link.on_link(address));
@@ -70,9 +79,30 @@ fn read_session(machine: &Machine, at: &str, session: EquinixBgpNeighbor, findin
             multihop: if several { HOPS } else { 1 },
             way: way(at, &link, address, several, findings),
             password: password.clone(),
+            accepts: accepts.clone(),
         });
     }
     neighbours
+}
+
+/// What the neighbours take. When one route cannot be read, nothing is known of the whole.
+fn accepts(at: &str, routes: &Value, findings: &mut Findings) -> Option<Vec<Accepted>> {
+    let read = |route: &Value| {
+        let prefix = route.get("route")?.as_str()?.trim().parse::<IpNet>().ok()?.trunc();
+        let exact = route.get("exact").and_then(Value::as_bool).unwrap_or(false);
+        Some(Accepted { prefix, exact })
+    };
+    let accepts = routes
+        .as_array()
+        .filter(|routes| routes.len() <= ROUTES_MOST)
+        .and_then(|routes| routes.iter().map(read).collect());
+    if accepts.is_none() && !routes.is_null() {
+        findings.warn(
+            at,
+            "has routes_in that are not a list of some prefixes: whether the site's are among them is not checked",
+        );
+    }
+    accepts
 }
 
 fn family(at: &str, family: Option<u8>, findings: &mut Findings) -> Option<Family> {

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use ipnet::Ipv4Net;
 
 use super::super::findings::{Findings, quoted};
+use super::super::machine::is_link_local;
 use super::super::{Machine, Management};
 use super::fields::{self, Fields};
 use super::neighbours;
@@ -142,14 +143,6 @@ where
 fn plain_length(text: &str, bits: u8) -> Option<u8> {
     let plain = text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|length| plain && *length <= bits)
-}
-
-/// Whether an address means something on one link only (RFC 4291 section 2.5.6, RFC 3927).
-pub(super) fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    }
 }
 
 fn link_of(private: Management<Ipv4Addr>) -> Option<Ipv4Net> {

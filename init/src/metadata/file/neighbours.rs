@@ -73,6 +73,7 @@ fn neighbour(
         multihop,
         way,
         password: password.flatten(),
+        accepts: None,
     })
 }
 

@@ -189,10 +189,12 @@ fn neighbour(
     let way = match link {
         Some(link) if link.on_link(address) => Way::OnLink,
         // IPv6 routers are not in the document, they announce themselves; and the platform's guides have no route to the neighbour.
-        _ => link.and_then(|link| link.gateway).map_or(Way::Default, Way::Via),
+        _ => link
+            .and_then(|link| link.gateway.filter(|gateway| known.iter().any(|link| link.on_link(*gateway))))
+            .map_or(Way::Default, Way::Via),
     };
     let multihop = if way == Way::OnLink { 1 } else { HOPS };
-    Some(Neighbour { family, address, asn, local_asn, source, multihop, way, password: None })
+    Some(Neighbour { family, address, asn, local_asn, source, multihop, way, password: None, accepts: None })
 }
 
 fn address(family: Family, at: &str, field: &str, word: Word, findings: &mut Findings) -> Option<IpAddr> {
