@@ -1,8 +1,6 @@
 //! What BIRD takes without a word and what then never works: its own check reads a configuration, it does not ask whether it can.
 //! May not quote a password.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use anymetal_contract::{Plan, Reason};
 use ipnet::IpNet;
 
@@ -80,19 +78,23 @@ fn password(neighbour: &Neighbour) -> Option<String> {
 pub(crate) fn doubts(plan: &Plan, machine: &Machine) -> Vec<String> {
     let prefixes: Vec<IpNet> =
         plan.anycast.v4.iter().chain(&plan.anycast.v6).filter_map(|prefix| prefix.parse().ok()).collect();
-    let mut alike: BTreeMap<(Family, BTreeSet<Accepted>), Vec<String>> = BTreeMap::new();
+    let mut doubts: Vec<(String, String)> = Vec::new();
     for neighbour in &machine.neighbours {
-        let Some(accepts) = &neighbour.accepts else { continue };
-        let key = (neighbour.family, accepts.iter().copied().collect());
-        alike.entry(key).or_default().push(neighbour.address.to_string());
+        let doubt = neighbour.accepts.as_ref().and_then(|accepts| doubt(neighbour.family, accepts, &prefixes));
+        let Some(doubt) = doubt else { continue };
+        match doubts.iter_mut().find(|(_, same)| *same == doubt) {
+            Some((who, _)) => *who = format!("{who} and {}", neighbour.address),
+            None => doubts.push((neighbour.address.to_string(), doubt)),
+        }
     }
-    alike.into_iter().filter_map(|((family, accepts), who)| doubt(family, &accepts, &who, &prefixes)).collect()
+    let sentence = |(who, doubt)| format!("by the metadata {who} will not accept {doubt}");
+    doubts.into_iter().map(sentence).collect()
 }
 
 /// So many prefixes are named of what a neighbour accepts.
 const NAMED: usize = 10;
 
-fn doubt(family: Family, accepts: &BTreeSet<Accepted>, who: &[String], prefixes: &[IpNet]) -> Option<String> {
+fn doubt(family: Family, accepts: &[Accepted], prefixes: &[IpNet]) -> Option<String> {
     let refused: Vec<String> = prefixes
         .iter()
         .filter(|prefix| Family::of(prefix.addr()) == family && !accepts.iter().any(|accepted| accepted.takes(prefix)))
@@ -101,19 +103,15 @@ fn doubt(family: Family, accepts: &BTreeSet<Accepted>, who: &[String], prefixes:
     if refused.is_empty() {
         return None;
     }
-    let mut named: Vec<String> = accepts
-        .iter()
-        .take(NAMED)
-        .map(|accepted| format!("{}{}", accepted.prefix, if accepted.exact { " whole" } else { "" }))
-        .collect();
+    let whole = |accepted: &Accepted| if accepted.exact { " whole" } else { "" };
+    let mut named: Vec<String> =
+        accepts.iter().take(NAMED).map(|accepted| format!("{}{}", accepted.prefix, whole(accepted))).collect();
     if accepts.len() > NAMED {
         named.push(format!("{} more", accepts.len() - NAMED));
     }
     let accepted = if named.is_empty() { "nothing".to_owned() } else { format!("only {}", named.join(", ")) };
     Some(format!(
-        "by the metadata {} will not accept {}, {accepted}: \
-         have the prefix assigned to the project, or take it out of the site",
-        who.join(" and "),
+        "{}, {accepted}: have the prefix assigned to the project, or take it out of the site",
         refused.join(" and ")
     ))
 }

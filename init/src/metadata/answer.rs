@@ -26,11 +26,14 @@ pub(super) fn document<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {
 pub(super) fn refusal(fields: [Option<&Value>; 2]) -> Result<(), Failure> {
     match fields.into_iter().flatten().find_map(words) {
         None => Ok(()),
-        Some(words) => {
-            let message = format!("reading the metadata: it is an error answer: {words}");
-            Err(Failure::new(Reason::MetadataUnreachable, message))
-        }
+        Some(words) => Err(refused(&words)),
     }
+}
+
+/// A refusal in these words.
+pub(super) fn refused(words: &str) -> Failure {
+    let words: String = words.chars().filter(|c| !c.is_control()).take(QUOTED).collect();
+    Failure::new(Reason::MetadataUnreachable, format!("reading the metadata: it is an error answer: {words}"))
 }
 
 /// What an answer without success says, with the words of its body when it has any: `{"message":…}`, `{"errors":[…]}`, `{"error":…}`.

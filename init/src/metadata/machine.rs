@@ -63,7 +63,7 @@ pub(crate) struct Neighbour {
 }
 
 /// A prefix that a neighbour takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Accepted {
     pub(crate) prefix: IpNet,
     /// Only this one, and no part of it.

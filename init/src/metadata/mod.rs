@@ -15,6 +15,7 @@ mod findings;
 mod machine;
 #[cfg(test)]
 mod mutations;
+mod node;
 mod sessions;
 mod vultr;
 

@@ -10,10 +10,10 @@ use ipnet::Ipv4Net;
 
 use super::super::findings::{Findings, quoted};
 use super::super::machine::is_link_local;
+use super::super::node::Node;
 use super::super::{Machine, Management};
 use super::fields::{self, Fields};
 use super::neighbours;
-use super::node::Node;
 use crate::failure::Failure;
 
 /// The `kind` of the document.

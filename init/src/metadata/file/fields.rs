@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 
 use super::super::findings::{Findings, quoted};
-use super::node::Node;
+use super::super::node::Node;
 
 /// An object being read: keys are taken one by one, and what is left at the end is unknown.
 pub(super) struct Fields<'n> {

@@ -38,15 +38,14 @@
 //! A gateway that is on none of the machine's links, as `fe80::1` is, can be reached by an interface only, which the document does not
 //! know: such a neighbour goes by the machine's own default route.
 
+use super::node::Node;
 use super::{Machine, Platform, Whence};
 use crate::failure::Failure;
-use node::Node;
 
 mod convert;
 mod fields;
 pub(super) mod look;
 mod neighbours;
-mod node;
 
 pub(super) const PLATFORM: Platform =
     Platform { name: "file", whence: Whence::File, read, remedy: "add a neighbour of that family to the document" };

@@ -4,10 +4,10 @@
 use std::net::IpAddr;
 
 use super::super::findings::Findings;
+use super::super::node::Node;
 use super::super::sessions::Sessions;
 use super::super::{Family, Machine, Management, Neighbour, Way};
 use super::fields::{self, Fields};
-use super::node::Node;
 use crate::bird;
 use crate::secret::Secret;
 

@@ -7,9 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::Ipv4Net;
 
 use super::super::findings::{Findings, quoted};
+use super::super::node::Node;
 use super::super::sessions::Sessions;
 use super::super::{Family, Machine, Management, Neighbour, Way};
-use super::wire::{Object, VultrInterface, VultrIpv4, VultrIpv6, VultrMetadata, VultrSession, Word};
+use super::field::Object;
 use crate::failure::Failure;
 
 /// Hops to a neighbour that is not on-link: what the platform's own guides to its BGP write for every kind of server.
@@ -18,14 +19,19 @@ const HOPS: u8 = 2;
 /// Every address of the machine that the document names, with its link: a session may come from any.
 type Known = Vec<Management<IpAddr>>;
 
-pub(super) fn machine(document: VultrMetadata) -> Result<Machine, Failure> {
-    let mut findings = Findings::default();
-    let id = findings.text("instance-v2-id", document.instance_v2_id.0.or(document.instanceid.0));
-    let hostname = findings.hostname(document.hostname.0, id.as_deref());
+pub(super) fn machine(document: &Node) -> Result<Machine, Failure> {
+    let findings = &mut Findings::default();
+    let document = Object::whole(document);
+    // The id of older documents is the second.
+    let id = document.word("instance-v2-id", findings).or_else(|| document.word("instanceid", findings));
+    let id = findings.text("instance-v2-id", id);
+    let hostname = document.word("hostname", findings);
+    let hostname = findings.hostname(hostname, id.as_deref());
+    let region = document.object("region", findings).word("regioncode", findings);
     let mut machine = Machine {
         id,
         hostname,
-        metro: findings.text("region.regioncode", document.region.0.and_then(|region| region.regioncode.0)),
+        metro: findings.text("region.regioncode", region),
         facility: None,
         private4: None,
         public4: None,
@@ -38,35 +44,35 @@ pub(super) fn machine(document: VultrMetadata) -> Result<Machine, Failure> {
         service: BTreeSet::new(),
         warnings: Vec::new(),
     };
-    let known = place_addresses(&mut machine, document.interfaces.unwrap_or_default(), &mut findings);
-    if let Some(bgp) = document.bgp.0 {
-        let mut sessions = Sessions::default();
-        for (family, at, session) in [(Family::V4, "bgp.ipv4", bgp.ipv4), (Family::V6, "bgp.ipv6", bgp.ipv6)] {
-            if let Some(neighbour) = neighbour(family, at, session, &known, &mut findings) {
-                sessions.add(at, neighbour, &mut findings);
-            }
+    let known = place_addresses(&mut machine, &document, findings);
+    let bgp = document.object("bgp", findings);
+    let mut sessions = Sessions::default();
+    for (family, key) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {
+        let session = bgp.object(key, findings);
+        if let Some(neighbour) = neighbour(family, &session, &known, findings) {
+            sessions.add(&session.at, neighbour, findings);
         }
-        machine.neighbours = sessions.all();
     }
-    findings.judge(machine)
+    machine.neighbours = sessions.all();
+    std::mem::take(findings).judge(machine)
 }
 
-fn place_addresses(machine: &mut Machine, interfaces: Vec<VultrInterface>, findings: &mut Findings) -> Known {
+fn place_addresses(machine: &mut Machine, document: &Object<'_>, findings: &mut Findings) -> Known {
     let mut known = Known::new();
-    for (i, interface) in interfaces.into_iter().enumerate() {
-        let at = format!("interfaces[{i}]");
-        let v4 = interface.ipv4.0.and_then(|ipv4| management4(&at, ipv4, &mut known, findings));
-        let v6 = interface.ipv6.0.and_then(|ipv6| management6(&at, ipv6, &mut known, findings));
-        match interface.network_type.0.as_deref() {
+    for interface in document.objects("interfaces", findings) {
+        let at = &interface.at;
+        let v4 = management4(&interface, &mut known, findings);
+        let v6 = management6(&interface, &mut known, findings);
+        match interface.word("network-type", findings).as_deref() {
             Some("public") => {
-                keep(&mut machine.public4, &at, "public IPv4", v4, findings);
-                keep(&mut machine.public6, &at, "public IPv6", v6, findings);
+                keep(&mut machine.public4, at, "public IPv4", v4, findings);
+                keep(&mut machine.public6, at, "public IPv6", v6, findings);
             }
-            Some("private") => keep(&mut machine.private4, &at, "private IPv4", v4, findings),
+            Some("private") => keep(&mut machine.private4, at, "private IPv4", v4, findings),
             Some(other) => {
-                findings.warn(&at, format_args!("is on a network of type {}: it is not used", quoted(other)));
+                findings.warn(at, format_args!("is on a network of type {}: it is not used", quoted(other)));
             }
-            None => findings.warn(&at, "has no network-type: it is not used"),
+            None => findings.warn(at, "has no network-type: it is not used"),
         }
     }
     // A private network has no gateway: it is its own link and nothing behind it.
@@ -94,39 +100,31 @@ fn keep<A: std::fmt::Display + Copy>(
     }
 }
 
-fn management4(at: &str, wire: VultrIpv4, known: &mut Known, findings: &mut Findings) -> Option<Management<Ipv4Addr>> {
-    let gateway = wire
-        .gateway
-        .0
-        .and_then(|text| findings.parse::<Ipv4Addr>(format_args!("{at}.ipv4.gateway"), &text, "an IPv4 address"));
+fn management4(interface: &Object<'_>, known: &mut Known, findings: &mut Findings) -> Option<Management<Ipv4Addr>> {
+    let wire = interface.object("ipv4", findings);
+    let gateway = wire.word("gateway", findings);
+    let gateway = gateway.and_then(|text| findings.parse::<Ipv4Addr>(wire.place("gateway"), &text, "an IPv4 address"));
     // These only tell whether a session's address is the machine's, so what cannot be read is not worth a word.
-    for additional in wire.additional.into_iter().flatten() {
-        let address = additional.address.0.and_then(|text| text.parse::<Ipv4Addr>().ok());
-        let length = additional.netmask.0.and_then(|text| length_of(&text)).unwrap_or(32);
+    for additional in wire.objects("additional", findings) {
+        let address = additional.word("address", findings).and_then(|text| text.parse::<Ipv4Addr>().ok());
+        let length = additional.word("netmask", findings).and_then(|text| length_of(&text)).unwrap_or(32);
         known.extend(address.map(|address| Management { address, length, gateway }.any()));
     }
-    let address = wire.address.0?;
-    let address = findings.parse::<Ipv4Addr>(format_args!("{at}.ipv4.address"), &address, "an IPv4 address");
-    let length = match &wire.netmask.0 {
-        None => {
-            findings.problem(format_args!("{at}.ipv4"), "has an address and no netmask");
-            None
+    let address = wire.word("address", findings)?;
+    let address = findings.parse::<Ipv4Addr>(wire.place("address"), &address, "an IPv4 address");
+    let netmask = wire.word("netmask", findings);
+    let length = netmask.as_deref().and_then(length_of);
+    match netmask {
+        None => findings.problem(&wire.at, "has an address and no netmask"),
+        Some(text) if length.is_none() => {
+            findings.problem(wire.place("netmask"), format_args!("is {}, which is not a netmask", quoted(&text)));
         }
-        Some(text) => {
-            let length = length_of(text);
-            if length.is_none() {
-                findings.problem(
-                    format_args!("{at}.ipv4.netmask"),
-                    format_args!("is {}, which is not a netmask", quoted(text)),
-                );
-            }
-            length
-        }
-    };
+        Some(_) => {}
+    }
     let read = Management { address: address?, length: length?, gateway };
     if let Some(gateway) = gateway.filter(|gateway| !read.on_link((*gateway).into())) {
         findings.warn(
-            at,
+            &interface.at,
             format_args!("has the gateway {gateway}, which is not on the link of {}/{}", read.address, read.length),
         );
     }
@@ -138,44 +136,40 @@ fn length_of(netmask: &str) -> Option<u8> {
     ipnet::ipv4_mask_to_prefix(netmask.parse().ok()?).ok()
 }
 
-fn management6(at: &str, wire: VultrIpv6, known: &mut Known, findings: &mut Findings) -> Option<Management<Ipv6Addr>> {
-    let address = wire.address.0?;
-    let address = findings.parse::<Ipv6Addr>(format_args!("{at}.ipv6.address"), &address, "an IPv6 address");
-    let length = match wire.prefix.0.as_deref().map(|text| (text, text.parse::<u8>())) {
-        Some((_, Ok(length))) if length <= 128 => Some(length),
-        Some((text, _)) => {
-            findings.problem(
-                format_args!("{at}.ipv6.prefix"),
-                format_args!("is {}, which is not a length from 0 to 128", quoted(text)),
-            );
-            None
+fn management6(interface: &Object<'_>, known: &mut Known, findings: &mut Findings) -> Option<Management<Ipv6Addr>> {
+    let wire = interface.object("ipv6", findings);
+    let address = wire.word("address", findings)?;
+    let address = findings.parse::<Ipv6Addr>(wire.place("address"), &address, "an IPv6 address");
+    let prefix = wire.word("prefix", findings);
+    let length = prefix.as_deref().and_then(|text| text.parse::<u8>().ok()).filter(|length| *length <= 128);
+    match prefix {
+        None => findings.problem(&wire.at, "has an address and no prefix"),
+        Some(text) if length.is_none() => {
+            let what = format_args!("is {}, which is not a length from 0 to 128", quoted(&text));
+            findings.problem(wire.place("prefix"), what);
         }
-        None => {
-            findings.problem(format_args!("{at}.ipv6"), "has an address and no prefix");
-            None
-        }
-    };
+        Some(_) => {}
+    }
     let read = Management { address: address?, length: length?, gateway: None };
     known.push(read.any());
     Some(read)
 }
 
 /// All four fields are empty while BGP is off; one of them alone is a mistake of the platform's.
-fn neighbour(
-    family: Family,
-    at: &str,
-    session: Object<VultrSession>,
-    known: &Known,
-    findings: &mut Findings,
-) -> Option<Neighbour> {
-    let VultrSession { my_address, my_asn, peer_address, peer_asn } = session.0?;
-    if [&my_address, &my_asn, &peer_address, &peer_asn].iter().all(|word| word.0.is_none()) {
+fn neighbour(family: Family, session: &Object<'_>, known: &Known, findings: &mut Findings) -> Option<Neighbour> {
+    let at = &session.at;
+    let words = ["my-address", "my-asn", "peer-address", "peer-asn"].map(|key| (key, session.word(key, findings)));
+    if words.iter().all(|(_, word)| word.is_none()) {
         return None;
     }
-    let source = address(family, at, "my-address", my_address, findings);
-    let local_asn = asn(at, "my-asn", my_asn, findings);
-    let address = address(family, at, "peer-address", peer_address, findings);
-    let asn = asn(at, "peer-asn", peer_asn, findings);
+    for (key, _) in words.iter().filter(|(_, word)| word.is_none()) {
+        findings.problem(at, format_args!("has no {key}, but other fields: BGP is half on"));
+    }
+    let [source, local_asn, address, asn] = words;
+    let source = self::address(family, session, &source, findings);
+    let local_asn = self::asn(session, &local_asn, findings);
+    let address = self::address(family, session, &address, findings);
+    let asn = self::asn(session, &asn, findings);
     let (source, local_asn, address, asn) = (source?, local_asn?, address?, asn?);
     let link = known.iter().find(|link| link.address == source);
     if link.is_none() && !known.is_empty() {
@@ -197,24 +191,20 @@ fn neighbour(
     Some(Neighbour { family, address, asn, local_asn, source, multihop, way, password: None, accepts: None })
 }
 
-fn address(family: Family, at: &str, field: &str, word: Word, findings: &mut Findings) -> Option<IpAddr> {
-    let Some(text) = word.0 else {
-        findings.problem(at, format_args!("has no {field}, but other fields: BGP is half on"));
-        return None;
-    };
-    let address: IpAddr = findings.parse(format_args!("{at}.{field}"), &text, "an IP address")?;
+/// A key and what stands there.
+type Word = (&'static str, Option<String>);
+
+fn address(family: Family, session: &Object<'_>, (key, text): &Word, findings: &mut Findings) -> Option<IpAddr> {
+    let at = session.place(key);
+    let address: IpAddr = findings.parse(&at, text.as_deref()?, "an IP address")?;
     if Family::of(address) != family {
-        findings.problem(format_args!("{at}.{field}"), format_args!("is {address}, in a session of {}", family.name()));
+        findings.problem(at, format_args!("is {address}, in a session of {}", family.name()));
         return None;
     }
     Some(address)
 }
 
-fn asn(at: &str, field: &str, word: Word, findings: &mut Findings) -> Option<u32> {
-    let Some(text) = word.0 else {
-        findings.problem(at, format_args!("has no {field}, but other fields: BGP is half on"));
-        return None;
-    };
-    let number = findings.parse(format_args!("{at}.{field}"), &text, "an AS number")?;
-    findings.asn(at, field, Some(number))
+fn asn(session: &Object<'_>, (key, text): &Word, findings: &mut Findings) -> Option<u32> {
+    let number = findings.parse(session.place(key), text.as_deref()?, "an AS number")?;
+    findings.asn(&session.at, key, Some(number))
 }

@@ -1,11 +1,12 @@
 //! Vultr: where its metadata is, and what its answers mean.
 //! May not touch the network, and nothing outside this room may know these words.
 
+use super::node::Node;
 use super::{Machine, Platform, Service, Whence, answer};
 use crate::failure::Failure;
 
 mod convert;
-mod wire;
+mod field;
 
 pub(super) const PLATFORM: Platform = Platform {
     name: "vultr",
@@ -21,9 +22,11 @@ pub(super) const PLATFORM: Platform = Platform {
 };
 
 fn read(text: &str) -> Result<Machine, Failure> {
-    let document: wire::VultrMetadata = answer::document(text)?;
-    answer::refusal([document.error.as_ref(), document.errors.as_ref()])?;
-    convert::machine(document)
+    let document: Node = answer::document(text)?;
+    if let Node::Text(words) = document.get("error") {
+        return Err(answer::refused(words));
+    }
+    convert::machine(&document)
 }
 
 #[cfg(test)]

@@ -142,6 +142,26 @@ fn everything_wrong_is_named_at_once() {
 }
 
 #[test]
+fn a_field_of_another_type_is_named() {
+    for (at, value, expected) in [
+        ("/hostname", json!(true), "hostname is neither a text nor a number"),
+        ("/interfaces", json!("two"), "interfaces is not a list"),
+        ("/interfaces/1", json!("private"), "interfaces[1] is not an object"),
+        (
+            "/interfaces/0/ipv4/additional",
+            json!({"address": "192.0.3.9"}),
+            "interfaces[0].ipv4.additional is not a list",
+        ),
+        ("/bgp", json!("on"), "bgp is not an object"),
+        ("/bgp/ipv4", json!(["169.254.169.254"]), "bgp.ipv4 is not an object"),
+        ("/bgp/ipv6/my-asn", json!([64_512]), "bgp.ipv6.my-asn is neither a text nor a number"),
+        ("/bgp/ipv6/my-asn", json!(-1), "bgp.ipv6.my-asn is neither a text nor a number"),
+    ] {
+        assert_eq!(problems("vultr-vps.json", &[(at, value)])[0], expected);
+    }
+}
+
+#[test]
 fn what_is_only_odd_is_a_warning() {
     for (at, value, expected) in [
         (

@@ -1,5 +1,5 @@
-//! A document as a tree of nodes, before anything is made of it.
-//! May not know a key; has no `Debug`, so that a password has no way out.
+//! A document as a tree of nodes, before anything is made of it: a few hundred bytes of code where serde's derived readers take kilobytes for
+//! each struct, and every field that is odd can be named. May not know a key; has no `Debug`, so that a password has no way out.
 
 use std::fmt;
 
@@ -15,6 +15,14 @@ pub(super) enum Node {
     Map(Vec<(String, Self)>),
     /// `true`, `-1`, `0.5`: something that no key of ours takes.
     Other,
+}
+
+impl Node {
+    /// What stands below a key of a map; nothing when there is none. Of a key written twice, the first counts.
+    pub(super) fn get(&self, key: &str) -> &Self {
+        let entries = if let Self::Map(entries) = self { entries.as_slice() } else { &[] };
+        entries.iter().find(|(written, _)| written == key).map_or(&Self::Nothing, |(_, node)| node)
+    }
 }
 
 impl<'de> Deserialize<'de> for Node {
