@@ -474,7 +474,7 @@ fn the_user_data_of_a_whole_site_fits_in_sixteen_kibibytes() {
 fn an_init_that_is_missing_or_unfit_is_named_with_what_to_do() {
     let desk = Desk::new();
     let good = Double::of(Arch::X86_64);
-    let unable = ABILITIES.replace("\"equinix-metal\"", "\"vultr\"");
+    let unable = ABILITIES.replace("\"equinix-metal\"", "\"moonbase\"");
     for (double, what) in [
         (Double { interpreter: true, ..good.clone() }, "given is not static"),
         (Double { abilities: String::new(), ..good.clone() }, "given is no anymetal-init"),

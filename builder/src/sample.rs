@@ -42,7 +42,7 @@ pub(crate) fn abilities() -> Abilities {
         release: "0.1.0".into(),
         plans: vec![1],
         phases: Phase::ALL[..9].iter().map(|phase| phase.id().to_owned()).collect(),
-        platforms: words(&["equinix-metal"]),
+        platforms: words(&["equinix-metal", "vultr", "file"]),
         formats: words(&["zip", "tar.gz"]),
         ready: words(&["active", "consul-leader", "nomad-node"]),
         secrets: words(&["user-data", "customdata", "medium"]),

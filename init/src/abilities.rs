@@ -16,7 +16,7 @@ static RECORD: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     r#"","plans":[1],"#,
     r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","jobs","settle"],"#,
-    r#""platforms":["equinix-metal"],"formats":["zip","tar.gz"],"ready":["active","consul-leader","nomad-node"],"#,
+    r#""platforms":["equinix-metal","vultr","file"],"formats":["zip","tar.gz"],"ready":["active","consul-leader","nomad-node"],"#,
     r#""secrets":["user-data","customdata","medium"]}"#,
     "\n",
 );

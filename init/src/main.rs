@@ -4,6 +4,7 @@ mod abilities;
 mod access;
 mod acquire;
 mod api;
+mod bird;
 mod boot;
 mod cli;
 mod facts;

@@ -252,7 +252,7 @@ mod tests {
             ),
             ("/version", json!(2), Reason::PlanUnreadable, "it has version 2, this init (0.1.0) reads version 1"),
             ("/mood", json!("fine"), Reason::PlanUnreadable, "unknown field `mood`"),
-            ("/platform", json!("vultr"), Reason::PlanBeyondInit, "cannot do: platform vultr"),
+            ("/platform", json!("moonbase"), Reason::PlanBeyondInit, "cannot do: platform moonbase"),
             ("/phases", json!(["prove", "announce"]), Reason::PlanBeyondInit, "cannot do: phase prove; phase announce"),
             ("/phases", json!(["files"]), Reason::PlanUnreadable, "phase files without phase facts"),
             ("/files/0/path", json!("etc/x"), Reason::PlanUnreadable, "\"etc/x\" is not an absolute, plain path"),

@@ -13,7 +13,7 @@ fn facts_of(document: &str, change: impl Fn(&mut metadata::Machine)) -> Facts {
     let text = std::fs::read_to_string(goldens::documents().join(document)).unwrap();
     let mut machine = metadata::read("equinix-metal", &text).unwrap();
     change(&mut machine);
-    facts::make(&goldens::plan(vec![]), &machine, Arch::X86_64).unwrap()
+    facts::make(&goldens::plan(vec![]), &machine, &Secrets::default(), Arch::X86_64).unwrap()
 }
 
 fn file(needs: &[&str], body: &str) -> File {

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::build::{CUSTOMDATA, Made};
 use super::{Failed, Outcome};
-use crate::boot::platform::{Fault, fault};
+use crate::boot::platform::{self, Fault, fault};
 use crate::boot::show::Show;
 use crate::boot::{self, Boot, Cut, Delivery, Ended, report, seed};
 use crate::site::Site;
@@ -80,6 +80,7 @@ pub enum Way {
 /// Boots what `build` makes of the site, or made before, and watches it to the end.
 pub fn run(args: &Args) -> Outcome {
     let site = super::site(&args.site)?;
+    simulated(&site.platform).map_err(Failed::Input)?;
     let scratch = parts::scratch()?;
     let out = args.out.as_deref().unwrap_or(scratch.path());
     if args.out.is_none() {
@@ -122,6 +123,18 @@ pub fn run(args: &Args) -> Outcome {
         show.say(&format!("the machine's disk is kept: {}", disk.display()));
     }
     tell(&ended, &show, &serial_log)
+}
+
+/// Whether machines of that platform find here what they ask for.
+fn simulated(platform: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        platform == platform::NAME,
+        "booting a site of {platform}: only {} is simulated\n\
+         hint: boot a copy of the site with `platform: {0}`: where the machine's addresses come from is all that differs; \
+         `anymetal rehearse` shows what a node of {platform} gets",
+        platform::NAME
+    );
+    Ok(())
 }
 
 /// What `build` would make of the site. Without a file of secrets, it gets some that nobody knows: the machine is thrown away.
@@ -170,4 +183,16 @@ fn tell(ended: &Ended, show: &Show, serial_log: &Path) -> Outcome {
         show.say(&format!("hint: {hint}"));
     }
     Err(Failed::FaultTold)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_of_a_platform_that_is_not_simulated_is_not_booted() {
+        assert!(simulated("equinix-metal").is_ok());
+        let said = simulated("vultr").unwrap_err().to_string();
+        assert!(said.starts_with("booting a site of vultr: only equinix-metal is simulated\nhint: "), "{said}");
+    }
 }

@@ -16,7 +16,7 @@ use crate::{init_binary, plan};
 pub struct Args {
     /// The site's file
     site: PathBuf,
-    /// What the platform says of the node: a saved answer of its metadata service
+    /// A saved answer of the metadata service, or the machine's own document
     #[arg(long, value_name = "FILE")]
     metadata: PathBuf,
     /// The folder that stands for the node's root

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use anymetal_contract::plan::Delivery;
-use anymetal_contract::secrets::{self, KIND, Shape, VERSION};
+use anymetal_contract::secrets::{self, BGP_PASSWORD, KIND, Shape, VERSION};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -44,6 +44,11 @@ pub fn file(site: &Site, wanted: &BTreeSet<String>, random: Random<'_>) -> Resul
                 STANDARD.encode(bytes::<16>(random)?)
             ),
             Shape::Variables => write!(text, "{}", variables(site)),
+            Shape::Session => write!(
+                text,
+                "# Fill it in: nobody but the network has it. Vultr shows it on the server's page, under BGP.\n{}: ''\n",
+                secret.name
+            ),
             shape => writeln!(text, "{}: {}", secret.name, value(shape, random)?),
         };
     }
@@ -87,7 +92,7 @@ fn value(shape: Shape, random: Random<'_>) -> Result<String> {
         Shape::Gossip => STANDARD.encode(bytes::<32>(random)?),
         Shape::Uuid => uuid(bytes(random)?),
         // 120 and 250 bits
-        Shape::Password => letters(&bytes::<24>(random)?),
+        Shape::Password | Shape::Session => letters(&bytes::<24>(random)?),
         Shape::Key => letters(&bytes::<50>(random)?),
         Shape::Htpasswd | Shape::Variables | Shape::MadeOnTheNode => String::new(),
     })
@@ -139,6 +144,10 @@ pub fn logins(site: &Site, wanted: &BTreeSet<String>) -> Vec<String> {
         line(
             wants("consul_management"),
             "Consul: on a node, `consul_management` may do everything at http://127.0.0.1:8500".to_owned(),
+        ),
+        line(
+            wants(BGP_PASSWORD),
+            format!("to do: fill in `{BGP_PASSWORD}`, the password that the network gave its BGP"),
         ),
         line(wants(ACME), "to do: fill in `acme`, what the DNS provider wants of its customer".to_owned()),
         line(true, delivery.to_owned()),

@@ -245,7 +245,10 @@ fn a_new_file_has_all_that_is_wanted_and_is_good() {
     let text = file(&desk.site, &names(&all()), &mut counting()).unwrap();
     assert!(text.contains("names for route53, "), "{text}");
     assert!(text.ends_with("nomad_management: f2f3f4f5-f6f7-48f9-bafb-fcfdfeff0001\n"), "{text}");
-    desk.put("secrets.yaml", &text.replace("acme: {}", "acme: {TOKEN: x}"));
+    desk.put(
+        "secrets.yaml",
+        &text.replace("acme: {}", "acme: {TOKEN: x}").replace("bgp_password: ''", "bgp_password: 'a b'"),
+    );
     let document = desk.document(&all());
     assert_eq!(document.values.len() + 1, all().len());
     for (name, value) in &document.values {
@@ -255,6 +258,26 @@ fn a_new_file_has_all_that_is_wanted_and_is_good() {
     let keys: Vec<_> =
         few.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(':')).collect();
     assert_eq!(keys.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["version", "site", "consul_agent"]);
+}
+
+#[test]
+fn what_only_the_network_knows_is_left_to_be_filled_in() {
+    let desk = Desk::with("");
+    let wanted = ["bgp_password"];
+    desk.put("secrets.yaml", &file(&desk.site, &names(&wanted), &mut counting()).unwrap());
+    assert_eq!(
+        desk.found(&wanted),
+        [
+            "secrets.yaml:8:15: `bgp_password` is neither a text nor where one comes from; hint: write the text, `{env: NAME}` or `{file: PATH}`"
+        ]
+    );
+    desk.put("secrets.yaml", &format!("{HEAD}bgp_password: 'hunter2\"'\n"));
+    let said = "secrets.yaml:3:15: `bgp_password` is not 1 to 80 printable characters without double quotes; \
+                hint: `bgp_password: …`, as the network that is spoken to gave it";
+    assert_eq!(desk.found(&wanted), [said]);
+    desk.put("secrets.yaml", &format!("{HEAD}bgp_password: \"it's $5\"\n"));
+    assert_eq!(desk.document(&wanted).values["bgp_password"], "it's $5");
+    assert!(logins(&desk.site, &names(&wanted))[0].starts_with("to do: fill in `bgp_password`"));
 }
 
 #[test]

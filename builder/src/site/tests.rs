@@ -5,7 +5,7 @@ mod mistakes;
 
 use std::fs;
 
-use anymetal_contract::plan::{Arch, Delivery, Report};
+use anymetal_contract::plan::{Arch, Delivery, Password, Report};
 use proptest::prelude::*;
 
 use super::model::{Registration, Tls};
@@ -143,6 +143,37 @@ fn prefixes_are_sorted_and_the_first_names_the_domain() {
         ["2001:db8:1::/48", "2001:db8:2::/48"]
     );
     assert_eq!(site.domain, "2001-db8-1--0.sslip.io");
+}
+
+#[test]
+fn where_the_sessions_password_is_depends_on_the_platform() {
+    let password = |platform: &str, lines: &str| {
+        let text = format!("{}{lines}", SMALLEST.replace("equinix-metal", platform));
+        of(text.as_bytes()).unwrap().0.bgp.password
+    };
+    for platform in ["equinix-metal", "file"] {
+        assert_eq!(password(platform, ""), None, "{platform} tells it");
+        assert_eq!(password(platform, "bgp: {password: secret}\n"), Some(Password::Secret));
+    }
+    assert_eq!(password("vultr", ""), Some(Password::Secret), "the platform does not tell it");
+    assert_eq!(password("vultr", "bgp: {password: secret, multihop: 3}\n"), Some(Password::Secret));
+}
+
+#[test]
+fn a_platform_is_one_that_is_known_and_can_hold_what_is_put_there() {
+    let of = |platform: &str, lines: &str| said(&format!("{}{lines}", SMALLEST.replace("equinix-metal", platform)));
+    assert_eq!(of("vultur", ""), ["3:11: `platform` cannot be `vultur`; hint: did you mean `vultr`?"]);
+    assert_eq!(of("nocloud", ""), ["3:11: `platform` cannot be `nocloud`; hint: did you mean `file`?"]);
+    assert_eq!(of("aws", ""), ["3:11: `platform` cannot be `aws`; hint: write `equinix-metal`, `vultr` or `file`"]);
+    for platform in ["vultr", "file"] {
+        assert_eq!(of(platform, "secrets: {deliver: medium}\n"), [""; 0]);
+        assert_eq!(
+            of(platform, "secrets: {deliver: customdata}\n"),
+            [
+                "6:20: this platform has no custom data that could hold the secrets; hint: write `deliver: user-data` or `deliver: medium`"
+            ]
+        );
+    }
 }
 
 #[test]

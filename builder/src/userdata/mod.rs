@@ -4,7 +4,7 @@
 pub mod host;
 mod merge;
 mod packed;
-mod platform;
+pub(crate) mod platform;
 mod rules;
 pub mod size;
 mod yaml;

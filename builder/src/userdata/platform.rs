@@ -1,5 +1,5 @@
-//! What a platform needs in a cloud-config, and what its cloud-init leaves undone. The only room of the builder's that knows one by name.
-//! May not decide: `merge` adds, `rules` refuses, `userdata` warns.
+//! What a platform needs in a cloud-config, what its cloud-init leaves undone, and what its metadata can hold. The only room of the builder's
+//! that knows one by name. May not decide: `merge` adds, `rules` refuses, `userdata` and `site` say what does not fit.
 
 use serde_yaml::{Mapping, Value};
 
@@ -10,6 +10,10 @@ pub struct Platform {
     keys: &'static str,
     /// Top-level keys whose modules its cloud-init does not run, though it accepts them.
     pub idle: &'static [&'static str],
+    /// Whether its metadata tells the password of the BGP sessions, where they have one.
+    pub tells_password: bool,
+    /// Whether its metadata has custom data, which the operator sets for each machine.
+    pub customdata: bool,
 }
 
 /// Equinix Metal's installer replaces `/etc/cloud/cloud.cfg`, and with it the lists of modules (its osie.sh, October 2021). Its EC2-like
@@ -40,13 +44,23 @@ const EQUINIX_METAL: Platform = Platform {
         "wireguard",
         "zypper",
     ],
+    tells_password: true,
+    customdata: true,
 };
 
-const ANY: Platform = Platform { keys: "{}", idle: &[] };
+/// cloud-init knows Vultr by name. Its BGP always has a password, which only the panel shows.
+const VULTR: Platform = Platform { keys: "{}", idle: &[], tells_password: false, customdata: false };
+
+/// The machine's own document tells what there is to tell.
+const FILE: Platform = Platform { keys: "{}", idle: &[], tells_password: true, customdata: false };
+
+/// Every platform, by name.
+pub const ALL: [(&str, Platform); 3] = [("equinix-metal", EQUINIX_METAL), ("vultr", VULTR), ("file", FILE)];
 
 /// The platform of that name; one that is not known needs nothing and is trusted to run everything.
 pub fn named(name: &str) -> Platform {
-    if name == "equinix-metal" { EQUINIX_METAL } else { ANY }
+    let any = Platform { keys: "{}", idle: &[], tells_password: true, customdata: true };
+    ALL.into_iter().find(|(known, _)| *known == name).map_or(any, |(_, platform)| platform)
 }
 
 impl Platform {
@@ -67,6 +81,8 @@ mod tests {
             serde_yaml::to_string(&named("equinix-metal").document()).unwrap(),
             "datasource:\n  Ec2:\n    strict_id: false\n"
         );
-        assert!(named("file").document().is_empty());
+        for name in ["vultr", "file", "moonbase"] {
+            assert!(named(name).document().is_empty(), "{name}");
+        }
     }
 }

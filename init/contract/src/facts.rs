@@ -1,5 +1,5 @@
 //! The closed list of names templates may use, with what each means.
-//! May not hold values: `init/src/facts.rs` makes those, as a pure function of plan, metadata and machine.
+//! May not hold values: `init/src/facts/` makes those, as a pure function of plan, metadata and machine.
 
 /// One name, and what it stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,10 @@ pub const NAMES: &[Name] = &[
     perhaps("facility", "text: the building, as the platform names it"),
     perhaps("private4", "text: the private IPv4 management address, without a length"),
     perhaps("private_gateway4", "text: the gateway of `private4`"),
-    perhaps("private_subnets", "list of text: prefixes reached through `private_gateway4`"),
+    perhaps(
+        "private_subnets",
+        "list of text: prefixes of the private network; those off the link are reached through `private_gateway4`",
+    ),
     perhaps("public4", "text: the public IPv4 management address"),
     perhaps("public_gateway4", "text: the gateway of `public4`"),
     perhaps("public6", "text: the public IPv6 management address"),

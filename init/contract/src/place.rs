@@ -5,10 +5,15 @@
 pub const PLAN: &str = "/etc/anymetal/plan.json";
 /// The secrets, JSON ([`crate::Secrets`]), 0600, dropped by cloud-init when they come in the user-data.
 pub const SECRETS: &str = "/etc/anymetal/secrets.json";
-/// Labels of volumes that may hold the secrets, in the order they are looked at: one of their own, or the seed cloud-init reads.
+/// Labels of volumes that may hold the secrets or the machine's description, in the order they are looked at: one of their own, or the seed cloud-init reads.
 pub const MEDIUM: [&str; 3] = ["ANYMETAL", "cidata", "CIDATA"];
 /// The secrets' name on such a volume, at its top.
 pub const MEDIUM_SECRETS: &str = "anymetal-secrets.json";
+/// What the machine is, JSON, 0600, on a machine that no platform describes: brought by the operator's own cloud-config or image, or
+/// kept here from a volume.
+pub const MACHINE: &str = "/etc/anymetal/machine.json";
+/// The same on a volume, at its top; [`MEDIUM`] are the labels.
+pub const MEDIUM_MACHINE: &str = "anymetal-machine.json";
 /// The few lines of sh that fetch `anymetal-init`, 0755, dropped by cloud-init.
 pub const FETCH: &str = "/etc/anymetal/fetch-init";
 /// The unit that runs the first boot, dropped by cloud-init.

@@ -12,9 +12,9 @@ pub enum Reason {
     PlanBeyondInit,
     /// The machine has no machine id.
     MachineIdMissing,
-    /// The metadata service did not answer, or not with success, until the deadline.
+    /// The metadata service did not answer, or not with success, until the deadline; or there was no document of the machine's own.
     MetadataUnreachable,
-    /// The metadata service answered with something that cannot be read.
+    /// What the metadata service answered, or the machine's own document, cannot be read or contradicts itself.
     MetadataInvalid,
     /// The metadata never got the BGP neighbours the plan needs.
     MetadataNoBgp,
@@ -32,6 +32,8 @@ pub enum Reason {
     HostPackageMissing,
     /// Facts that templates need have no value.
     FactsMissing,
+    /// A BGP session would be configured that can never come up.
+    BgpUnsound,
     /// A template cannot be rendered.
     TemplateBroken,
     /// The program a file is for does not accept the file.
@@ -62,7 +64,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::PlanUnreadable,
         Self::PlanBeyondInit,
         Self::MachineIdMissing,
@@ -76,6 +78,7 @@ impl Reason {
         Self::ArchiveBroken,
         Self::HostPackageMissing,
         Self::FactsMissing,
+        Self::BgpUnsound,
         Self::TemplateBroken,
         Self::FileRejected,
         Self::ServiceFailed,
@@ -107,6 +110,7 @@ impl Reason {
             Self::ArchiveBroken => "archive-broken",
             Self::HostPackageMissing => "host-package-missing",
             Self::FactsMissing => "facts-missing",
+            Self::BgpUnsound => "bgp-unsound",
             Self::TemplateBroken => "template-broken",
             Self::FileRejected => "file-rejected",
             Self::ServiceFailed => "service-failed",
@@ -132,13 +136,15 @@ impl Reason {
             Self::PlanBeyondInit => "build the user-data with the init it pins: `anymetal build` checks its abilities",
             Self::MachineIdMissing => "boot with systemd, or run `systemd-machine-id-setup`",
             Self::MetadataUnreachable => {
-                "check that the machine is in a Layer 3 or hybrid network mode and that its default route works"
+                "check that the machine's network and default route work (on Equinix Metal: a Layer 3 or hybrid mode), \
+                 or that its own document is where the message says"
             }
             Self::MetadataInvalid => {
-                "look at what the metadata service answers, for example with curl, and report it with this message"
+                "correct what is named, in the machine's own document or at the platform; a metadata service that answers nonsense \
+                 is worth a report with this message"
             }
             Self::MetadataNoBgp => {
-                "enable BGP on the project and create the BGP session of this device, then run `systemctl restart anymetal`"
+                "do at the platform, or in the machine's own document, what the message says, then run `systemctl restart anymetal`"
             }
             Self::NoArtefact => "add the architecture to the site's `architectures` and build again",
             Self::ArtefactUnreachable => "make one of the origins named above reachable from this machine",
@@ -153,6 +159,9 @@ impl Reason {
                 "use an image that has the package, or add it to `packages` in the site's `cloud_config`"
             }
             Self::FactsMissing => "set what is missing in the site, or correct what the platform says of this machine",
+            Self::BgpUnsound => {
+                "correct what is named: under `bgp` in the site, at the platform, or in the machine's own document"
+            }
             Self::TemplateBroken => "report this with the plan: the template does not fit its facts",
             Self::FileRejected => "read the program's own words above; the old file is still in place",
             Self::ServiceFailed => "read the unit's last lines above, and `journalctl -u` of the unit",

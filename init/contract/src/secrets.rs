@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub const KIND: &str = "anymetal.secrets";
 /// The `version` of the form described here.
 pub const VERSION: u32 = 1;
+/// The secret that is the password of every BGP session, when the plan says that it is one.
+pub const BGP_PASSWORD: &str = "bgp_password";
 /// The key of the platform's custom data ([`crate::plan::Delivery::Customdata`]) that holds the document.
 pub const CUSTOMDATA: &str = "anymetal";
 
@@ -50,6 +52,9 @@ pub enum Shape {
     Uuid,
     /// 8 to 200 printable ASCII characters without spaces, quotes, backslashes and `$`: it passes through shells, URLs and configurations.
     Password,
+    /// 1 to 80 printable ASCII characters without double quotes, chosen by somebody else: what a TCP MD5 signature (RFC 2385) and a string of
+    /// BIRD's both take.
+    Session,
     /// At least 32 characters of a [`Shape::Password`]: a signing key.
     Key,
     /// `user:$2y$…`, a line of an htpasswd file with bcrypt; Bindle takes no other prefix than `$2y$`.
@@ -74,6 +79,7 @@ const fn name(name: &'static str, shape: Shape, what: &'static str) -> Name {
 /// All secrets.
 pub const NAMES: &[Name] = &[
     name("acme", Shape::Variables, "what the DNS provider of an ACME challenge wants"),
+    name(BGP_PASSWORD, Shape::Session, "BGP: the password of the sessions, as the network gave it"),
     name("bindle_htpasswd", Shape::Htpasswd, "who may push to Bindle"),
     name("consul_agent", Shape::Uuid, "Consul: the agent's own token"),
     name("consul_gossip", Shape::Gossip, "Consul: encrypts what its agents tell each other"),
@@ -100,6 +106,9 @@ impl Shape {
             Self::Gossip => is_base64_of_32_bytes(text),
             Self::Uuid => is_uuid(text),
             Self::Password => (8..=200).contains(&text.len()) && plain(text),
+            Self::Session => {
+                (1..=80).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'"')
+            }
             Self::Key => (32..=200).contains(&text.len()) && plain(text),
             Self::Htpasswd => is_htpasswd(text),
             Self::Variables | Self::MadeOnTheNode => false,
@@ -113,6 +122,7 @@ impl Shape {
             Self::Gossip => "32 bytes in base64, 44 characters",
             Self::Uuid => "a UUID in lower case, 36 characters",
             Self::Password => "8 to 200 printable characters, without spaces, quotes, backslashes and dollar signs",
+            Self::Session => "1 to 80 printable characters without double quotes",
             Self::Key => "32 to 200 printable characters, without spaces, quotes, backslashes and dollar signs",
             Self::Htpasswd => "`user:$2y$…`, a line as `htpasswd -B` writes it",
             Self::Variables => "a map of variables",
@@ -186,6 +196,14 @@ mod tests {
             (Shape::Password, "short", false),
             (Shape::Password, "with space in", false),
             (Shape::Password, "dollar$dollar", false),
+            (Shape::Session, "k", true),
+            (Shape::Session, "it's $5 #\\", true),
+            (Shape::Session, &"k".repeat(80), true),
+            (Shape::Session, &"k".repeat(81), false),
+            (Shape::Session, "", false),
+            (Shape::Session, "a\"b", false),
+            (Shape::Session, "a\tb", false),
+            (Shape::Session, "ä", false),
             (Shape::Key, "correct-horse", false),
             (Shape::Key, &"k".repeat(32), true),
             (Shape::Htpasswd, &hash, true),

@@ -13,6 +13,7 @@ use super::*;
 use crate::facts;
 use crate::goldens;
 use crate::metadata;
+use crate::secrets::Secrets;
 use crate::world::{Overrides, Planned};
 
 const TOKEN: &str = "00000000-0000-4000-8000-00000000000c";
@@ -24,7 +25,7 @@ fn world() -> World {
     let text = std::fs::read_to_string(goldens::documents().join("v4-v6.json")).unwrap();
     let plan = goldens::plan(vec![]);
     let machine = metadata::read("equinix-metal", &text).unwrap();
-    world.facts.set(facts::make(&plan, &machine, Arch::X86_64).unwrap()).unwrap();
+    world.facts.set(facts::make(&plan, &machine, &Secrets::default(), Arch::X86_64).unwrap()).unwrap();
     world.plan.set(Planned { plan, digest: Digest::of([0; 32]) }).unwrap();
     world.learn(goldens::secrets());
     world

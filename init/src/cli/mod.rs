@@ -63,7 +63,7 @@ pub(crate) struct Render {
     /// The plan
     #[arg(long, value_name = "FILE")]
     plan: PathBuf,
-    /// What the platform's metadata service answers
+    /// What the metadata service answers, or the machine's own document
     #[arg(long, value_name = "FILE")]
     metadata: PathBuf,
     /// The folder to write the files below; their paths are printed
@@ -148,6 +148,11 @@ fn print(text: &str) -> Result<(), Trouble> {
         }
         _ => Ok(()),
     }
+}
+
+/// Says on stderr what is worth a warning.
+fn warn(warning: &str) {
+    let _nowhere_to_say_it = std::io::stderr().write_all(format!("anymetal-init: warning: {warning}\n").as_bytes());
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use anymetal_contract::plan::Arch;
 
-use super::{Render, Trouble, print};
+use super::{Render, Trouble, print, warn};
 use crate::secrets::Secrets;
 use crate::sys::fs;
 use crate::{facts, files, metadata, plan, render};
@@ -33,7 +33,10 @@ pub(crate) fn run(typed: &Render) -> Result<ExitCode, Trouble> {
         }
         None => Secrets::default(),
     };
-    let facts = facts::make(&plan, &machine, arch).map_err(|failure| Trouble::failed(&failure))?;
+    let facts = facts::make(&plan, &machine, &secrets, arch).map_err(|failure| Trouble::failed(&failure))?;
+    for warning in machine.warnings.iter().chain(&facts::doubts(&plan, &machine)) {
+        warn(warning);
+    }
     // All or nothing: a template that breaks leaves no half of a node behind.
     let mut rendered = Vec::new();
     for file in &plan.files {

@@ -1,4 +1,4 @@
-//! The work of the phase `metadata`: one poll of the platform's metadata service per call.
+//! The work of the phase `metadata`: one poll of the platform's metadata service per call, or one look for the machine's own document.
 //! May not wait or count tries: the runner does; what a document means is the platform room's business.
 
 use std::collections::BTreeSet;
@@ -10,12 +10,12 @@ use anymetal_contract::plan::Delivery;
 use anymetal_contract::{Outcome, Reason};
 
 use super::clock::{Correction, correction};
-use super::{Machine, Platform, named, unspoken};
+use super::{Machine, Platform, Service, Whence, file, named, unspoken};
 use crate::failure::Failure;
 use crate::phase::{Answer, Steps};
 use crate::secrets::Secrets;
 use crate::sys::clock_step;
-use crate::sys::http::{Certificates, Http, Limits};
+use crate::sys::http::{Certificates, Http, Limits, Question};
 use crate::sys::resolve;
 use crate::world::World;
 
@@ -36,23 +36,29 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
     if let Some(machine) = world.machine.get() {
         return Ok(Answer::Same(told(machine)));
     }
-    let plan = world.plan();
-    let platform = named(&plan.platform)?;
+    let platform = named(&world.plan().platform)?;
+    match &platform.whence {
+        Whence::Service(service) => poll(world, steps, platform, service),
+        Whence::File => file::look::work(world, steps),
+    }
+}
+
+fn poll(world: &World, steps: &dyn Steps, platform: &Platform, service: &Service) -> Result<Answer, Failure> {
     let pointed: Vec<&str> = world.overrides.metadata.iter().map(String::as_str).collect();
-    let bases = if pointed.is_empty() { platform.bases } else { &pointed };
+    let bases = if pointed.is_empty() { service.bases } else { &pointed };
     let http = Http::new(Limits::QUESTION, Certificates::Checked);
     let mut troubles = Vec::new();
     for base in bases {
         let base = base.trim_end_matches('/');
-        let url = format!("{base}{}", platform.path);
-        let mut asked = ask(&http, &url, platform);
+        let url = format!("{base}{}", service.path);
+        let mut asked = ask(&http, &url, platform, service);
         if asked.as_ref().is_err_and(|trouble| trouble.clock) && correct_clock(world, base, steps) {
-            asked = ask(&http, &url, platform);
+            asked = ask(&http, &url, platform, service);
         }
         match asked {
             Ok(mut machine) => {
-                machine.service = service(bases);
-                return accept(world, steps, &url, machine);
+                machine.service = sockets(bases);
+                return accept(world, steps, &url, machine, platform.remedy);
             }
             Err(trouble) => troubles.push(trouble),
         }
@@ -60,8 +66,9 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
     Ok(summed_up(&troubles))
 }
 
-fn ask(http: &Http, url: &str, platform: &Platform) -> Result<Machine, Trouble> {
-    let answered = http.get(url, MOST).map_err(|error| Trouble {
+fn ask(http: &Http, url: &str, platform: &Platform, service: &Service) -> Result<Machine, Trouble> {
+    let question = Question { method: "GET", url, headers: service.headers, body: None };
+    let answered = http.ask(&question, MOST).map_err(|error| Trouble {
         reason: Reason::MetadataUnreachable,
         clock: is_about_the_clock(&error),
         message: format!("{error:#}"),
@@ -69,7 +76,7 @@ fn ask(http: &Http, url: &str, platform: &Platform) -> Result<Machine, Trouble> 
     let trouble = |reason, message| Trouble { reason, message, clock: false };
     let body = String::from_utf8_lossy(&answered.body);
     if answered.status != 200 {
-        let excuse = (platform.excuse)(answered.status, &body);
+        let excuse = (service.excuse)(answered.status, &body);
         return Err(trouble(Reason::MetadataUnreachable, format!("asking {url}: it answers {excuse}")));
     }
     (platform.read)(&body).map_err(|failure| trouble(failure.reason, format!("asking {url}: {}", failure.chain())))
@@ -84,19 +91,25 @@ fn summed_up(troubles: &[Trouble]) -> Answer {
 }
 
 /// Every address any of the bases has, so that all of them can be closed to workloads. A name that cannot be looked up has none.
-fn service(bases: &[&str]) -> BTreeSet<SocketAddr> {
+fn sockets(bases: &[&str]) -> BTreeSet<SocketAddr> {
     bases.iter().flat_map(|base| resolve::sockets(base)).collect()
 }
 
-fn accept(world: &World, steps: &dyn Steps, url: &str, machine: Machine) -> Result<Answer, Failure> {
+/// Takes the machine that `whence` describes, unless something is still to come.
+pub(super) fn accept(
+    world: &World,
+    steps: &dyn Steps,
+    whence: &str,
+    machine: Machine,
+    remedy: &str,
+) -> Result<Answer, Failure> {
     let plan = world.plan();
     world.hidden.add(machine.neighbours.iter().filter_map(|neighbour| neighbour.password.as_ref()));
     let missing = unspoken(&plan.anycast, &machine);
     if !missing.is_empty() {
         let families = missing.into_iter().map(super::Family::name).collect::<Vec<_>>().join(" and ");
         let message = format!(
-            "{url} knows the machine {}, but no BGP session of it for {families} yet: \
-             enable BGP on the project and create the session for this device",
+            "{whence} knows the machine {}, but no BGP session of it for {families} yet: {remedy}",
             machine.hostname
         );
         return Ok(Answer::waiting(Reason::MetadataNoBgp, message));
@@ -104,7 +117,7 @@ fn accept(world: &World, steps: &dyn Steps, url: &str, machine: Machine) -> Resu
     if plan.secrets == Some(Delivery::Customdata) {
         let Some(document) = &machine.customdata else {
             let message = format!(
-                "{url} knows the machine {}, but has no secrets in its custom data yet: \
+                "{whence} knows the machine {}, but has no secrets in its custom data yet: \
                  set it to the customdata.json that `anymetal build` wrote",
                 machine.hostname
             );
@@ -113,7 +126,7 @@ fn accept(world: &World, steps: &dyn Steps, url: &str, machine: Machine) -> Resu
         world.learn(Secrets::read(document.expose().as_bytes(), "in the machine's custom data", plan)?);
     }
     for warning in &machine.warnings {
-        steps.step("warning", Outcome::Done, &format!("{url}: {warning}"));
+        steps.step("warning", Outcome::Done, &format!("{whence}: {warning}"));
     }
     Ok(Answer::Done(told(world.machine.get_or_init(|| machine))))
 }

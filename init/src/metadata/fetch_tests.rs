@@ -35,9 +35,15 @@ impl Told {
 
 /// A world under a root of no machine, for a site that announces these.
 fn world(metadata: &str, v4: &[&str], v6: &[&str]) -> World {
+    world_of("equinix-metal", metadata, v4, v6)
+}
+
+/// The same on another platform.
+fn world_of(platform: &str, metadata: &str, v4: &[&str], v6: &[&str]) -> World {
     let overrides = Overrides { metadata: Some(metadata.into()), ..Overrides::default() };
     let world = World::new("/nowhere/at/all", Arch::X86_64, overrides);
     let mut plan = goldens::plan(vec![]);
+    plan.platform = platform.into();
     plan.anycast.v4 = v4.iter().map(ToString::to_string).collect();
     plan.anycast.v6 = v6.iter().map(ToString::to_string).collect();
     assert!(world.plan.set(Planned { plan, digest: Digest::of([0; 32]) }).is_ok());
@@ -111,6 +117,40 @@ fn the_poll_goes_on_until_the_session_is_there() {
         assert!(waited.1.contains(words) && waited.1.contains(&url), "{} does not say {words:?} of {url}", waited.1);
     }
     assert!(matches!(work(&world, &Told::default()).unwrap(), Answer::Done(_)));
+}
+
+#[test]
+fn vultr_is_asked_with_its_header_and_waited_for_until_bgp_is_on() {
+    let server = Server::start(|_, before| match before {
+        0 => Response::new(404, "Not Found"),
+        1 => Response::ok(document("vultr-bgp-off.json")),
+        _ => Response::ok(document("vultr-vps.json")),
+    });
+    let world = world_of("vultr", &server.url(), V4, &["2001:db8:45d1:fd80::7/128"]);
+    let url = format!("{}/v1.json", server.url());
+    assert_eq!(waiting(&world), (Reason::MetadataUnreachable, format!("asking {url}: it answers 404")));
+    assert_eq!(
+        waiting(&world),
+        (
+            Reason::MetadataNoBgp,
+            format!(
+                "{url} knows the machine edge-v1, but no BGP session of it for IPv4 and IPv6 yet: have BGP set up for the account, \
+                 then enable it for this server on its own page of the panel"
+            )
+        )
+    );
+    let sentence = "edge-v1 in EWR, private 10.1.112.3, 2 BGP neighbours".to_owned();
+    assert_eq!(work(&world, &Told::default()).unwrap(), Answer::Done(sentence));
+    for request in server.requests() {
+        assert_eq!((request.path.as_str(), request.header("metadata-token")), ("/v1.json", Some("vultr")));
+    }
+}
+
+#[test]
+fn the_address_of_a_service_is_known_even_when_it_is_no_name() {
+    let Whence::Service(service) = &named("vultr").unwrap().whence else { panic!("vultr has a service") };
+    let expected = ["169.254.169.254:80", "169.254.169.254:443"].map(|socket| socket.parse().unwrap());
+    assert_eq!(sockets(service.bases), BTreeSet::from(expected));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use anymetal_contract::plan::Arch;
 pub const ABILITIES: &str = concat!(
     r#"{"kind":"anymetal.abilities","version":1,"release":"0.0.0-double","plans":[1],"#,
     r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","jobs","settle"],"#,
-    r#""platforms":["equinix-metal"],"formats":["zip","tar.gz"],"ready":["active","consul-leader","nomad-node"],"#,
+    r#""platforms":["equinix-metal","vultr","file"],"formats":["zip","tar.gz"],"ready":["active","consul-leader","nomad-node"],"#,
     r#""secrets":["user-data","customdata","medium"]}"#
 );
 

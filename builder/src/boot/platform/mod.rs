@@ -26,6 +26,8 @@ use lab::Lab;
 use origin::{Blobs, Manners};
 use states::Call;
 
+/// What a site calls this platform; machines of another would ask it for what it does not have.
+pub const NAME: &str = "equinix-metal";
 /// Below this, the agent of a machine of the lab asks for scripts to run, and sends what they said.
 pub const LAB: &str = "/lab";
 

@@ -84,7 +84,8 @@ fn ports(node: Option<&Node>, key: &str, findings: &mut Findings) -> Vec<u16> {
 }
 
 /// `secrets`; beside the site and in the user-data when nothing is said. The file's path is relative to the site's still.
-pub(super) fn secrets(node: Option<&Node>, findings: &mut Findings) -> Secrets {
+/// `customdata`: whether the platform has any.
+pub(super) fn secrets(node: Option<&Node>, customdata: bool, findings: &mut Findings) -> Secrets {
     let mut secrets = Secrets { file: FILE.into(), deliver: Delivery::UserData };
     let Some(mut fields) = node.and_then(|node| Fields::of(node, "secrets", "secrets: {deliver: user-data}", findings))
     else {
@@ -96,10 +97,13 @@ pub(super) fn secrets(node: Option<&Node>, findings: &mut Findings) -> Secrets {
     let words = Delivery::ALL.map(|way| (way.id(), way));
     let aliases =
         [("userdata", "user-data"), ("cloud-init", "user-data"), ("custom-data", "customdata"), ("usb", "medium")];
-    if let Some(way) = fields
-        .take("deliver", findings)
-        .and_then(|node| fields::word(node, "`secrets.deliver`", &words, &aliases, findings))
+    if let Some(node) = fields.take("deliver", findings)
+        && let Some(way) = fields::word(node, "`secrets.deliver`", &words, &aliases, findings)
     {
+        if way == Delivery::Customdata && !customdata {
+            let what = "this platform has no custom data that could hold the secrets";
+            findings.mistake(node.at, what, "write `deliver: user-data` or `deliver: medium`");
+        }
         secrets.deliver = way;
     }
     fields.end(&super::HOMES, findings);

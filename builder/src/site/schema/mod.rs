@@ -9,23 +9,27 @@ mod tls;
 
 use std::collections::BTreeSet;
 
-use anymetal_contract::plan::Arch;
+use anymetal_contract::plan::{Arch, Password};
 
 use super::diagnostic::{Findings, Mark};
 use super::fields::{self, Fields};
 use super::model::{Site, Tls};
 use super::name;
 use super::yaml::{Kind, Node};
+use crate::userdata::platform;
 
 /// The platforms whose metadata init can read.
-const PLATFORMS: [(&str, &str); 1] = [("equinix-metal", "equinix-metal")];
+const PLATFORMS: [(&str, &str); 3] = [("equinix-metal", "equinix-metal"), ("vultr", "vultr"), ("file", "file")];
 /// The operating systems init can set up.
 const SYSTEMS: [(&str, &str); 1] = [("debian-12", "debian-12")];
 /// What people call them.
-const ALIASES: [(&str, &str); 8] = [
+const ALIASES: [(&str, &str); 11] = [
     ("equinix", "equinix-metal"),
     ("packet", "equinix-metal"),
     ("metal", "equinix-metal"),
+    ("rack", "file"),
+    ("nocloud", "file"),
+    ("on-premises", "file"),
     ("debian", "debian-12"),
     ("bookworm", "debian-12"),
     ("debian_12", "debian-12"),
@@ -102,7 +106,7 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
     let (anycast4, anycast6) =
         network::anycast(fields.need("anycast", "write `anycast: {v4: [147.75.195.143/32]}`", f), f);
     let (domain, domain_at) = domain(fields.take("domain", f), f);
-    let bgp = network::bgp(fields.take("bgp", f), f);
+    let mut bgp = network::bgp(fields.take("bgp", f), f);
     let os = os.unwrap_or_default();
     let components = components::components(fields.take("components", f), &architectures, os, f);
     let hippo = settings::hippo(fields.take("hippo", f), f);
@@ -110,7 +114,11 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
     let tls_at = tls.map_or(Mark::START, |node| node.at);
     let tls = tls::tls(tls, f);
     let firewall = access::firewall(fields.take("firewall", f), f);
-    let secrets = access::secrets(fields.take("secrets", f), f);
+    let gives = platform.map(platform::named);
+    if gives.is_some_and(|gives| !gives.tells_password) {
+        bgp.password = Some(Password::Secret);
+    }
+    let secrets = access::secrets(fields.take("secrets", f), gives.is_none_or(|gives| gives.customdata), f);
     let reports = settings::reports(fields.take("reports", f), f);
     let origins = settings::urls(fields.take("origins", f), "origins", super::url::Use::Base, f);
     let cloud_config = parts(fields.take("cloud_config", f), f);

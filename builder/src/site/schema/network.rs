@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use anymetal_contract::plan::Bgp;
+use anymetal_contract::plan::{Bgp, Password};
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::site::diagnostic::{Complaint, Findings, quoted};
 use crate::site::fields::{self, Fields};
 use crate::site::prefix::{self, Family, PER_NEIGHBOUR};
-use crate::site::yaml::Node;
+use crate::site::yaml::{Kind, Node};
 
 /// `anycast`: the prefixes of both families, sorted.
 pub(super) fn anycast(node: Option<&Node>, findings: &mut Findings) -> (Vec<Ipv4Net>, Vec<Ipv6Net>) {
@@ -33,7 +33,7 @@ pub(super) fn anycast(node: Option<&Node>, findings: &mut Findings) -> (Vec<Ipv4
         if items.len() > PER_NEIGHBOUR {
             let what = format!("`{name}` has {} prefixes", items.len());
             let hint =
-                format!("Equinix Metal takes {PER_NEIGHBOUR} per neighbour unless the project has agreed on more");
+                format!("networks take few per neighbour: Equinix Metal {PER_NEIGHBOUR}, unless more are agreed on");
             findings.warning(value.at, what, hint);
         }
         for item in items {
@@ -65,9 +65,23 @@ pub(super) fn bgp(node: Option<&Node>, findings: &mut Findings) -> Bgp {
         let hops = fields::number(node, "`bgp.multihop`", 1..=255, findings)?;
         u8::try_from(hops).ok()
     });
+    let password = fields.take("password", findings).and_then(|node| password(node, findings));
     let communities = fields.take("communities", findings).map(|node| communities(node, findings)).unwrap_or_default();
     fields.end(&super::HOMES, findings);
-    Bgp { local_asn, peer_asn, multihop, communities }
+    Bgp { local_asn, peer_asn, multihop, password, communities }
+}
+
+/// Only the word that says where it is. Whatever else stands here may be the password, so it is not repeated.
+fn password(node: &Node, findings: &mut Findings) -> Option<Password> {
+    match &node.kind {
+        Kind::Scalar(scalar) if scalar.text == "secret" => return Some(Password::Secret),
+        _ => findings.mistake(
+            node.at,
+            "`bgp.password` is neither left out nor the word `secret`",
+            "secrets do not belong in a site: write `password: secret`, and the password as `bgp_password` of the secrets",
+        ),
+    }
+    None
 }
 
 /// An autonomous system number in plain notation (RFC 5396), and none of those that may not appear.

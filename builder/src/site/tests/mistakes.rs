@@ -18,7 +18,7 @@ const LINES: &[(&str, &[&str])] = &[
     (
         "bgp: {password: hunter2}\n",
         &[
-            "6:7: unknown key `password` in `bgp`; hint: secrets do not belong in a site: they have a document of their own, mode 0600",
+            "6:17: `bgp.password` is neither left out nor the word `secret`; hint: secrets do not belong in a site: write `password: secret`, and the password as `bgp_password` of the secrets",
         ],
     ),
     ("bgp:\n", &["6:1: `bgp` has no value; hint: give it one, or remove the line"]),
@@ -449,7 +449,7 @@ const PREFIXES: &[(&str, &[&str])] = &[
     (
         "{v4: [192.0.2.1/32,192.0.2.2/32,192.0.2.3/32,192.0.2.4/32,192.0.2.5/32,192.0.2.6/32,192.0.2.7/32,192.0.2.8/32,192.0.2.9/32,192.0.2.10/32,192.0.2.11/32]}",
         &[
-            "5:15: warning: `anycast.v4` has 11 prefixes; hint: Equinix Metal takes 10 per neighbour unless the project has agreed on more",
+            "5:15: warning: `anycast.v4` has 11 prefixes; hint: networks take few per neighbour: Equinix Metal 10, unless more are agreed on",
         ],
     ),
 ];

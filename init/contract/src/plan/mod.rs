@@ -32,7 +32,7 @@ pub struct Plan {
     pub version: u32,
     /// The site's name: lower-case letters, digits and dashes.
     pub site: String,
-    /// Which reader of metadata: `equinix-metal`.
+    /// Which reader of metadata: `equinix-metal`, `vultr`, `file`.
     pub platform: String,
     /// The operating system of the nodes: `debian-12`.
     pub os: String,
@@ -93,8 +93,8 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// Every secret that a file, a service or a job names and that comes from outside, sorted, each once. Those for an ACME challenge only
-    /// when there is one.
+    /// Every secret that a file, a service, a job or the BGP sessions need and that comes from outside, sorted, each once. Those for an ACME
+    /// challenge only when there is one.
     pub fn wanted_secrets(&self) -> BTreeSet<&str> {
         let files = self.files.iter().flat_map(|file| &file.secrets);
         let jobs = self.jobs.iter().flat_map(|job| job.secrets.iter().chain([&job.token]));
@@ -103,7 +103,8 @@ impl Plan {
             let chosen = access.tokens.iter().filter(|_| access.of == Acl::Consul);
             chosen.map(|token| &token.secret).chain([&access.management])
         });
-        let named = files.chain(jobs).chain(access).map(String::as_str);
+        let sessions = self.bgp.password.map(|Password::Secret| crate::secrets::BGP_PASSWORD);
+        let named = files.chain(jobs).chain(access).map(String::as_str).chain(sessions);
         let acme = matches!(self.settings.tls, Tls::Acme { .. });
         let wanted = |name: &&str| match crate::secrets::named(name).map(|known| known.shape) {
             Some(crate::secrets::Shape::MadeOnTheNode) => false,
@@ -137,9 +138,20 @@ pub struct Bgp {
     /// Hops to the neighbours, 1 to 255; 1 means on-link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multihop: Option<u8>,
+    /// Where the sessions' password comes from, when not from the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Password>,
     /// Communities attached to what is announced, as `asn:value`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub communities: Vec<String>,
+}
+
+/// Where the password of the BGP sessions comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Password {
+    /// It is among the secrets, as [`crate::secrets::BGP_PASSWORD`].
+    Secret,
 }
 
 /// A processor architecture, by the name `uname -m` gives it.
@@ -417,6 +429,15 @@ mod tests {
     fn a_plan_is_read_back_as_it_was_written() {
         let plan = smallest();
         assert_eq!(serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
+    }
+
+    #[test]
+    fn a_password_of_the_sessions_is_wanted_when_it_is_a_secret() {
+        let mut plan = smallest();
+        assert!(plan.wanted_secrets().is_empty());
+        plan.bgp.password = Some(Password::Secret);
+        assert_eq!(plan.wanted_secrets(), BTreeSet::from(["bgp_password"]));
+        assert_eq!(serde_json::to_string(&plan.bgp).unwrap(), r#"{"password":"secret"}"#);
     }
 
     #[test]

@@ -10,54 +10,25 @@ use anymetal_contract::secrets::CUSTOMDATA;
 use ipnet::Ipv4Net;
 use serde_json::Value;
 
+use super::super::findings::{Findings, quoted};
 use super::super::{Machine, Management};
 use super::neighbours;
-use super::quoted;
 use super::wire::{EquinixAddress, EquinixMetadata};
+use crate::failure::Failure;
 use crate::secret::Secret;
 
 /// What is reached through the private gateway when a document does not say: all documents that say it have this.
 const PRIVATE_SUBNETS: &str = "10.0.0.0/8";
-/// The longest hostname (RFC 1035 section 2.3.4).
-const HOSTNAME_MOST: usize = 253;
 
-/// What reading found besides the machine.
-#[derive(Default)]
-pub(super) struct Findings {
-    /// Each makes the document unusable.
-    pub(super) problems: Vec<String>,
-    /// Each is told, and the boot goes on.
-    pub(super) warnings: Vec<String>,
-}
-
-impl Findings {
-    pub(super) fn problem(&mut self, at: impl Display, what: impl Display) {
-        self.problems.push(format!("{at} {what}"));
-    }
-
-    pub(super) fn warn(&mut self, at: impl Display, what: impl Display) {
-        self.warnings.push(format!("{at} {what}"));
-    }
-
-    /// Parses a text form; says what it should have been.
-    pub(super) fn parse<T: FromStr>(&mut self, at: impl Display, text: &str, kind: &str) -> Option<T> {
-        let parsed = text.trim().parse().ok();
-        if parsed.is_none() {
-            self.problem(at, format_args!("is {}, which is not {kind}", quoted(text)));
-        }
-        parsed
-    }
-}
-
-pub(super) fn machine(document: EquinixMetadata) -> Result<Machine, Vec<String>> {
+pub(super) fn machine(document: EquinixMetadata) -> Result<Machine, Failure> {
     let mut findings = Findings::default();
-    let id = text("id", document.id, &mut findings);
-    let hostname = hostname(document.hostname, id.as_deref(), &mut findings);
+    let id = findings.text("id", document.id);
+    let hostname = findings.hostname(document.hostname, id.as_deref());
     let mut machine = Machine {
         id,
         hostname,
-        metro: text("metro", document.metro, &mut findings),
-        facility: text("facility", document.facility, &mut findings),
+        metro: findings.text("metro", document.metro),
+        facility: findings.text("facility", document.facility),
         private4: None,
         public4: None,
         public6: None,
@@ -72,8 +43,7 @@ pub(super) fn machine(document: EquinixMetadata) -> Result<Machine, Vec<String>>
     let addresses = document.network.and_then(|network| network.addresses).unwrap_or_default();
     place_addresses(&mut machine, &addresses, &mut findings);
     machine.neighbours = neighbours::read(&machine, document.bgp_neighbors.unwrap_or_default(), &mut findings);
-    machine.warnings = findings.warnings;
-    if findings.problems.is_empty() { Ok(machine) } else { Err(findings.problems) }
+    findings.judge(machine)
 }
 
 /// Our document in the custom data: an object, or a text that is one, as command-line tools like to send it.
@@ -86,33 +56,6 @@ fn ours(customdata: &Value) -> Option<Secret> {
         Value::Null => None,
         Value::String(text) => Some(Secret::new(text.clone())),
         other => Some(Secret::new(other.to_string())),
-    }
-}
-
-/// A name that ends up in messages and files. Empty means not told.
-fn text(at: &str, text: Option<String>, findings: &mut Findings) -> Option<String> {
-    let text = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())?;
-    if text.chars().any(char::is_control) {
-        findings.problem(at, format_args!("is {}, which has control characters", quoted(&text)));
-    }
-    Some(text)
-}
-
-fn hostname(hostname: Option<String>, id: Option<&str>, findings: &mut Findings) -> String {
-    let hostname = text("hostname", hostname, findings);
-    if let Some(long) = hostname.as_ref().filter(|name| name.len() > HOSTNAME_MOST) {
-        findings.problem("hostname", format_args!("is longer than {HOSTNAME_MOST} bytes: {}", quoted(long)));
-    }
-    match (hostname, id) {
-        (Some(hostname), _) => hostname,
-        (None, Some(id)) => {
-            findings.warn("hostname", format_args!("is missing: the machine goes by its id {}", quoted(id)));
-            id.to_owned()
-        }
-        (None, None) => {
-            findings.problem("hostname", "and id are both missing: this does not describe a machine");
-            String::new()
-        }
     }
 }
 

@@ -3,35 +3,32 @@
 
 use std::net::IpAddr;
 
-use super::super::{Family, Machine, Management, Neighbour};
-use super::convert::Findings;
-use super::quoted;
+use ipnet::IpNet;
+use serde_json::Value;
+
+use super::super::findings::{Findings, quoted};
+use super::super::sessions::{self, Sessions};
+use super::super::{Accepted, Family, Machine, Management, Neighbour, Way};
 use super::wire::{EquinixBgpNeighbor, EquinixPassword};
+use crate::bird;
 use crate::secret::Secret;
 
 /// Hops to a neighbour that is not on-link. The platform says only that there are several; 5 is what its own generator of
 /// configurations writes, and a limit, not a count.
 const HOPS: u8 = 5;
-/// The longest key of RFC 2385 as Linux takes it (`TCP_MD5SIG_MAXKEYLEN`). BIRD notices a longer one only at run time.
-const PASSWORD_MOST: usize = 80;
 
-pub(super) fn read(machine: &Machine, sessions: Vec<EquinixBgpNeighbor>, findings: &mut Findings) -> Vec<Neighbour> {
-    let mut neighbours: Vec<Neighbour> = Vec::new();
-    for (i, session) in sessions.into_iter().enumerate() {
+/// So many routes are looked at; the platform takes ten per neighbour unless more are agreed on.
+const ROUTES_MOST: usize = 1000;
+
+pub(super) fn read(machine: &Machine, wire: Vec<EquinixBgpNeighbor>, findings: &mut Findings) -> Vec<Neighbour> {
+    let mut sessions = Sessions::default();
+    for (i, session) in wire.into_iter().enumerate() {
         let at = format!("bgp_neighbors[{i}]");
         for neighbour in read_session(machine, &at, session, findings) {
-            match neighbours.iter().find(|other| other.address == neighbour.address) {
-                None => neighbours.push(neighbour),
-                Some(same) if *same == neighbour => {
-                    findings.warn(&at, format_args!("names {} a second time", neighbour.address));
-                }
-                Some(_) => {
-                    findings.problem(&at, format_args!("contradicts an earlier session with {}", neighbour.address));
-                }
-            }
+            sessions.add(&at, neighbour, findings);
         }
     }
-    neighbours
+    sessions.all()
 }
 
 fn read_session(machine: &Machine, at: &str, session: EquinixBgpNeighbor, findings: &mut Findings) -> Vec<Neighbour> {
@@ -55,18 +52,21 @@ fn read_session(machine: &Machine, at: &str, session: EquinixBgpNeighbor, findin
             ),
         );
     }
-    let local_asn = asn(at, "customer_as", session.customer_as, findings);
-    let asn = asn(at, "peer_as", session.peer_as, findings);
+    let local_asn = findings.asn(at, "customer_as", session.customer_as);
+    let asn = findings.asn(at, "peer_as", session.peer_as);
     let password = password(at, session.md5_enabled, session.md5_password, findings);
     let addresses: Vec<IpAddr> = peers
         .iter()
         .enumerate()
         .filter_map(|(n, text)| peer(&format!("{at}.peer_ips[{n}]"), text, family, findings))
+        // One more than there may be, so that it is said.
+        .take(sessions::MOST + 1)
         .collect();
     let (Some(link), Some(local_asn), Some(asn), Ok(password)) = (link, local_asn, asn, password) else {
         return Vec::new();
     };
     cross_check(at, session.customer_ip.as_deref(), link.address, kind, findings);
+    let accepts = session.routes_in.and_then(|routes| accepts(at, &routes, findings));
     let mut neighbours = Vec::with_capacity(addresses.len());
     for address in addresses {
         let several = session.multihop.unwrap_or(!link.on_link(address));
@@ -77,11 +77,32 @@ fn read_session(machine: &Machine, at: &str, session: EquinixBgpNeighbor, findin
             local_asn,
             source: link.address,
             multihop: if several { HOPS } else { 1 },
-            gateway: next_hop(at, &link, address, several, findings),
+            way: way(at, &link, address, several, findings),
             password: password.clone(),
+            accepts: accepts.clone(),
         });
     }
     neighbours
+}
+
+/// What the neighbours take. When one route cannot be read, nothing is known of the whole.
+fn accepts(at: &str, routes: &Value, findings: &mut Findings) -> Option<Vec<Accepted>> {
+    let read = |route: &Value| {
+        let prefix = route.get("route")?.as_str()?.trim().parse::<IpNet>().ok()?.trunc();
+        let exact = route.get("exact").and_then(Value::as_bool).unwrap_or(false);
+        Some(Accepted { prefix, exact })
+    };
+    let accepts = routes
+        .as_array()
+        .filter(|routes| routes.len() <= ROUTES_MOST)
+        .and_then(|routes| routes.iter().map(read).collect());
+    if accepts.is_none() && !routes.is_null() {
+        findings.warn(
+            at,
+            "has routes_in that are not a list of some prefixes: whether the site's are among them is not checked",
+        );
+    }
+    accepts
 }
 
 fn family(at: &str, family: Option<u8>, findings: &mut Findings) -> Option<Family> {
@@ -94,16 +115,6 @@ fn family(at: &str, family: Option<u8>, findings: &mut Findings) -> Option<Famil
         (Some(_), _) => {}
     }
     known
-}
-
-fn asn(at: &str, field: &str, asn: Option<u32>, findings: &mut Findings) -> Option<u32> {
-    match asn {
-        None => findings.problem(at, format_args!("has no {field}")),
-        // RFC 7607: 0 must not be used.
-        Some(0) => findings.problem(at, format_args!("has {field} 0, which nobody may have")),
-        Some(_) => return asn,
-    }
-    None
 }
 
 fn peer(at: &str, text: &str, family: Family, findings: &mut Findings) -> Option<IpAddr> {
@@ -128,15 +139,9 @@ fn cross_check(at: &str, customer: Option<&str>, source: IpAddr, kind: &str, fin
     }
 }
 
-fn next_hop(
-    at: &str,
-    link: &Management<IpAddr>,
-    peer: IpAddr,
-    several: bool,
-    findings: &mut Findings,
-) -> Option<IpAddr> {
+fn way(at: &str, link: &Management<IpAddr>, peer: IpAddr, several: bool, findings: &mut Findings) -> Way {
     if link.on_link(peer) {
-        return None;
+        return Way::OnLink;
     }
     if !several {
         findings.warn(
@@ -149,10 +154,9 @@ fn next_hop(
     } else if link.gateway.is_none() {
         findings.problem(at, format_args!("has {peer} several hops away, but {} has no gateway", link.address));
     }
-    link.gateway
+    link.gateway.map_or(Way::Untold, Way::Via)
 }
 
-/// What BIRD's configuration and the kernel can carry: BIRD's strings know no escapes.
 fn password(
     at: &str,
     enabled: Option<bool>,
@@ -175,15 +179,11 @@ fn password(
         }
         (false, _) => return Ok(None),
     };
-    let fault = if text.contains('"') {
-        "has an md5_password with a double quote, which BIRD cannot express"
-    } else if text.chars().any(char::is_control) {
-        "has an md5_password with a control character, which BIRD cannot express"
-    } else if text.len() > PASSWORD_MOST {
-        "has an md5_password of more than 80 bytes, which TCP MD5 signatures cannot use"
-    } else {
-        return Ok(Some(Secret::new(text)));
-    };
-    findings.problem(at, format_args!("{fault}: set another one for the project's BGP"));
-    Err(())
+    match bird::unusable(&text) {
+        None => Ok(Some(Secret::new(text))),
+        Some(fault) => {
+            findings.problem(at, format_args!("has an md5_password {fault}: set another one for the project's BGP"));
+            Err(())
+        }
+    }
 }

@@ -1,16 +1,17 @@
-//! What Equinix Metal's document becomes, by table and by property.
+//! What Equinix Metal's document becomes, by table.
 //! May not hold documents: those lie in `tests/metadata`.
 #![expect(clippy::disallowed_methods, reason = "documents are files")]
 
-use proptest::prelude::*;
+use anymetal_contract::Reason;
 use serde_json::{Value, json};
 
+use super::super::Way;
 use super::*;
 use crate::goldens::documents;
 
-const PASSWORD: &str = "zq-unmistakable-9";
+pub(super) const PASSWORD: &str = "zq-unmistakable-9";
 
-fn document(name: &str) -> Value {
+pub(super) fn document(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(documents().join(name)).unwrap()).unwrap()
 }
 
@@ -58,21 +59,27 @@ fn what_is_not_told_is_left_open_or_has_its_default() {
 }
 
 #[test]
-fn hops_and_gateways_follow_the_link() {
+fn hops_and_ways_follow_the_link() {
     let of = |machine: Machine| {
         let neighbour = &machine.neighbours[0];
-        (neighbour.multihop, neighbour.gateway.map(|gateway| gateway.to_string()), machine.warnings.len())
+        (neighbour.multihop, neighbour.way, machine.warnings.len())
     };
-    let several = Some("10.66.142.16".to_owned());
-    assert_eq!(of(machine("v4-multihop.json", &[])), (5, several.clone(), 0));
-    assert_eq!(of(machine("v4-on-link.json", &[])), (1, None, 0));
+    let several = Way::Via("10.66.142.16".parse().unwrap());
+    assert_eq!(of(machine("v4-multihop.json", &[])), (5, several, 0));
+    assert_eq!(of(machine("v4-on-link.json", &[])), (1, Way::OnLink, 0));
     let said_on_link = ("/bgp_neighbors/0/multihop", json!(false));
-    assert_eq!(of(machine("v4-multihop.json", &[said_on_link])), (1, several.clone(), 2), "a warning for each peer");
+    let untold = ("/network/addresses/2/gateway", Value::Null);
+    assert_eq!(
+        of(machine("v4-multihop.json", std::slice::from_ref(&said_on_link))),
+        (1, several, 2),
+        "a warning for each peer"
+    );
+    assert_eq!(of(machine("v4-multihop.json", &[said_on_link, untold])), (1, Way::Untold, 2));
     let said_several = ("/bgp_neighbors/0/multihop", json!(true));
-    assert_eq!(of(machine("v4-on-link.json", &[said_several])), (5, None, 0));
+    assert_eq!(of(machine("v4-on-link.json", &[said_several])), (5, Way::OnLink, 0));
     let unsaid = ("/bgp_neighbors/0/multihop", Value::Null);
     assert_eq!(of(machine("v4-multihop.json", std::slice::from_ref(&unsaid))), (5, several, 0));
-    assert_eq!(of(machine("v4-on-link.json", &[unsaid])), (1, None, 0));
+    assert_eq!(of(machine("v4-on-link.json", &[unsaid])), (1, Way::OnLink, 0));
 }
 
 #[test]
@@ -145,6 +152,11 @@ fn what_is_only_odd_is_a_warning() {
             "/bgp_neighbors/0/customer_ip",
             json!("me"),
             r#"bgp_neighbors[0] has customer_ip "me", which is not an IP address"#,
+        ),
+        (
+            "/bgp_neighbors/0/routes_in",
+            json!([{"route": "all of them"}]),
+            "bgp_neighbors[0] has routes_in that are not a list of some prefixes: whether the site's are among them is not checked",
         ),
         ("/bgp_neighbors/0/peer_ips", json!([]), "bgp_neighbors[0] has no peer_ips yet: it is left out"),
         ("/bgp_neighbors/0/peer_ips/1", json!("169.254.255.1"), "bgp_neighbors[0] names 169.254.255.1 a second time"),
@@ -267,80 +279,11 @@ fn a_text_that_is_no_document_says_how() {
     }
 }
 
-/// Any JSON value, with the words and numbers that matter more often than chance would have it.
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        (0u8..=200).prop_map(Value::from),
-        any::<String>().prop_map(Value::from),
-        prop::sample::select(vec!["10.66.142.16", "::", "fc00::e", "255.255.255.255", "0.0.0.0/0", "4"])
-            .prop_map(Value::from),
-    ];
-    leaf.prop_recursive(3, 16, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::hash_map("[a-z_]{1,8}", inner, 0..4).prop_map(|map| map.into_iter().collect()),
-        ]
-    })
-}
-
-/// Every place of a document.
-fn places(value: &Value, at: &str, into: &mut Vec<String>) {
-    let children: Vec<(String, &Value)> = match value {
-        Value::Array(list) => list.iter().enumerate().map(|(i, child)| (i.to_string(), child)).collect(),
-        Value::Object(map) => {
-            map.iter().map(|(key, child)| (key.replace('~', "~0").replace('/', "~1"), child)).collect()
-        }
-        _ => Vec::new(),
-    };
-    for (key, child) in children {
-        let here = format!("{at}/{key}");
-        places(child, &here, into);
-        into.push(here);
-    }
-}
-
-fn any_document() -> impl Strategy<Value = Value> {
-    let names = ["v4-v6.json", "v4-multihop-md5.json", "v4-on-link.json", "hollow-instance-a.json"];
-    prop::sample::select(names.to_vec()).prop_map(|name| {
-        let mut document = document(name);
-        if let Some(password) = document.pointer_mut("/bgp_neighbors/0/md5_password") {
-            *password = json!(PASSWORD);
-        }
-        document
-    })
-}
-
-proptest! {
-    #[test]
-    fn no_mutation_makes_the_reader_panic_or_tell_the_password(
-        document in any_document(),
-        mutations in prop::collection::vec((any::<prop::sample::Index>(), any_json()), 1..4),
-        cut in proptest::option::of(any::<prop::sample::Index>()),
-    ) {
-        let mut document = document;
-        for (place, value) in mutations {
-            let mut all = Vec::new();
-            places(&document, "", &mut all);
-            if !all.is_empty() {
-                let at: &String = place.get(&all);
-                *document.pointer_mut(at).unwrap() = value;
-            }
-        }
-        let text = document.to_string();
-        let text = String::from_utf8_lossy(&text.as_bytes()[..cut.map_or(text.len(), |cut| cut.index(text.len() + 1))]).into_owned();
-        let said = match read(&text) {
-            Ok(machine) => format!("{machine:?} {}", machine.warnings.join(" ")),
-            Err(failure) => failure.chain(),
-        };
-        prop_assert!(!said.contains(PASSWORD), "{said}");
-    }
-
-    #[test]
-    fn no_bytes_make_the_reader_panic(text in any::<String>()) {
-        let _read_or_refused = read(&text).map_err(|failure| failure.chain());
-    }
+#[test]
+fn a_document_without_measure_is_refused_in_a_few_words() {
+    let peers: Vec<String> = (0..50_000u32).map(|i| std::net::Ipv4Addr::from(0x0b00_0000 + i).to_string()).collect();
+    let said = problems("v4-multihop.json", &[("/bgp_neighbors/0/peer_ips", json!(peers))]);
+    assert_eq!(said, "bgp_neighbors[0] is one too many: a machine has at most 64 neighbours");
+    let odd = problems("v4-multihop.json", &[("/bgp_neighbors/0/peer_ips", json!(vec!["x"; 50_000]))]);
+    assert!(odd.ends_with("; and 49960 more like these") && odd.len() < 4_000, "{odd}");
 }

@@ -56,6 +56,8 @@ pub(super) struct EquinixBgpNeighbor {
     pub(super) multihop: Option<bool>,
     pub(super) peer_as: Option<u32>,
     pub(super) peer_ips: Option<Vec<String>>,
+    /// `[{route, exact}]`. Only for a warning, so whatever stands here must not make the document unreadable.
+    pub(super) routes_in: Option<Value>,
 }
 
 /// `md5_password`. Takes every JSON value, because serde's own "invalid type" message would quote it.

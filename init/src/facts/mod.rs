@@ -1,18 +1,25 @@
-//! Values for the closed list of names templates may use: a pure function of plan, machine and architecture.
+//! Values for the closed list of names templates may use: a pure function of plan, machine, secrets and architecture.
 //! May not know a platform, and may not show a password: [`Facts::context`] alone hands it to the template that declared it.
+
+mod lacking;
+mod neighbours;
+mod sound;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anymetal_contract::plan::{Arch, Component, Firewall, Hippo, Source, Tls};
-use anymetal_contract::{Plan, Reason, facts, place};
+use anymetal_contract::{Outcome, Plan, facts, place};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::metadata::{self, Family, Machine, Management};
+use crate::metadata::{Family, Machine, Management};
 use crate::phase::{Answer, Steps};
 use crate::secret::Secret;
+use crate::secrets::Secrets;
 use crate::world::World;
+use neighbours::{Neighbour, Route};
+pub(crate) use sound::doubts;
 
 /// The facts of one node. Serialises to the names of [`facts::NAMES`], passwords as dots; a name without a value is not there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -77,51 +84,23 @@ struct Endpoint {
     ports: BTreeSet<u16>,
 }
 
-/// A neighbour as a template sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Neighbour {
-    /// Unique, and a word in BIRD's grammar: `edge_v4_1`.
-    name: String,
-    family: u8,
-    address: String,
-    asn: u32,
-    local_asn: u32,
-    source: String,
-    multihop: u8,
-    #[serde(serialize_with = "empty_or_dots")]
-    password: Option<Secret>,
-}
-
-/// How to reach a neighbour that is not on-link.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-struct Route {
-    family: u8,
-    prefix: String,
-    via: String,
-}
-
-#[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
-fn empty_or_dots<S: serde::Serializer>(password: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
-    match password {
-        Some(password) => password.serialize(serializer),
-        None => serializer.serialize_str(""),
-    }
-}
-
 /// The work of the phase `facts`.
-pub(crate) fn work(world: &World, _steps: &dyn Steps) -> Result<Answer, Failure> {
+pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
     if world.facts.get().is_some() {
         return Ok(Answer::Same("the facts were made before".into()));
     }
-    let facts = make(world.plan(), world.machine(), world.arch)?;
+    let facts = make(world.plan(), world.machine(), &world.secrets(), world.arch)?;
     let count = facts.values().len();
     world.facts.get_or_init(|| facts);
+    for doubt in doubts(world.plan(), world.machine()) {
+        steps.step("warning", Outcome::Done, &doubt);
+    }
     Ok(Answer::Done(format!("{count} of {} facts have a value", facts::NAMES.len())))
 }
 
 /// The facts, when every template of the plan has what it needs; otherwise one failure that names all that is missing.
-pub(crate) fn make(plan: &Plan, machine: &Machine, arch: Arch) -> Result<Facts, Failure> {
-    let neighbours = neighbours(plan, machine);
+pub(crate) fn make(plan: &Plan, machine: &Machine, secrets: &Secrets, arch: Arch) -> Result<Facts, Failure> {
+    let neighbours = neighbours::neighbours(plan, machine, secrets)?;
     let facts = Facts {
         site: plan.site.clone(),
         platform: plan.platform.clone(),
@@ -145,7 +124,6 @@ pub(crate) fn make(plan: &Plan, machine: &Machine, arch: Arch) -> Result<Facts, 
         private_subnets: machine
             .private4
             .as_ref()
-            .and_then(gateway)
             .map(|_| machine.private_subnets.iter().map(ToString::to_string).collect()),
         public4: machine.public4.as_ref().map(address),
         public_gateway4: machine.public4.as_ref().and_then(gateway),
@@ -153,10 +131,14 @@ pub(crate) fn make(plan: &Plan, machine: &Machine, arch: Arch) -> Result<Facts, 
         public_gateway6: machine.public6.as_ref().and_then(gateway),
         // The private address: it is there on every machine that speaks BGP, and nobody outside the network learns of it.
         router_id: machine.private4.map(|link| link.address).or(machine.public4.map(|link| link.address)),
-        neighbour_routes: neighbours.as_ref().map(|_| routes(plan, machine)),
+        neighbour_routes: neighbours.as_deref().map(neighbours::routes),
         neighbours,
     };
-    lacking(plan, machine, &facts)?;
+    lacking::lacking(plan, machine, &facts)?;
+    sound::judge(
+        facts.neighbours.as_deref().unwrap_or_default(),
+        facts.neighbour_routes.as_deref().unwrap_or_default(),
+    )?;
     Ok(facts)
 }
 
@@ -212,46 +194,6 @@ fn gateway<A: ToString>(link: &Management<A>) -> Option<String> {
     link.gateway.as_ref().map(ToString::to_string)
 }
 
-/// The machine's neighbours with the site's word over the platform's. None is no list at all: no template wants an empty one.
-fn neighbours(plan: &Plan, machine: &Machine) -> Option<Vec<Neighbour>> {
-    let mut count = BTreeMap::new();
-    let neighbours: Vec<Neighbour> = machine
-        .neighbours
-        .iter()
-        .map(|neighbour| {
-            let family = neighbour.family.number();
-            let n = count.entry(family).and_modify(|n| *n += 1).or_insert(1);
-            Neighbour {
-                name: format!("edge_v{family}_{n}"),
-                family,
-                address: neighbour.address.to_string(),
-                asn: plan.bgp.peer_asn.unwrap_or(neighbour.asn),
-                local_asn: plan.bgp.local_asn.unwrap_or(neighbour.local_asn),
-                source: neighbour.source.to_string(),
-                multihop: plan.bgp.multihop.unwrap_or(neighbour.multihop),
-                password: neighbour.password.clone(),
-            }
-        })
-        .collect();
-    (!neighbours.is_empty()).then_some(neighbours)
-}
-
-/// Only to neighbours that are several hops away: one on the link is reached without.
-fn routes(plan: &Plan, machine: &Machine) -> Vec<Route> {
-    let routes: BTreeSet<Route> = machine
-        .neighbours
-        .iter()
-        .filter(|neighbour| plan.bgp.multihop.unwrap_or(neighbour.multihop) > 1)
-        .filter_map(|neighbour| {
-            let family = neighbour.family.number();
-            let length = if family == 4 { 32 } else { 128 };
-            let via = neighbour.gateway?.to_string();
-            Some(Route { family, prefix: format!("{}/{length}", neighbour.address), via })
-        })
-        .collect();
-    routes.into_iter().collect()
-}
-
 impl Facts {
     /// Every name that has a value, passwords as dots.
     pub(crate) fn values(&self) -> serde_json::Map<String, serde_json::Value> {
@@ -294,86 +236,5 @@ impl Facts {
     }
 }
 
-/// Names everything the plan's templates need and this node does not have.
-fn lacking(plan: &Plan, machine: &Machine, facts: &Facts) -> Result<(), Failure> {
-    let values = facts.values();
-    let mut unknown = Vec::new();
-    let mut by_file = Vec::new();
-    let mut missing = BTreeSet::new();
-    for (title, needs) in needing(plan) {
-        let names = |list: &[&str]| format!("{title} needs {}", list.join(", "));
-        let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
-        let (known, odd): (Vec<&str>, Vec<&str>) = needs.into_iter().partition(|name| facts::named(name).is_some());
-        if !odd.is_empty() {
-            unknown.push(names(&odd));
-        }
-        let lacks: Vec<&str> = known.into_iter().filter(|name| !values.contains_key(*name)).collect();
-        if !lacks.is_empty() {
-            by_file.push(names(&lacks));
-            missing.extend(lacks);
-        }
-    }
-    if !unknown.is_empty() {
-        let message = format!("making facts: {}, which no fact is named", unknown.join("; "));
-        return Err(Failure::new(Reason::TemplateBroken, message));
-    }
-    let unheard = unheard(plan, machine, facts);
-    if by_file.is_empty() && unheard.is_none() {
-        return Ok(());
-    }
-    let mut sources: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for name in missing {
-        sources.entry(source(name)).or_default().push(name);
-    }
-    let sources = sources.into_iter().map(|(source, names)| {
-        format!("{} {} from {source}", names.join(" and "), if names.len() == 1 { "comes" } else { "come" })
-    });
-    let parts: Vec<String> = by_file.into_iter().chain(unheard).chain(sources).collect();
-    Err(Failure::new(Reason::FactsMissing, format!("making facts: {}", parts.join("; "))))
-}
-
-/// Everything of the plan that is rendered on the node, with the facts it needs.
-fn needing(plan: &Plan) -> impl Iterator<Item = (String, &[String])> {
-    let files = plan.files.iter().map(|file| (file.name.clone(), file.needs.as_slice()));
-    let jobs = plan.jobs.iter().map(|job| (format!("the job {}", job.name), job.needs.as_slice()));
-    let accesses = plan.services.iter().filter_map(|service| service.access.as_ref());
-    let policies = accesses.flat_map(|access| &access.policies);
-    let policies = policies.map(|(name, policy)| (format!("the policy {name}"), policy.needs.as_slice()));
-    files.chain(jobs).chain(policies)
-}
-
-/// There are neighbours, a template that lists them, and a family to announce that none of them speaks.
-fn unheard(plan: &Plan, machine: &Machine, facts: &Facts) -> Option<String> {
-    let file = plan.files.iter().find(|file| file.needs.iter().any(|name| name == "neighbours"))?;
-    facts.neighbours.as_ref()?;
-    let families: Vec<&str> = metadata::unspoken(&plan.anycast, machine).into_iter().map(Family::name).collect();
-    let families = families.join(" and ");
-    (!families.is_empty()).then(|| {
-        format!(
-            "{} needs neighbours for {families}, which the site announces: create the BGP session of that family",
-            file.name
-        )
-    })
-}
-
-/// What would give a name its value.
-fn source(name: &str) -> &'static str {
-    match name {
-        "node_id" => "the machine's id in the metadata",
-        "metro" => "the metro in the metadata",
-        "facility" => "the facility in the metadata",
-        "private4" => "an enabled private IPv4 management address",
-        "private_gateway4" | "private_subnets" => "the gateway of the private IPv4 management address",
-        "public4" => "an enabled public IPv4 management address",
-        "public_gateway4" => "the gateway of the public IPv4 management address",
-        "public6" => "an enabled public IPv6 management address",
-        "public_gateway6" => "the gateway of the public IPv6 management address",
-        "router_id" => "an IPv4 management address, the private one first",
-        "neighbours" | "neighbour_routes" => "the machine's BGP sessions: enable BGP on the project and create them",
-        _ => "the plan",
-    }
-}
-
 #[cfg(test)]
-#[path = "facts_tests.rs"]
 mod tests;

@@ -3,11 +3,15 @@
 #![expect(clippy::disallowed_methods, reason = "documents are files")]
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 
-use anymetal_contract::plan::{Bgp, File};
+use anymetal_contract::Reason;
+use anymetal_contract::plan::{Bgp, File, Password};
+use anymetal_contract::{Digest, Unit};
 
 use super::*;
-use crate::goldens;
+use crate::world::{Overrides, Planned};
+use crate::{goldens, metadata};
 
 fn machine(document: &str) -> Machine {
     let text = std::fs::read_to_string(goldens::documents().join(document)).unwrap();
@@ -27,14 +31,19 @@ fn site(files: Vec<File>) -> Plan {
 }
 
 fn refused(files: Vec<File>, machine: &Machine) -> (Reason, String) {
-    let failure = make(&site(files), machine, Arch::X86_64).unwrap_err();
+    let failure = make(&site(files), machine, &Secrets::default(), Arch::X86_64).unwrap_err();
     (failure.reason, failure.chain())
 }
 
 #[test]
 fn facts_have_exactly_the_names_of_the_contract() {
     let of = |document| -> BTreeSet<String> {
-        make(&site(vec![]), &machine(document), Arch::Aarch64).unwrap().values().keys().cloned().collect()
+        make(&site(vec![]), &machine(document), &Secrets::default(), Arch::Aarch64)
+            .unwrap()
+            .values()
+            .keys()
+            .cloned()
+            .collect()
     };
     let names = |wanted: fn(&facts::Name) -> bool| -> BTreeSet<String> {
         facts::NAMES.iter().filter(|name| wanted(name)).map(|name| name.name.to_owned()).collect()
@@ -51,7 +60,7 @@ fn facts_have_exactly_the_names_of_the_contract() {
 
 #[test]
 fn neighbours_have_names_that_are_words_of_bird() {
-    let facts = make(&site(vec![]), &machine("v4-v6.json"), Arch::X86_64).unwrap();
+    let facts = make(&site(vec![]), &machine("v4-v6.json"), &Secrets::default(), Arch::X86_64).unwrap();
     let names: Vec<&str> = facts.neighbours.iter().flatten().map(|neighbour| neighbour.name.as_str()).collect();
     assert_eq!(names, ["edge_v4_1", "edge_v4_2", "edge_v6_1", "edge_v6_2"]);
 }
@@ -59,13 +68,17 @@ fn neighbours_have_names_that_are_words_of_bird() {
 #[test]
 fn the_sites_word_goes_over_the_platforms() {
     let mut plan = site(vec![]);
-    plan.bgp =
-        Bgp { local_asn: Some(64_512), peer_asn: Some(64_513), multihop: Some(1), communities: vec!["1:2".into()] };
-    let facts = make(&plan, &machine("v4-multihop.json"), Arch::X86_64).unwrap();
+    plan.bgp = Bgp {
+        local_asn: Some(64_512),
+        peer_asn: Some(64_513),
+        multihop: Some(3),
+        password: None,
+        communities: vec!["1:2".into()],
+    };
+    let facts = make(&plan, &machine("v4-multihop.json"), &Secrets::default(), Arch::X86_64).unwrap();
     for neighbour in facts.neighbours.iter().flatten() {
-        assert_eq!((neighbour.local_asn, neighbour.asn, neighbour.multihop), (64_512, 64_513, 1));
+        assert_eq!((neighbour.local_asn, neighbour.asn, neighbour.multihop), (64_512, 64_513, 3));
     }
-    assert_eq!(facts.neighbour_routes, Some(vec![]), "one hop needs no route");
     assert_eq!(facts.communities, ["1:2"]);
 }
 
@@ -73,7 +86,7 @@ fn the_sites_word_goes_over_the_platforms() {
 fn an_on_link_neighbour_needs_no_route_however_many_hops_it_is_given() {
     let mut plan = site(vec![goldens::template("bird/bird.conf")]);
     plan.bgp.multihop = Some(3);
-    let facts = make(&plan, &machine("v4-on-link.json"), Arch::X86_64).unwrap();
+    let facts = make(&plan, &machine("v4-on-link.json"), &Secrets::default(), Arch::X86_64).unwrap();
     assert_eq!(facts.neighbour_routes, Some(vec![]));
 }
 
@@ -92,8 +105,8 @@ fn all_that_is_missing_is_named_at_once() {
         said,
         "making facts: a/a.conf needs metro, private4; b/b.conf needs router_id, neighbours; \
          router_id comes from an IPv4 management address, the private one first; \
-         private4 comes from an enabled private IPv4 management address; \
-         neighbours comes from the machine's BGP sessions: enable BGP on the project and create them; \
+         private4 comes from an enabled private IPv4 management address: attach a private network, if the platform gives none by itself; \
+         neighbours comes from the machine's BGP sessions: enable BGP at the platform and create them; \
          metro comes from the metro in the metadata"
     );
 }
@@ -111,18 +124,63 @@ fn a_family_nobody_speaks_is_missing_only_where_neighbours_are_needed() {
     let (reason, said) = refused(vec![needing("b/b.conf", &["neighbours"])], &machine("v6-only.json"));
     assert_eq!(reason, Reason::FactsMissing);
     assert!(said.contains("b/b.conf needs neighbours for IPv4, which the site announces"), "{said}");
-    assert!(make(&site(vec![needing("a/a.conf", &["site"])]), &machine("v6-only.json"), Arch::X86_64).is_ok());
+    assert!(
+        make(&site(vec![needing("a/a.conf", &["site"])]), &machine("v6-only.json"), &Secrets::default(), Arch::X86_64)
+            .is_ok()
+    );
 }
 
 #[test]
 fn a_password_is_in_the_context_of_who_needs_it_and_nowhere_else() {
-    let facts = make(&site(vec![]), &machine("v4-multihop-md5.json"), Arch::X86_64).unwrap();
+    let facts = make(&site(vec![]), &machine("v4-multihop-md5.json"), &Secrets::default(), Arch::X86_64).unwrap();
     let password = "not a real secret; # {1}";
     let shown = format!("{facts:?} {} {:?}", serde_json::to_string(&facts).unwrap(), facts.values());
     assert!(shown.contains(crate::secret::DOTS) && !shown.contains(password), "{shown}");
     assert!(!format!("{:?}", facts.context(&["node".into(), "site".into()])).contains(password));
     assert!(format!("{:?}", facts.context(&["neighbours".into()])).contains(password));
     assert_eq!(facts.passwords().map(Secret::expose).collect::<BTreeSet<_>>(), BTreeSet::from([password]));
+}
+
+#[test]
+fn a_password_among_the_secrets_goes_over_the_platforms() {
+    let mut plan = site(vec![]);
+    plan.bgp.password = Some(Password::Secret);
+    let failure = make(&plan, &machine("v4-multihop-md5.json"), &Secrets::default(), Arch::X86_64).unwrap_err();
+    assert_eq!(failure.reason, Reason::SecretsMissing);
+    assert!(failure.chain().ends_with("is the secret bgp_password, and has not come"), "{}", failure.chain());
+    let secrets = goldens::secrets();
+    let facts = make(&plan, &machine("v4-multihop-md5.json"), &secrets, Arch::X86_64).unwrap();
+    let own = secrets.value("bgp_password").unwrap().expose();
+    assert_eq!(facts.passwords().map(Secret::expose).collect::<BTreeSet<_>>(), BTreeSet::from([own]));
+    assert!(!format!("{facts:?} {:?}", facts.values()).contains(own));
+}
+
+#[test]
+fn what_a_neighbour_will_not_accept_is_told_and_stops_nothing() {
+    #[derive(Default)]
+    struct Told(Mutex<Vec<String>>);
+    impl Steps for Told {
+        fn step(&self, step: &str, outcome: Outcome, message: &str) {
+            self.0.lock().unwrap().push(format!("{step} {}: {message}", outcome.word()));
+        }
+        fn progress(&self, _: &str, _: u64, _: Option<u64>, _: Unit) {}
+    }
+    let world = World::new("/nowhere", Arch::X86_64, Overrides::default());
+    let mut plan = site(vec![]);
+    plan.anycast.v4.push("203.0.113.0/24".into());
+    assert!(world.plan.set(Planned { plan, digest: Digest::of([0; 32]) }).is_ok());
+    assert!(world.machine.set(machine("v4-multihop.json")).is_ok());
+    let told = Told::default();
+    assert!(matches!(work(&world, &told).unwrap(), Answer::Done(_)));
+    assert!(matches!(work(&world, &told).unwrap(), Answer::Same(_)));
+    let said = told.0.lock().unwrap();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].starts_with(
+            "warning done: by the metadata 169.254.255.1 and 169.254.255.2 will not accept 203.0.113.0/24"
+        ),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -152,7 +210,7 @@ fn the_metadata_service_has_each_address_once_with_all_its_ports() {
     let mut machine = machine("v4-v6.json");
     machine.service =
         ["169.254.169.254:80", "[2001:db8::1]:443", "169.254.169.254:443"].map(|it| it.parse().unwrap()).into();
-    let facts = make(&site(vec![]), &machine, Arch::X86_64).unwrap();
+    let facts = make(&site(vec![]), &machine, &Secrets::default(), Arch::X86_64).unwrap();
     let shown = serde_json::to_string(&facts.values()["metadata_service"]).unwrap();
     let expected = r#"[{"address":"169.254.169.254","family":4,"ports":[80,443]},{"address":"2001:db8::1","family":6,"ports":[443]}]"#;
     assert_eq!(shown, expected);

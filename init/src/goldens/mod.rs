@@ -1,0 +1,190 @@
+//! Metadata documents through every stage: document → facts → files, compared with what lies in `tests/metadata/goldens`.
+//! `UPDATE_GOLDENS=1 cargo test -p anymetal-init goldens` rewrites them; read the difference before committing it.
+#![expect(clippy::disallowed_methods, reason = "goldens are files, and BIRD and Consul are programs")]
+
+mod cases;
+mod parts;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use anymetal_contract::plan::{Anycast, Arch, Firewall, Hippo};
+
+use crate::facts;
+use crate::metadata;
+use crate::render::render;
+use cases::{CASES, Case};
+use parts::job;
+pub(crate) use parts::{documents, plan, secrets, template};
+
+/// The templates whose text depends on a document.
+pub(crate) const TEMPLATES: [&str; 4] =
+    ["nftables/anymetal.nft", "consul/consul.json", "nomad/nomad.json", "bird/bird.conf"];
+
+/// The other files of a node, which a few cases render for all.
+const ONCE: [&str; 5] = [
+    "nftables/anymetal-firewall.service",
+    "consul/consul.service",
+    "nomad/nomad.service",
+    "traefik/tls.yaml",
+    "bindle/htpasswd",
+];
+
+/// The jobs of a node, which the same cases render.
+const JOBS: [&str; 3] = ["traefik", "bindle", "hippo"];
+
+#[test]
+fn every_document_becomes_its_golden_files() {
+    let mut faults = Vec::new();
+    for case in CASES {
+        let folder = documents().join("goldens").join(case.name);
+        let made = outcome(case);
+        if std::env::var_os("UPDATE_GOLDENS").is_some() {
+            let _was_not_there = std::fs::remove_dir_all(&folder);
+            std::fs::create_dir_all(&folder).unwrap();
+            for (name, text) in &made {
+                std::fs::write(folder.join(name), text).unwrap();
+            }
+        }
+        let there: BTreeSet<String> = std::fs::read_dir(&folder)
+            .map(|files| files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect())
+            .unwrap_or_default();
+        if there != made.keys().cloned().collect() {
+            faults.push(format!("{}: {there:?} are there, {:?} were made", case.name, made.keys()));
+        }
+        for (name, text) in &made {
+            let golden = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+            if golden != *text {
+                faults.push(format!("{}/{name} is now:\n{text}", case.name));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}\nhint: UPDATE_GOLDENS=1 rewrites the goldens", faults.join("\n"));
+}
+
+#[test]
+fn every_document_of_the_folder_is_a_case() {
+    let files = std::fs::read_dir(documents()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let documents: BTreeSet<String> = files.filter_map(|name| Some(name.strip_suffix(".json")?.to_owned())).collect();
+    let cases: BTreeSet<String> = CASES.iter().map(|case| case.document.to_owned()).collect();
+    assert_eq!(documents, cases);
+}
+
+#[test]
+fn the_real_bird_accepts_every_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut accepted = 0;
+    for case in CASES {
+        let Some(text) = outcome(case).remove("bird.conf") else { continue };
+        let conf = folder.path().join(format!("{}.conf", case.name));
+        std::fs::write(&conf, text).unwrap();
+        let mut bird = Command::new("bird");
+        // Debian keeps it in /usr/sbin, which is not on everybody's PATH.
+        bird.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
+        let output = bird.args(["-p", "-c"]).arg(&conf).output().unwrap_or_else(|error| {
+            panic!("running bird: {error}\nhint: `apt-get install bird2`, or `make test`, which does it")
+        });
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "bird refuses the configuration of {}: {said}", case.name);
+        accepted += 1;
+    }
+    assert!(accepted >= 10, "only {accepted} cases have a bird.conf");
+}
+
+/// BIRD accepts a session without a channel, and one that waits for a link that is not there.
+#[test]
+fn every_session_of_every_configuration_has_a_channel_and_says_how_far_it_goes() {
+    let mut seen = 0;
+    for case in CASES {
+        let Some(text) = outcome(case).remove("bird.conf") else { continue };
+        for session in text.split("\nprotocol bgp ").skip(1) {
+            let count = |words: &[&str]| words.iter().map(|words| session.matches(words).count()).sum::<usize>();
+            let counts = [
+                count(&["  ipv4 {", "  ipv6 {"]),
+                count(&["    import none;"]),
+                count(&["    export filter announce"]),
+                count(&["  multihop ", "  direct;"]),
+                count(&["  local "]),
+            ];
+            assert_eq!(counts, [1; 5], "{}: {session}", case.name);
+            seen += 1;
+        }
+    }
+    assert!(seen >= 20, "only {seen} sessions were looked at");
+}
+
+#[test]
+fn the_real_nft_accepts_every_firewall() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut accepted = 0;
+    for case in CASES {
+        let Some(text) = outcome(case).remove("anymetal.nft") else { continue };
+        let file = folder.path().join(format!("{}.nft", case.name));
+        std::fs::write(&file, text).unwrap();
+        // A check asks the kernel too, of a network of its own.
+        let mut nft = Command::new("unshare");
+        nft.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
+        nft.args(["--map-root-user", "--net", "nft", "--check", "--file"]).arg(&file);
+        let output = nft.output().unwrap_or_else(|error| panic!("running unshare: {error}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        let hint = "hint: `apt-get install nftables`, or `make test`, which does it";
+        assert!(output.status.success(), "nft refuses the firewall of {}: {said}\n{hint}", case.name);
+        accepted += 1;
+    }
+    assert!(accepted >= 10, "only {accepted} cases have a firewall");
+}
+
+#[test]
+fn a_template_needs_exactly_what_it_uses() {
+    for name in TEMPLATES.iter().chain(&ONCE) {
+        let file = template(name);
+        let mut tera = tera::Tera::new();
+        tera.register_filter("json_encode", |_: &tera::Value, _: tera::Kwargs, _: &tera::State| String::new());
+        tera.add_raw_template(name, &file.body).unwrap();
+        let used: BTreeSet<&str> = tera.get_template_variables(name).unwrap().into_iter().collect();
+        let secrets = file.secrets.iter().map(|_| "secrets");
+        assert_eq!(used, file.needs.iter().map(String::as_str).chain(secrets).collect(), "{name}");
+        for secret in &file.secrets {
+            assert!(file.body.contains(&format!("secrets.{secret} ")), "{name} does not use {secret}");
+        }
+    }
+}
+
+/// The files a case makes, by name.
+fn outcome(case: &Case) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(documents().join(format!("{}.json", case.document))).unwrap();
+    let once: &[&str] = if case.whole.is_some() { &ONCE } else { &[] };
+    let mut plan = plan(TEMPLATES.iter().chain(once).map(|name| template(name)).collect());
+    let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+    plan.platform = case.platform.into();
+    plan.anycast = Anycast { v4: owned(case.v4), v6: owned(case.v6) };
+    plan.bgp = (case.bgp)();
+    if let Some(tls) = case.whole {
+        plan.settings.tls = tls();
+        plan.jobs = JOBS.map(job).into();
+    }
+    plan.settings.hippo = Hippo { registration: "AdministratorOnly".into(), administrator: "admin".into() };
+    plan.settings.firewall =
+        Firewall { ssh4: vec!["198.51.100.0/24".into()], ssh6: vec![], tcp: vec![8443], udp: vec![] };
+    let facts = metadata::read(&plan.platform, &text)
+        .and_then(|machine| facts::make(&plan, &machine, &secrets(), Arch::X86_64));
+    let facts = match facts {
+        Ok(facts) => facts,
+        Err(failure) => {
+            return BTreeMap::from([("failure.txt".into(), format!("{}: {}\n", failure.reason, failure.chain()))]);
+        }
+    };
+    let mut made = BTreeMap::from([("facts.json".into(), serde_json::to_string_pretty(&facts).unwrap() + "\n")]);
+    for file in &plan.files {
+        let name = file.name.rsplit('/').next().unwrap();
+        let text = render(file, &facts, &secrets()).unwrap_or_else(|failure| panic!("{}", failure.chain()));
+        made.insert(name.to_owned(), text);
+    }
+    for job in &plan.jobs {
+        let text = render(job, &facts, &secrets()).unwrap_or_else(|failure| panic!("{}", failure.chain()));
+        serde_json::from_str::<serde_json::Value>(&text)
+            .unwrap_or_else(|error| panic!("{}: {error}\n{text}", job.name));
+        made.insert(format!("{}.job.json", job.name), text);
+    }
+    made
+}
