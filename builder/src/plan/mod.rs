@@ -143,6 +143,7 @@ fn access_of(site: &Site, access: &component::Access) -> plan::Access {
         of: access.of,
         api: access.api.clone(),
         management: access.management.clone(),
+        reader: None,
         policies: policies.map(|(name, policy)| (name.clone(), policy.clone())).collect(),
         tokens: tokens.iter().map(token).collect(),
         namespaces: access.namespaces.clone(),
@@ -174,7 +175,7 @@ fn settings(site: &Site) -> Settings {
         tcp: site.firewall.tcp.clone(),
         udp: site.firewall.udp.clone(),
     };
-    Settings { hippo, tls: site.tls.clone(), firewall }
+    Settings { hippo, tls: site.tls.clone(), firewall, guard: plan::Guard::default() }
 }
 
 #[cfg(test)]

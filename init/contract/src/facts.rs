@@ -39,6 +39,10 @@ pub const NAMES: &[Name] = &[
     always("tls", "map: mode (none, acme, files); email, dns_provider; certificate, key"),
     always("firewall", "map: ssh4, ssh6 (prefixes), tcp, udp (ports)"),
     always(
+        "guard",
+        "map: interval, fast_interval, timeout, drain (seconds), rise, fall (rounds), metrics (port); quorum {nodes, community}, when the site has one",
+    ),
+    always(
         "metadata_service",
         "list of {family (4 or 6), address, ports}: where the machine's metadata, which holds secrets, is",
     ),

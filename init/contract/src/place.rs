@@ -34,6 +34,14 @@ pub const CURSORS: &str = "/var/lib/anymetal/report";
 pub const EVENTS: &str = "/var/log/anymetal/events.jsonl";
 /// Where this node stands, one JSON document, replaced whole.
 pub const STATUS: &str = "/run/anymetal/status.json";
+/// What the guard keeps watch by, JSON, 0600: the chain of proofs with its tokens. Written by the phase `prove`.
+pub const GUARD: &str = "/etc/anymetal/guard.json";
+/// Where the guard stands, one JSON document, replaced whole.
+pub const GUARD_STATUS: &str = "/run/anymetal/guard.json";
+/// While there is such a file, whatever is in it, the node does not announce.
+pub const MAINTENANCE: &str = "/etc/anymetal/maintenance";
+/// Made by `anymetal-init drain`, removed by `undrain`; outlives a reboot.
+pub const DRAIN: &str = "/var/lib/anymetal/drain";
 /// Held while a `run` is under way, so that there is one at a time.
 pub const LOCK: &str = "/run/anymetal/run.lock";
 

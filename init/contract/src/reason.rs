@@ -54,6 +54,8 @@ pub enum Reason {
     JobFailed,
     /// A job did not become healthy until the deadline.
     JobNotReady,
+    /// A link of the chain of proofs did not hold until the deadline: the node does not serve, and is not announced.
+    ProofFailed,
     /// A file system is full.
     DiskFull,
     /// The operating system refused something else.
@@ -64,7 +66,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::PlanUnreadable,
         Self::PlanBeyondInit,
         Self::MachineIdMissing,
@@ -89,6 +91,7 @@ impl Reason {
         Self::JobRefused,
         Self::JobFailed,
         Self::JobNotReady,
+        Self::ProofFailed,
         Self::DiskFull,
         Self::HostFault,
         Self::Internal,
@@ -121,6 +124,7 @@ impl Reason {
             Self::JobRefused => "job-refused",
             Self::JobFailed => "job-failed",
             Self::JobNotReady => "job-not-ready",
+            Self::ProofFailed => "proof-failed",
             Self::DiskFull => "disk-full",
             Self::HostFault => "host-fault",
             Self::Internal => "internal",
@@ -182,6 +186,9 @@ impl Reason {
                 "read the task's last lines above; after mending it run `systemctl restart anymetal`, which deploys it anew"
             }
             Self::JobNotReady => "read the task's last lines above; after mending it run `systemctl restart anymetal`",
+            Self::ProofFailed => {
+                "mend what the message names and run `systemctl restart anymetal`; until then the node stays withdrawn"
+            }
             Self::DiskFull => {
                 "free space or use a larger disk; the boot goes on by itself after `systemctl restart anymetal`"
             }

@@ -42,6 +42,7 @@ fn access(of: Acl, api: &str) -> Access {
         of,
         api: api.into(),
         management: management.into(),
+        reader: None,
         policies: [("p".to_owned(), policy)].into(),
         tokens: vec![Token { secret: token.into(), policies: vec!["p".into()] }],
         namespaces: if of == Acl::Nomad { [("default".to_owned(), namespace)].into() } else { [].into() },

@@ -8,7 +8,7 @@ mod sound;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use anymetal_contract::plan::{Arch, Component, Firewall, Hippo, Source, Tls};
+use anymetal_contract::plan::{Arch, Component, Firewall, Guard, Hippo, Source, Tls};
 use anymetal_contract::{Outcome, Plan, facts, place};
 use serde::Serialize;
 
@@ -37,6 +37,7 @@ pub(crate) struct Facts {
     hippo: Hippo,
     tls: Tls,
     firewall: Firewall,
+    guard: Guard,
     metadata_service: Vec<Endpoint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     node_id: Option<String>,
@@ -115,6 +116,7 @@ pub(crate) fn make(plan: &Plan, machine: &Machine, secrets: &Secrets, arch: Arch
         hippo: plan.settings.hippo.clone(),
         tls: plan.settings.tls.clone(),
         firewall: plan.settings.firewall.clone(),
+        guard: plan.settings.guard.clone(),
         metadata_service: endpoints(&machine.service),
         node_id: machine.id.clone(),
         metro: machine.metro.clone(),

@@ -211,7 +211,7 @@ fn readiness(world: &World, service: &Service, doings: &mut Doings, steps: &dyn 
             Ok(not_ready(format!("waiting for it to start: {why}")))
         }
         Standing::Up => match &service.ready {
-            Ready::Active => Ok(lasting(doing, &unit)),
+            Ready::Active | Ready::Announced => Ok(lasting(doing, &unit)),
             Ready::ConsulLeader(base) | Ready::NomadNode(base) => {
                 let leader = match leader(base) {
                     Ok(leader) => leader,

@@ -15,6 +15,9 @@ pub struct Access {
     pub api: String,
     /// The secret that is the management token.
     pub management: String,
+    /// The secret that is the guard's token, which may look and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<String>,
     /// Policies, by name.
     pub policies: BTreeMap<String, Policy>,
     /// Tokens.

@@ -11,7 +11,7 @@ use std::fmt;
 
 pub use access::{Access, Acl, Namespace, Policy, Token};
 pub use job::{Answers, Job};
-pub use settings::{Firewall, Hippo, Settings, Tls};
+pub use settings::{Canary, Firewall, Guard, Hippo, Quorum, Settings, Tls};
 
 use serde::{Deserialize, Serialize};
 
@@ -347,6 +347,8 @@ pub enum Ready {
     ConsulLeader(String),
     /// Nomad's API names a leader and, once access is put right, this node as ready. The value is the API's base URL.
     NomadNode(String),
+    /// It is the guard: started by the phase `announce`, and ready when the prefixes are announced.
+    Announced,
 }
 
 impl Ready {
@@ -356,6 +358,7 @@ impl Ready {
             Self::Active => "active",
             Self::ConsulLeader(_) => "consul-leader",
             Self::NomadNode(_) => "nomad-node",
+            Self::Announced => "announced",
         }
     }
 }

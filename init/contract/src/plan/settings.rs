@@ -13,6 +13,8 @@ pub struct Settings {
     pub tls: Tls,
     /// What may come in.
     pub firewall: Firewall,
+    /// How the guard decides whether the prefixes are announced.
+    pub guard: Guard,
 }
 
 /// Settings of Hippo.
@@ -60,4 +62,72 @@ pub struct Firewall {
     pub tcp: Vec<u16>,
     /// UDP ports, open to everybody.
     pub udp: Vec<u16>,
+}
+
+/// How the guard decides whether this node announces the site's prefixes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guard {
+    /// Seconds from one round of proofs to the next while nothing changes.
+    pub interval: u32,
+    /// The same while rounds speak against what is announced, or for what is not. At most `interval`.
+    pub fast_interval: u32,
+    /// Seconds that one proof may take.
+    pub timeout: u32,
+    /// Good rounds in a row after which the prefixes are announced.
+    pub rise: u32,
+    /// Bad rounds in a row after which they are withdrawn.
+    pub fall: u32,
+    /// Seconds between asking the network to go elsewhere (RFC 8326) and withdrawing, when the node is drained.
+    pub drain: u32,
+    /// The port on the loopback where metrics are.
+    pub metrics: u16,
+    /// Requests of the site's own that must be answered too, the last links of the chain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub canaries: Vec<Canary>,
+    /// When the last node that still announces goes on in spite of a canary; `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<Quorum>,
+}
+
+impl Default for Guard {
+    /// Some four seconds to notice, as many to come back, and one slow answer is not yet a failure.
+    fn default() -> Self {
+        Self {
+            interval: 2,
+            fast_interval: 1,
+            timeout: 2,
+            rise: 3,
+            fall: 2,
+            drain: 30,
+            metrics: 9469,
+            canaries: Vec::new(),
+            quorum: None,
+        }
+    }
+}
+
+/// A request of the site's own. It is made on the node, to the anycast address, whatever the name in it means elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// `http` or `https`, with the name the application has: `http://app.example.org/healthz`.
+    pub url: String,
+    /// The status that is expected.
+    pub status: u16,
+    /// What must be in the first 64 KiB of the answer's body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contains: Option<String>,
+}
+
+/// When a node goes on announcing although a canary fails: when it fails at every other node too. Then the application is broken and not the
+/// node, and nodes that all withdraw for it take down everything else with it. The price: a node that is cut off from the others
+/// cannot tell the one from the other, and stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quorum {
+    /// The other nodes' own names, or addresses: the canaries are asked there.
+    pub nodes: Vec<String>,
+    /// The community, as `asn:value`, that the network takes for a lower preference.
+    pub community: String,
 }
