@@ -17,8 +17,11 @@ pub struct Event {
     pub kind: String,
     /// Always [`VERSION`].
     pub version: u32,
-    /// Counts up by one per event of this node, from 1, across reboots.
+    /// Counts up by one per event of this node, from 1, across reboots; each of those in `by` counts its own.
     pub seq: u64,
+    /// Who tells it, when it is not the first boot: `guard`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// RFC 3339, UTC, to the millisecond; as wrong as the node's clock.
     pub time: String,
     /// The site's name; empty until the plan is read.
@@ -152,6 +155,7 @@ mod tests {
             kind: KIND.into(),
             version: VERSION,
             seq: 1,
+            by: None,
             time: "2026-11-22T10:00:00.000Z".into(),
             site: "demo".into(),
             node: "n1".into(),

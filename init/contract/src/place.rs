@@ -32,6 +32,10 @@ pub const STORE: &str = "/var/lib/anymetal/store/sha256";
 pub const CURSORS: &str = "/var/lib/anymetal/report";
 /// The events, one JSON document per line, appended before they are sent.
 pub const EVENTS: &str = "/var/log/anymetal/events.jsonl";
+/// What the guard has done, in the same form.
+pub const GUARD_EVENTS: &str = "/var/log/anymetal/guard.jsonl";
+/// How far the guard's own reports have been accepted.
+pub const GUARD_CURSORS: &str = "/var/lib/anymetal/guard/report";
 /// Where this node stands, one JSON document, replaced whole.
 pub const STATUS: &str = "/run/anymetal/status.json";
 /// What the guard keeps watch by, JSON, 0600: the chain of proofs with its tokens. Written by the phase `prove`.
@@ -41,7 +45,9 @@ pub const GUARD_STATUS: &str = "/run/anymetal/guard.json";
 /// While there is such a file, whatever is in it, the node does not announce.
 pub const MAINTENANCE: &str = "/etc/anymetal/maintenance";
 /// Made by `anymetal-init drain`, removed by `undrain`; outlives a reboot.
-pub const DRAIN: &str = "/var/lib/anymetal/drain";
+pub const DRAIN: &str = "/var/lib/anymetal/guard/drain";
+/// Where BIRD takes commands (Debian's unit).
+pub const BIRD_SOCKET: &str = "/run/bird/bird.ctl";
 /// Held while a `run` is under way, so that there is one at a time.
 pub const LOCK: &str = "/run/anymetal/run.lock";
 

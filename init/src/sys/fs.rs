@@ -29,6 +29,19 @@ pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
     fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
+/// Whether there is something at a path, whatever it is.
+pub(crate) fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Removes a file. Says whether there was one.
+pub(crate) fn remove(path: &Path) -> anyhow::Result<bool> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        removed => removed.map(|()| true).with_context(|| format!("removing {}", path.display())),
+    }
+}
+
 /// What is at a path; a symbolic link is not followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Found {

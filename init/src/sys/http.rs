@@ -10,6 +10,9 @@ use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use ureq::unversioned::transport::DefaultConnector;
+
+use super::resolve::Resolver;
 
 /// A blocking HTTP client. Follows redirects, keeps connections, trusts the web's own roots.
 #[derive(Clone)]
@@ -60,6 +63,24 @@ pub(crate) struct Limits {
 /// and an origin that drips would hold the boot for ever.
 const LEAST_FLOW: u64 = 1024;
 
+/// What becomes of connections.
+#[derive(Debug, Clone, Copy)]
+enum Connections {
+    Kept,
+    Afresh,
+}
+
+impl Connections {
+    /// How many are kept for the next question, and how long each one's buffers are, in bytes. For those that are kept both are ureq's own defaults;
+    /// buffers of that size for every short question are a good part of what it costs.
+    const fn sizes(self) -> (usize, usize) {
+        match self {
+            Self::Kept => (10, 128 * 1024),
+            Self::Afresh => (0, 8 * 1024),
+        }
+    }
+}
+
 impl Limits {
     /// A short question: metadata, a health check, a report.
     pub(crate) const QUESTION: Self = Self {
@@ -70,6 +91,11 @@ impl Limits {
     /// A file.
     pub(crate) const TRANSFER: Self =
         Self { connect: Duration::from_secs(10), whole: None, silence: Duration::from_secs(30) };
+
+    /// One answer within this time.
+    pub(crate) const fn within(limit: Duration) -> Self {
+        Self { connect: limit, whole: Some(limit), silence: limit }
+    }
 }
 
 /// Whether the peer's certificate is checked.
@@ -82,6 +108,16 @@ pub(crate) enum Certificates {
 
 impl Http {
     pub(crate) fn new(limits: Limits, certificates: Certificates) -> Self {
+        Self::with(Connections::Kept, limits, certificates)
+    }
+
+    /// A client that makes a new connection for every question: one that was made long ago proves nothing about the next.
+    pub(crate) fn afresh(limits: Limits, certificates: Certificates) -> Self {
+        Self::with(Connections::Afresh, limits, certificates)
+    }
+
+    fn with(connections: Connections, limits: Limits, certificates: Certificates) -> Self {
+        let (kept, buffer) = connections.sizes();
         let tls = ureq::tls::TlsConfig::builder().disable_verification(certificates == Certificates::Ignored).build();
         let config = ureq::Agent::config_builder()
             .tls_config(tls)
@@ -91,10 +127,14 @@ impl Http {
             .timeout_recv_response(Some(limits.silence))
             // For each read of the socket; ureq's own limit for bodies is a total, which a large file may exceed.
             .timeout_per_read(Some(limits.silence))
+            .max_idle_connections(kept)
+            .input_buffer_size(buffer)
+            .output_buffer_size(buffer)
             .user_agent(concat!("anymetal-init/", env!("CARGO_PKG_VERSION")))
             .accept("*/*")
             .build();
-        Self { agent: config.into(), silence: limits.silence }
+        let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), Resolver::default());
+        Self { agent, silence: limits.silence }
     }
 
     /// Asks for a document of at most `most` bytes.

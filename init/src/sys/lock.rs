@@ -37,7 +37,7 @@ pub(crate) fn ask(path: &Path) -> anyhow::Result<Asked> {
 /// The process that took the lock at `path` last, when it still lives.
 pub(crate) fn living_holder(path: &Path) -> Option<u32> {
     let id = read_id(&mut File::open(path).ok()?)?;
-    Path::new("/proc").join(id.to_string()).exists().then_some(id)
+    super::process::lives(id).then_some(id)
 }
 
 fn read_id(file: &mut File) -> Option<u32> {

@@ -92,6 +92,11 @@ pub(crate) fn run<A: AsRef<OsStr>>(
     Ok(Said { success: status.success(), ending: ending(status), output })
 }
 
+/// Whether a process of that id lives.
+pub(crate) fn lives(id: u32) -> bool {
+    std::path::Path::new("/proc").join(id.to_string()).exists()
+}
+
 fn read_end(mut output: impl Read) -> String {
     let mut kept = Vec::new();
     let mut piece = [0; 8192];

@@ -1,7 +1,34 @@
 //! Names to addresses, by the machine's own resolver.
 //! May not connect to any.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{self, DefaultResolver, ResolvedSocketAddrs};
+use ureq::unversioned::transport::NextTimeout;
+
+/// ureq's resolver, but for hosts that are addresses already: there is nothing to look up, and ureq would start a thread for each. For the guard, which
+/// asks ten of them every two seconds, that was most of its work.
+#[derive(Debug, Default)]
+pub(crate) struct Resolver(DefaultResolver);
+
+impl resolver::Resolver for Resolver {
+    fn resolve(&self, uri: &Uri, config: &Config, limit: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let Some(socket) = literal(uri) else { return self.0.resolve(uri, config, limit) };
+        let mut sockets = self.empty();
+        sockets.push(socket);
+        Ok(sockets)
+    }
+}
+
+/// The socket of a URL whose host is an address.
+fn literal(uri: &Uri) -> Option<SocketAddr> {
+    let authority = uri.authority()?;
+    let address: IpAddr = authority.host().trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+    let own = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    Some(SocketAddr::new(address, authority.port_u16().unwrap_or(own)))
+}
 
 /// The sockets of an `http` or `https` URL: at its own port, and at those of both schemes. None when its host cannot be looked up.
 pub(crate) fn sockets(url: &str) -> Vec<SocketAddr> {
@@ -22,6 +49,20 @@ pub(crate) fn sockets(url: &str) -> Vec<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_not_looked_up() {
+        for (url, socket) in [
+            ("http://127.0.0.1:8500/v1/status/leader", Some("127.0.0.1:8500")),
+            ("https://198.51.100.7/", Some("198.51.100.7:443")),
+            ("http://[2001:db8::7]/healthz", Some("[2001:db8::7]:80")),
+            ("http://[2001:db8::7]:81", Some("[2001:db8::7]:81")),
+            ("http://n2.example.org/", None),
+            ("/healthz", None),
+        ] {
+            assert_eq!(literal(&url.parse().unwrap()).map(|socket| socket.to_string()).as_deref(), socket, "{url}");
+        }
+    }
 
     #[test]
     fn a_url_is_at_its_own_port_and_one_of_the_web_at_both() {

@@ -14,6 +14,7 @@ pub struct Settings {
     /// What may come in.
     pub firewall: Firewall,
     /// How the guard decides whether the prefixes are announced.
+    #[serde(default)]
     pub guard: Guard,
 }
 
