@@ -300,10 +300,7 @@ fn a_service_that_is_not_ready_is_waited_for_aloud_to_the_deadline() {
     node.write(place::PLAN, &plan.to_string());
     node.unit("consul.service.journal", "agent: failed to join");
     let ended = node.run();
-    ended
-        .with(2)
-        .says("services  waiting: consul: waiting for a leader: ")
-        .says(" answers 500: No known Consul servers, ");
+    ended.with(2).says("services  waiting: consul: waiting for a leader: ").says("with 500, No known Consul servers, ");
     ended.says("consul.service waiting: its last lines so far:").says("| agent: failed to join");
     let (outcome, reason, message) = node.end("services");
     assert_eq!((outcome, reason.as_deref()), (Outcome::Failed, Some("service-not-ready")));
@@ -383,7 +380,8 @@ fn a_plan_that_cannot_be_followed_stops_the_boot_with_its_reason() {
     for (change, reason, says) in [
         (json!({"version": 2}), "plan-unreadable", "it has version 2, this init"),
         (json!({"mood": "fine"}), "plan-unreadable", "unknown field `mood`"),
-        (json!({"phases": ["prove"]}), "plan-beyond-init", "cannot do: phase prove"),
+        (json!({"platform": "moonbase"}), "plan-beyond-init", "cannot do: platform moonbase"),
+        (json!({"phases": ["prove"]}), "plan-unreadable", "phase prove without phase facts"),
         (json!({"platform": "moonbase"}), "plan-beyond-init", "cannot do: platform moonbase"),
     ] {
         let node = Node::new();

@@ -15,8 +15,8 @@ static RECORD: &str = concat!(
     r#"{"kind":"anymetal.abilities","version":1,"release":""#,
     env!("CARGO_PKG_VERSION"),
     r#"","plans":[1],"#,
-    r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","jobs","settle"],"#,
-    r#""platforms":["equinix-metal","vultr","file"],"formats":["zip","tar.gz"],"ready":["active","consul-leader","nomad-node"],"#,
+    r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","jobs","prove","announce","settle"],"#,
+    r#""platforms":["equinix-metal","vultr","file"],"formats":["zip","tar.gz"],"ready":["active","consul-leader","nomad-node","announced"],"#,
     r#""secrets":["user-data","customdata","medium"]}"#,
     "\n",
 );
@@ -36,7 +36,7 @@ pub(crate) fn own() -> Abilities {
             .collect(),
         platforms: words(&metadata::platforms()),
         formats: words(&["zip", "tar.gz"]),
-        ready: words(&["active", "consul-leader", "nomad-node"]),
+        ready: words(&["active", "consul-leader", "nomad-node", "announced"]),
         secrets: words(&Delivery::ALL.map(Delivery::id)),
     }
 }
@@ -62,9 +62,8 @@ mod tests {
     fn the_words_are_those_of_the_contract() {
         let written = |format: Format| serde_json::to_value(format).unwrap().as_str().unwrap().to_owned();
         assert_eq!(own().formats, [written(Format::Zip), written(Format::TarGz)]);
-        assert_eq!(
-            own().ready,
-            [Ready::Active.id(), Ready::ConsulLeader(String::new()).id(), Ready::NomadNode(String::new()).id()]
-        );
+        let all =
+            [Ready::Active, Ready::ConsulLeader(String::new()), Ready::NomadNode(String::new()), Ready::Announced];
+        assert_eq!(own().ready, all.map(|ready| ready.id().to_owned()));
     }
 }

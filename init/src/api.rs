@@ -33,8 +33,17 @@ pub(crate) struct Reply {
 
 impl<'a> Api<'a> {
     pub(crate) fn new(of: Acl, base: &'a str, token: Option<&'a Secret>) -> Self {
-        let base = base.trim_end_matches('/');
-        Self { of, base, token, http: Http::new(Limits::QUESTION, Certificates::Checked) }
+        Self::through(Http::new(Limits::QUESTION, Certificates::Checked), of, base, token)
+    }
+
+    /// By this client, with its limits.
+    pub(crate) fn through(http: Http, of: Acl, base: &'a str, token: Option<&'a Secret>) -> Self {
+        Self { of, base: base.trim_end_matches('/'), token, http }
+    }
+
+    /// Whose it is.
+    pub(crate) const fn of(&self) -> Acl {
+        self.of
     }
 
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<Reply> {

@@ -6,23 +6,24 @@ use anymetal_contract::Phase::{
 };
 
 use crate::phase::Entry;
-use crate::{acquire, facts, files, install, jobs, metadata, plan, services, settle, wake};
+use crate::phase::Late::{Fails, GoesOn};
+use crate::{acquire, announce, facts, files, install, jobs, metadata, plan, prove, services, settle, wake};
 
 /// The boot. A phase starts when all it needs has ended well; `settle` runs at the end of a failed boot too. Deadlines in seconds.
 #[rustfmt::skip]
 pub(crate) static LIST: [Entry; 12] = [
-    Entry { phase: Wake,     needs: &[],               deadline:   60, work: Some(wake::work) },
-    Entry { phase: Plan,     needs: &[Wake],           deadline:   60, work: Some(plan::work) },
-    Entry { phase: Metadata, needs: &[Plan],           deadline:  900, work: Some(metadata::work) },
-    Entry { phase: Acquire,  needs: &[Plan],           deadline: 1800, work: Some(acquire::work) },
-    Entry { phase: Install,  needs: &[Acquire],        deadline:  600, work: Some(install::work) },
-    Entry { phase: Facts,    needs: &[Metadata],       deadline:   60, work: Some(facts::work) },
-    Entry { phase: Files,    needs: &[Facts, Install], deadline:  300, work: Some(files::work) },
-    Entry { phase: Services, needs: &[Files],          deadline:  900, work: Some(services::work) },
-    Entry { phase: Jobs,     needs: &[Services],       deadline:  900, work: Some(jobs::work) },
-    Entry { phase: Prove,    needs: &[Jobs],           deadline:  300, work: None },
-    Entry { phase: Announce, needs: &[Prove],          deadline:  120, work: None },
-    Entry { phase: Settle,   needs: &[Announce],       deadline:   60, work: Some(settle::work) },
+    Entry { phase: Wake,     needs: &[],               deadline:   60, late: Fails,  work: Some(wake::work) },
+    Entry { phase: Plan,     needs: &[Wake],           deadline:   60, late: Fails,  work: Some(plan::work) },
+    Entry { phase: Metadata, needs: &[Plan],           deadline:  900, late: Fails,  work: Some(metadata::work) },
+    Entry { phase: Acquire,  needs: &[Plan],           deadline: 1800, late: Fails,  work: Some(acquire::work) },
+    Entry { phase: Install,  needs: &[Acquire],        deadline:  600, late: Fails,  work: Some(install::work) },
+    Entry { phase: Facts,    needs: &[Metadata],       deadline:   60, late: Fails,  work: Some(facts::work) },
+    Entry { phase: Files,    needs: &[Facts, Install], deadline:  300, late: Fails,  work: Some(files::work) },
+    Entry { phase: Services, needs: &[Files],          deadline:  900, late: Fails,  work: Some(services::work) },
+    Entry { phase: Jobs,     needs: &[Services],       deadline:  900, late: Fails,  work: Some(jobs::work) },
+    Entry { phase: Prove,    needs: &[Jobs],           deadline:  300, late: Fails,  work: Some(prove::work) },
+    Entry { phase: Announce, needs: &[Prove],          deadline:  120, late: GoesOn, work: Some(announce::work) },
+    Entry { phase: Settle,   needs: &[Announce],       deadline:   60, late: Fails,  work: Some(settle::work) },
 ];
 
 #[cfg(test)]

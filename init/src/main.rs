@@ -3,21 +3,26 @@
 mod abilities;
 mod access;
 mod acquire;
+mod announce;
 mod api;
 mod bird;
 mod boot;
 mod cli;
+mod cluster;
 mod facts;
 mod failure;
 mod files;
 #[cfg(test)]
 mod goldens;
+mod guard;
 mod install;
 mod jobs;
 mod ledger;
 mod metadata;
 mod phase;
 mod plan;
+mod proof;
+mod prove;
 mod render;
 mod report;
 mod retry;
@@ -43,6 +48,9 @@ fn main() -> ExitCode {
     let ended = match command {
         Command::Run(typed) => cli::run::run(&typed),
         Command::Render(typed) => cli::render::run(&typed),
+        Command::Guard(typed) => cli::guard::run(&typed),
+        Command::Drain(typed) => cli::drain::run(&typed),
+        Command::Undrain(typed) => cli::drain::back(&typed),
         Command::Status(typed) => cli::status::run(&typed),
         Command::Version(typed) => cli::version::run(typed),
     };

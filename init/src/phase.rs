@@ -13,8 +13,19 @@ pub(crate) struct Entry {
     pub(crate) needs: &'static [Phase],
     /// How long it may take, waits included, unless the plan says otherwise. Seconds.
     pub(crate) deadline: u32,
+    /// What it means when it still waits at its deadline.
+    pub(crate) late: Late,
     /// `None`: this init has no work for it; a plan that asks for it is refused.
     pub(crate) work: Option<Work>,
+}
+
+/// What it means that a phase still waits at its deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Late {
+    /// The boot has failed.
+    Fails,
+    /// What it waits for goes on by itself; the boot says so and ends.
+    GoesOn,
 }
 
 /// Makes the phase's promise true, or says why not. Called again after `Waiting`, until the deadline.

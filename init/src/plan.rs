@@ -147,7 +147,12 @@ fn unsound(plan: &Plan) -> Vec<String> {
     let mut complaints = Vec::new();
     let mut complain = |what: &dyn fmt::Display| complaints.push(what.to_string());
     let named = |phase| plan.phases.contains(&phase);
-    for (phase, need) in [(Phase::Facts, Phase::Metadata), (Phase::Files, Phase::Facts)] {
+    for (phase, need) in [
+        (Phase::Facts, Phase::Metadata),
+        (Phase::Files, Phase::Facts),
+        (Phase::Prove, Phase::Facts),
+        (Phase::Announce, Phase::Prove),
+    ] {
         if named(phase) && !named(need) {
             complain(&format!("phase {phase} without phase {need}"));
         }
@@ -253,7 +258,6 @@ mod tests {
             ("/version", json!(2), Reason::PlanUnreadable, "it has version 2, this init (0.1.0) reads version 1"),
             ("/mood", json!("fine"), Reason::PlanUnreadable, "unknown field `mood`"),
             ("/platform", json!("moonbase"), Reason::PlanBeyondInit, "cannot do: platform moonbase"),
-            ("/phases", json!(["prove", "announce"]), Reason::PlanBeyondInit, "cannot do: phase prove; phase announce"),
             ("/phases", json!(["files"]), Reason::PlanUnreadable, "phase files without phase facts"),
             ("/files/0/path", json!("etc/x"), Reason::PlanUnreadable, "\"etc/x\" is not an absolute, plain path"),
             (

@@ -1,6 +1,8 @@
 //! What was typed, and how a command ends: 0 done, 1 your input, 2 our fault or the world's.
 //! May not do what was asked: each command has its own room below.
 
+pub(crate) mod drain;
+pub(crate) mod guard;
 pub(crate) mod render;
 pub(crate) mod run;
 pub(crate) mod status;
@@ -31,6 +33,15 @@ pub(crate) enum Command {
     /// Run the first boot, to its end or a clear failure; may be run again
     #[command(after_help = RUN)]
     Run(Run),
+    /// Keep the site's prefixes announced while this node serves
+    #[command(after_help = GUARD)]
+    Guard(Guard),
+    /// Take this node out of anycast in order, and keep it out
+    #[command(after_help = DRAIN)]
+    Drain(Drain),
+    /// Let this node announce again
+    #[command(after_help = UNDRAIN)]
+    Undrain(Drain),
     /// Write the files a node with that metadata would get; nothing else
     #[command(override_usage = "anymetal-init render --plan FILE --metadata FILE --root DIR [OPTIONS]")]
     Render(Render),
@@ -42,6 +53,11 @@ pub(crate) enum Command {
 }
 
 const RUN: &str = "Exit code: 0 the node is up, 2 it is not, or another run is under way.";
+const GUARD: &str = "It runs as the unit anymetal-guard, until it is stopped. Whatever ends it\n\
+                     withdraws.";
+const DRAIN: &str = "A node stays drained across reboots. Exit code: 0 it announces nothing any more,\n\
+                     2 it may.";
+const UNDRAIN: &str = "Exit code: 0 it may announce again, once every proof holds, 2 it may not.";
 const STATUS: &str = "Exit code: 0 the node is up or on its way, 2 the boot has failed, was cut off or\n\
                       has not begun. With --wait: 0 the node is up, 2 it is not.";
 
@@ -56,6 +72,26 @@ pub(crate) struct Run {
     /// For tests: wait no longer than this between two attempts
     #[arg(long, value_name = "MS", hide = true)]
     backoff_cap_ms: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Guard {
+    /// Only withdraw whatever is announced, and end: what its unit does last
+    #[arg(long)]
+    withdraw: bool,
+    /// Take this folder for the root of the node
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    /// Do not wait until it is so
+    #[arg(long)]
+    no_wait: bool,
+    /// Take this folder for the root of the node
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -170,7 +206,7 @@ mod tests {
         for name in &names {
             pages.push(program.find_subcommand_mut(name).unwrap().render_long_help().to_string());
         }
-        assert_eq!(names[..4], ["run", "render", "status", "version"]);
+        assert_eq!(names[..4], ["run", "guard", "drain", "undrain"]);
         for line in pages.iter().flat_map(|page| page.lines()) {
             assert!(line.chars().count() <= 80, "{line:?} is {} columns wide", line.chars().count());
         }

@@ -9,6 +9,7 @@ use anymetal_contract::plan::Arch;
 use anymetal_contract::{Outcome, Phase, Unit, place};
 
 use super::{Status as Typed, Trouble, print};
+use crate::guard::{self, GuardStatus};
 use crate::report::words::{amount, one_line};
 use crate::status::{Row, State, Status};
 use crate::sys::{fs, lock};
@@ -46,7 +47,11 @@ pub(crate) fn run(typed: &Typed) -> Result<ExitCode, Trouble> {
             return Err(Trouble::ours(&anyhow::anyhow!("there is no {}: no boot has begun here", place::STATUS)));
         }
         Stands::Told { text, .. } if typed.json => print(text)?,
-        Stands::Told { status, .. } => print(&table(status, stands.is_cut_off()))?,
+        Stands::Told { status, .. } => {
+            let guard = guard::status(&world).map_err(|error| Trouble::ours(&error))?;
+            print(&table(status, stands.is_cut_off()))?;
+            print(&guard.map(|(status, lives)| guards(&status, lives)).unwrap_or_default())?;
+        }
     }
     Ok(ExitCode::from(if stands.is_good(typed.wait) { 0 } else { 2 }))
 }
@@ -106,6 +111,18 @@ fn table(status: &Status, cut_off: bool) -> String {
         format!("\n{why}\nhint: {}\n", failure.hint)
     });
     text + &failure.unwrap_or_default()
+}
+
+/// Where the guard stands, in a line, and what its latest round stumbled over in another.
+fn guards(status: &GuardStatus, lives: bool) -> String {
+    let prefixes = status.prefixes.join(", ");
+    if !lives {
+        return format!("\nguard: does not run, {prefixes} is withdrawn: see `systemctl status anymetal-guard`\n");
+    }
+    let line = format!("\nguard: {prefixes} {} since {}: {}\n", status.stance, status.since, status.why);
+    let wrong = status.proofs.iter().find(|proof| !proof.holds);
+    let now = wrong.map(|proof| format!("guard: now {}: {}\n", proof.name, proof.why.as_deref().unwrap_or_default()));
+    line + &now.unwrap_or_default()
 }
 
 fn line(phase: Phase, row: Option<&Row>) -> String {
@@ -168,6 +185,24 @@ n1 of site demo, plan 0123456789ab: on its way
 ";
         assert_eq!(table(&status, false), expected);
         assert!(table(&status, true).starts_with("n1 of site demo, plan 0123456789ab: cut off: nobody runs it\n"));
+    }
+
+    #[test]
+    fn the_guard_stands_below_with_what_its_latest_round_stumbled_over() {
+        let mut status: GuardStatus = serde_json::from_str(
+            r#"{"kind":"anymetal.guard-status","version":1,"site":"demo","node":"n1","pid":1,"prefixes":["198.51.100.7/32"],
+            "stance":"withdrawn","since":"2026-11-24T03:00:00Z","why":"hippo has failed twice: it answers 503",
+            "proofs":[{"name":"neighbour","holds":true},{"name":"hippo","holds":false,"why":"it answers 502"}]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            guards(&status, true),
+            "\nguard: 198.51.100.7/32 withdrawn since 2026-11-24T03:00:00Z: hippo has failed twice: it answers 503\n\
+             guard: now hippo: it answers 502\n"
+        );
+        status.proofs.clear();
+        assert_eq!(guards(&status, true).lines().count(), 2);
+        assert!(guards(&status, false).contains("does not run, 198.51.100.7/32 is withdrawn"));
     }
 
     #[test]

@@ -222,6 +222,16 @@ impl Facts {
         context
     }
 
+    /// The node's name.
+    pub(crate) fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The names of the sessions with the neighbours.
+    pub(crate) fn neighbours(&self) -> impl Iterator<Item = &str> {
+        self.neighbours.iter().flatten().map(|neighbour| neighbour.name.as_str())
+    }
+
     /// The names the platform answers under, the site's first.
     pub(crate) fn domains(&self) -> &[String] {
         &self.domains

@@ -11,10 +11,11 @@ use std::process::Command;
 use anymetal_contract::plan::{Anycast, Arch, Firewall, Hippo};
 
 use crate::facts;
+use crate::guard::Document;
 use crate::metadata;
 use crate::render::render;
 use cases::{CASES, Case};
-use parts::job;
+use parts::{clusters, job, particular};
 pub(crate) use parts::{documents, plan, secrets, template};
 
 /// The templates whose text depends on a document.
@@ -22,13 +23,17 @@ pub(crate) const TEMPLATES: [&str; 4] =
     ["nftables/anymetal.nft", "consul/consul.json", "nomad/nomad.json", "bird/bird.conf"];
 
 /// The other files of a node, which a few cases render for all.
-const ONCE: [&str; 5] = [
+const ONCE: [&str; 6] = [
+    "bird/anymetal-guard.service",
     "nftables/anymetal-firewall.service",
     "consul/consul.service",
     "nomad/nomad.service",
     "traefik/tls.yaml",
     "bindle/htpasswd",
 ];
+
+/// The case whose site has canaries, and a quorum.
+const LAST: &str = "whole-acme";
 
 /// The jobs of a node, which the same cases render.
 const JOBS: [&str; 3] = ["traefik", "bindle", "hippo"];
@@ -162,6 +167,10 @@ fn outcome(case: &Case) -> BTreeMap<String, String> {
     if let Some(tls) = case.whole {
         plan.settings.tls = tls();
         plan.jobs = JOBS.map(job).into();
+        plan.services = clusters();
+        if case.name == LAST {
+            plan.settings.guard = particular();
+        }
     }
     plan.settings.hippo = Hippo { registration: "AdministratorOnly".into(), administrator: "admin".into() };
     plan.settings.firewall =
@@ -185,6 +194,10 @@ fn outcome(case: &Case) -> BTreeMap<String, String> {
         serde_json::from_str::<serde_json::Value>(&text)
             .unwrap_or_else(|error| panic!("{}: {error}\n{text}", job.name));
         made.insert(format!("{}.job.json", job.name), text);
+    }
+    if case.whole.is_some() {
+        let guard = Document::make("/run/bird/bird.ctl".into(), &plan, &facts, &secrets(), Vec::new()).unwrap();
+        made.insert("guard.json".into(), serde_json::to_string_pretty(&guard).unwrap() + "\n");
     }
     made
 }

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anymetal_contract::plan::{
-    Answers, Anycast, Arch, Artefact, Bgp, Component, File, Format, HostPackage, Job, Source,
+    Access, Acl, Answers, Anycast, Arch, Artefact, Bgp, Canary, Component, File, Format, Guard, HostPackage, Job,
+    Quorum, Ready, Service, Source,
 };
 use anymetal_contract::secrets::{self, Shape};
 use anymetal_contract::{Digest, Phase, Plan};
@@ -34,6 +35,7 @@ pub(crate) fn secrets() -> Secrets {
     let bytes = serde_json::to_vec(&document).unwrap();
     let mut secrets = Secrets::read(&bytes, "of the goldens", &plan(vec![])).unwrap();
     secrets.made("nomad_hippo", Secret::new("made-by-nomad"));
+    secrets.made("nomad_guard", Secret::new("made-by-nomad-too"));
     secrets
 }
 
@@ -74,6 +76,49 @@ pub(crate) fn plan(files: Vec<File>) -> Plan {
         ],
         files,
         ..Plan::default()
+    }
+}
+
+/// The services that the guard asks, as the builder makes them.
+pub(super) fn clusters() -> Vec<Service> {
+    let service = |name: &str, of: Acl, ready: Ready, api: &str| Service {
+        unit: format!("{name}.service"),
+        component: name.into(),
+        files: vec![],
+        reload: false,
+        data: vec![],
+        ready,
+        access: Some(Access {
+            of,
+            api: api.into(),
+            management: format!("{name}_management"),
+            reader: Some(format!("{name}_guard")),
+            policies: BTreeMap::new(),
+            tokens: vec![],
+            namespaces: BTreeMap::new(),
+        }),
+    };
+    let (consul, nomad) = ("http://127.0.0.1:8500", "http://127.0.0.1:4646");
+    vec![
+        service("consul", Acl::Consul, Ready::ConsulLeader(consul.into()), consul),
+        service("nomad", Acl::Nomad, Ready::NomadNode(nomad.into()), nomad),
+    ]
+}
+
+/// What a particular site says of the guard.
+pub(super) fn particular() -> Guard {
+    let canary =
+        |url: &str, contains: Option<&str>| Canary { url: url.into(), status: 200, contains: contains.map(Into::into) };
+    Guard {
+        canaries: vec![
+            canary("https://app.example.org/healthz", None),
+            canary("https://shop.example.org/?probe=1", Some("open")),
+        ],
+        quorum: Some(Quorum {
+            nodes: vec!["n2.example.org".into(), "2001:db8:70::2".into()],
+            community: "65000:50".into(),
+        }),
+        ..Guard::default()
     }
 }
 

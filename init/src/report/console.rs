@@ -22,9 +22,9 @@ pub(crate) fn lines(event: &Event, took: Option<Duration>) -> Vec<String> {
     lines
 }
 
-/// A line about something that is no phase's business: how the reports fare.
-pub(crate) fn aside(message: &str) -> String {
-    format!("{}{message}", start("report"))
+/// A line about something that is no phase's business, by whom it is: how the `report`s fare.
+pub(crate) fn aside(by: &str, message: &str) -> String {
+    format!("{}{message}", start(by))
 }
 
 /// A line about our own mistake, said in the thread of that name: a phase's, or another.
@@ -113,7 +113,7 @@ mod tests {
         ] {
             assert_eq!(lines(&event, seconds.map(Duration::from_secs)), expected);
         }
-        assert_eq!(aside("kept"), "anymetal [--/12] report    kept");
+        assert_eq!(aside("report", "kept"), "anymetal [--/12] report    kept");
         assert_eq!(
             panicked("facts", "src/facts.rs:7:1", "a\nb"),
             "anymetal [06/12] facts     panicked at src/facts.rs:7:1: a | b"

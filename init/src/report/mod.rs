@@ -7,7 +7,7 @@ mod platform;
 mod sink;
 pub(crate) mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ pub(crate) use sink::Sink;
 
 /// Progress of one step is shown on the console at most so often; programs get all of it.
 const SHOWN_EVERY: Duration = Duration::from_secs(10);
+/// So many events are in memory for reports; one that is further behind reads the file. A boot of a full site has some hundred.
+const REMEMBERED: usize = 4096;
 const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 
 /// Something to tell.
@@ -59,7 +61,8 @@ impl<'a> Said<'a> {
 /// The one place everything is told through, by any thread.
 pub(crate) struct Journal {
     events: PathBuf,
-    status: PathBuf,
+    /// Where the document of how the boot goes is kept; only the boot has one.
+    status: Option<PathBuf>,
     cursors: PathBuf,
     desk: Mutex<Desk>,
     /// Something was said, a report got further, or the journal was closed.
@@ -70,10 +73,12 @@ pub(crate) struct Journal {
 
 struct Desk {
     outbox: Outbox,
+    /// What events say of who tells them.
+    by: Option<String>,
     console: Console,
     status: Status,
-    /// What this run has said, from number `first` on.
-    said: Vec<Event>,
+    /// What this run has said last, from number `first` on.
+    said: VecDeque<Event>,
     first: u64,
     /// How far each sink is, by its name.
     sinks: BTreeMap<String, Progress>,
@@ -95,18 +100,36 @@ struct Progress {
 }
 
 impl Journal {
-    /// Opens the journal of the node in `world`.
+    /// Opens the journal of a first boot.
     pub(crate) fn open(world: &World, console: Console) -> Arc<Self> {
-        let (events, cursors) = (world.at(place::EVENTS), world.at(place::CURSORS));
+        let status = Some(world.at(place::STATUS));
+        Self::begin(world, console, None, status, world.at(place::EVENTS), world.at(place::CURSORS))
+    }
+
+    /// Opens the guard's own journal: it may tell something while a boot does.
+    pub(crate) fn of_guard(world: &World, console: Console) -> Arc<Self> {
+        let by = Some("guard".to_owned());
+        Self::begin(world, console, by, None, world.at(place::GUARD_EVENTS), world.at(place::GUARD_CURSORS))
+    }
+
+    fn begin(
+        world: &World,
+        console: Console,
+        by: Option<String>,
+        status: Option<PathBuf>,
+        events: PathBuf,
+        cursors: PathBuf,
+    ) -> Arc<Self> {
         let sent = fs::names(&cursors).iter().filter_map(|name| sink::read_cursor(&cursors.join(name))).max();
         let (outbox, error) = Outbox::open(&events, sent.unwrap_or(0));
         let node = fs::read_text(&world.at(HOSTNAME)).unwrap_or_default().trim().to_owned();
         let first = outbox.next();
         let desk = Desk {
             outbox,
+            by,
             console,
             status: Status::new(&node),
-            said: Vec::new(),
+            said: VecDeque::new(),
             first,
             sinks: BTreeMap::new(),
             shown: BTreeMap::new(),
@@ -115,7 +138,7 @@ impl Journal {
         };
         let journal = Arc::new(Self {
             events,
-            status: world.at(place::STATUS),
+            status,
             cursors,
             desk: Mutex::new(desk),
             news: Condvar::new(),
@@ -144,21 +167,29 @@ impl Journal {
             desk.complain_of_events(&error);
         }
         desk.show(&event, said);
-        desk.status.take(&event, said.took);
-        let mut document = serde_json::to_string(&desk.status).expect("a status has only text for keys");
-        document.push('\n');
-        if let Err(error) = fs::replace_lightly(&self.status, document.as_bytes(), 0o644) {
-            desk.complain_of_status(&error);
+        if let Some(path) = &self.status {
+            desk.status.take(&event, said.took);
+            let mut document = serde_json::to_string(&desk.status).expect("a status has only text for keys");
+            document.push('\n');
+            if let Err(error) = fs::replace_lightly(path, document.as_bytes(), 0o644) {
+                desk.complain_of_status(&error);
+            }
         }
-        desk.said.push(event);
+        desk.said.push_back(event);
+        if desk.said.len() > REMEMBERED {
+            desk.said.pop_front();
+            desk.first += 1;
+        }
         drop(desk);
         self.news.notify_all();
     }
 
-    /// A line for the console alone: how the reports fare.
+    /// A line for the console alone: how the reports fare, or what the guard has done to BIRD.
     pub(crate) fn aside(&self, message: &str) {
-        let message = self.hidden.hide(message);
-        self.desk().console.line(&console::aside(&words::one_line(&words::harmless(&message), 500)));
+        let message = words::one_line(&words::harmless(&self.hidden.hide(message)), 500);
+        let mut desk = self.desk();
+        let line = console::aside(desk.by.as_deref().unwrap_or("report"), &message);
+        desk.console.line(&line);
     }
 
     /// Starts a sink, once: it gets what was said since it last accepted something, be it in an earlier run.
@@ -204,12 +235,12 @@ impl Journal {
         }
     }
 
-    /// The number of this run's first event.
+    /// The number of the first event in memory.
     fn first(&self) -> u64 {
         self.desk().first
     }
 
-    /// This run's first event with a number above `cursor`; waits for it. `None` when the journal is closed.
+    /// The first event in memory with a number above `cursor`; waits for it. `None` when the journal is closed.
     fn after(&self, cursor: u64) -> Option<Event> {
         let mut desk = self.desk();
         loop {
@@ -251,6 +282,7 @@ impl Desk {
             kind: KIND.to_owned(),
             version: VERSION,
             seq: self.outbox.next(),
+            by: self.by.clone(),
             time: humantime::format_rfc3339_millis(clock::wall()).to_string(),
             site: self.status.site.clone(),
             node: self.status.node.clone(),
@@ -283,13 +315,13 @@ impl Desk {
     fn complain_of_events(&mut self, error: &anyhow::Error) {
         if !std::mem::replace(&mut self.complaints.events, true) {
             let line = format!("events are not kept in {}: {error:#}; they are still shown and sent", place::EVENTS);
-            self.console.line(&console::aside(&line));
+            self.console.line(&console::aside("report", &line));
         }
     }
 
     fn complain_of_status(&mut self, error: &anyhow::Error) {
         if !std::mem::replace(&mut self.complaints.status, true) {
-            self.console.line(&console::aside(&format!("{} is not up to date: {error:#}", place::STATUS)));
+            self.console.line(&console::aside("report", &format!("{} is not up to date: {error:#}", place::STATUS)));
         }
     }
 }

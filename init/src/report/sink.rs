@@ -57,13 +57,13 @@ pub(super) fn known(world: &World) -> Vec<Sink> {
 }
 
 impl Sink {
-    pub(super) fn webhook(url: &str) -> Self {
+    pub(crate) fn webhook(url: &str) -> Self {
         // The name of its cursor. Part of a digest: a URL makes no file name, and holds what is nobody's business.
         let name = format!("webhook-{}", digest(url.as_bytes()).short());
         Self { name, label: format!("webhook {}", host(url)), url: url.to_owned(), form: Form::Whole }
     }
 
-    pub(super) fn platform(url: &str) -> Self {
+    pub(crate) fn platform(url: &str) -> Self {
         Self {
             name: "platform".to_owned(),
             label: format!("platform {}", host(url)),
@@ -86,6 +86,13 @@ impl Sink {
         let mut told = Told::default();
         let mut earlier = backlog(&journal.events, cursor, journal.first());
         while let Some(event) = earlier.next().or_else(|| journal.after(cursor)) {
+            // It was so long in coming that what is next is in memory no more.
+            let event = if event.seq > cursor + 1 {
+                earlier = backlog(&journal.events, cursor, event.seq);
+                earlier.next().unwrap_or(event)
+            } else {
+                event
+            };
             let body = match self.form {
                 Form::Whole => serde_json::to_string(&event).ok(),
                 Form::Platform => told.body(&event),

@@ -16,6 +16,7 @@ pub(crate) fn event(phase: Phase, outcome: Outcome) -> Event {
         kind: KIND.into(),
         version: VERSION,
         seq: 1,
+        by: None,
         time: "2026-11-22T10:00:00.000Z".into(),
         site: "demo".into(),
         node: "n1".into(),

@@ -10,7 +10,7 @@ use anymetal_contract::{Outcome, Phase, Reason, Unit};
 
 use super::thin::{Progress, Waits};
 use crate::failure::Failure;
-use crate::phase::{Answer, Steps, Work};
+use crate::phase::{Answer, Late, Steps, Work};
 use crate::report::words::amount;
 use crate::report::{Amount, Journal, Said};
 use crate::retry::Backoff;
@@ -49,15 +49,17 @@ impl Doom {
     }
 }
 
+/// How long a phase is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) backoff: Backoff,
+    pub(super) deadline: Duration,
+}
+
 /// Calls the work of a phase until it has ended or its deadline has come. The last call is at the deadline.
-pub(super) fn attempt(
-    work: Work,
-    world: &World,
-    voice: &Voice,
-    backoff: Backoff,
-    deadline: Duration,
-    doom: &Doom,
-) -> Ending {
+pub(super) fn attempt(work: (Work, Late), world: &World, voice: &Voice, patience: Patience, doom: &Doom) -> Ending {
+    let (work, late) = work;
+    let Patience { backoff, deadline } = patience;
     let began = clock::monotonic();
     let (mut tries, mut subject) = (0, String::new());
     loop {
@@ -73,6 +75,9 @@ pub(super) fn attempt(
         };
         let waited = began.elapsed();
         let Some(left) = deadline.checked_sub(waited).filter(|left| !left.is_zero()) else {
+            if late == Late::GoesOn {
+                return Ending::Done(format!("{message}; not waited for any longer after {} s", deadline.as_secs()));
+            }
             let lines = if lines.is_empty() { lines } else { format!("\n{lines}") };
             let message = format!("{message}, gave up after {} s{lines}", deadline.as_secs());
             return Ending::Failed(Failure::new(reason, message));

@@ -19,7 +19,7 @@ use crate::retry::Backoff;
 use crate::settle::{Failed, Verdict};
 use crate::sys::clock;
 use crate::world::World;
-use attempt::{Doom, Ending, Voice, attempt};
+use attempt::{Doom, Ending, Patience, Voice, attempt};
 
 /// A boot to be run.
 pub(crate) struct Runner {
@@ -117,10 +117,11 @@ impl Runner {
             let failure = Failure::new(Reason::PlanBeyondInit, format!("this init has no work for the phase {phase}"));
             return self.end(course, phase, Ending::Failed(failure), doom);
         };
-        let (world, backoff) = (Arc::clone(&self.world), self.pace.backoff);
+        let work = (work, self.entry(phase).late);
+        let (world, patience) = (Arc::clone(&self.world), Patience { backoff: self.pace.backoff, deadline });
         let (sender, doom_of_all) = (sender.clone(), Arc::clone(doom));
         let spawned = std::thread::Builder::new().name(phase.id().to_owned()).spawn(move || {
-            let ending = attempt(work, &world, &voice, backoff, deadline, &doom_of_all);
+            let ending = attempt(work, &world, &voice, patience, &doom_of_all);
             // Nobody listens any more when the phase has been given up and the run is over.
             let _heard = sender.send((phase, ending));
         });

@@ -9,7 +9,7 @@ use anymetal_contract::{Event, Unit, place};
 use tempfile::TempDir;
 
 use super::*;
-use crate::phase::{Answer, Steps, Work};
+use crate::phase::{Answer, Late, Steps, Work};
 use crate::report::tests::Screen;
 use crate::sys::fs;
 use crate::world::{Overrides, Planned};
@@ -21,7 +21,7 @@ const QUICK: Pace = Pace {
 };
 
 const fn entry(phase: Phase, needs: &'static [Phase], deadline: u32, work: Work) -> Entry {
-    Entry { phase, needs, deadline, work: Some(work) }
+    Entry { phase, needs, deadline, late: Late::Fails, work: Some(work) }
 }
 
 type Worked = Result<Answer, Failure>;
@@ -116,7 +116,7 @@ fn what_is_not_part_of_the_plan_is_passed_over_and_counts_as_good() {
         entry(Phase::Plan, &[Phase::Wake], 60, done),
         entry(Phase::Metadata, &[Phase::Plan], 60, failing),
         entry(Phase::Facts, &[Phase::Metadata], 60, same),
-        Entry { phase: Phase::Jobs, needs: &[Phase::Facts], deadline: 60, work: None },
+        Entry { phase: Phase::Jobs, needs: &[Phase::Facts], deadline: 60, late: Late::Fails, work: None },
         entry(Phase::Settle, &[Phase::Jobs], 60, settle::work),
     ];
     let ran = run(&TABLE, Some(&[Phase::Facts]));
@@ -180,6 +180,22 @@ fn a_wait_is_said_aloud_and_ends_with_its_reason_at_the_deadline() {
         (end.reason(), end.message.as_str()),
         (Some(Reason::MetadataNoBgp), "no neighbours yet, gave up after 1 s")
     );
+}
+
+#[test]
+fn a_phase_that_goes_on_by_itself_is_told_at_its_deadline_and_the_boot_ends_well() {
+    static TABLE: [Entry; 3] = [
+        entry(Phase::Wake, &[], 60, wake::work),
+        Entry { late: Late::GoesOn, ..entry(Phase::Metadata, &[Phase::Wake], 1, waiting) },
+        entry(Phase::Settle, &[], 60, settle::work),
+    ];
+    let ran = run(&TABLE, None);
+    let end = ran.end_of(Phase::Metadata);
+    assert_eq!(
+        (end.outcome, end.message.as_str()),
+        (Outcome::Done, "no neighbours yet; not waited for any longer after 1 s")
+    );
+    assert!(ran.up);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What a unit should run with, as two digests: what needs a restart when it changes, and what may do with a reload.
 //! May not know what it runs with: the ledger does. Compared, the two survive a kill between a file's change and the unit's restart.
 
-use anymetal_contract::Digest;
-use anymetal_contract::plan::{Service, Source};
+use anymetal_contract::plan::{Ready, Service, Source};
+use anymetal_contract::{Digest, place};
 use sha2::{Digest as _, Sha256};
 
 use crate::ledger::Applied;
@@ -28,6 +28,11 @@ pub(super) fn wanted(world: &World, service: &Service) -> anyhow::Result<Applied
         let digest = if file.path.starts_with(UNITS) { &mut program } else { &mut config };
         add(digest, file.path.as_bytes());
         add(digest, &fs::read(&world.at(&file.path))?);
+    }
+    if service.ready == Ready::Announced {
+        // The guard is this very program, and what it keeps watch by is written later than the plan's files.
+        add(&mut program, &fs::read_if_there(&world.at(place::INIT))?.unwrap_or_default());
+        add(&mut config, &fs::read_if_there(&world.at(place::GUARD))?.unwrap_or_default());
     }
     let text = |digest: Sha256| Digest::of(digest.finalize().into()).to_string();
     Ok(Applied { program: text(program), config: text(config) })

@@ -10,17 +10,16 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use anyhow::Context as _;
-use anymetal_contract::plan::{Access, Ready, Service};
+use anymetal_contract::plan::{Access, Acl, Ready, Service};
 use anymetal_contract::{Outcome, Reason};
-use serde::Deserialize;
 
 use crate::access::{self, Ensured};
 use crate::api::{self, Api};
+use crate::cluster;
 use crate::failure::{Because as _, Failure};
 use crate::ledger::Applied;
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
-use crate::sys::http::{Certificates, Http, Limits};
 use crate::sys::sweep;
 use crate::world::World;
 use unit::{Action, Standing, Unit};
@@ -28,8 +27,6 @@ use unit::{Action, Standing, Unit};
 /// Of how many waits in a row the first few, and then every so many, also tell the unit's last lines: at about 20 s, then every five minutes.
 const FIRST_LINES: u32 = 5;
 const LINES_EVERY: u32 = 20;
-/// The longest answer to a question about a leader: an address and a port in quotes, with room.
-const LONGEST: u64 = 4096;
 
 /// What this run has done with the units so far.
 #[derive(Debug, Default)]
@@ -61,27 +58,48 @@ enum Readiness {
     NotYet(Reason, String),
 }
 
-/// The phase's work.
+/// The phase's work: every service but the guard.
 pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
+    let services: Vec<&Service> =
+        world.plan().services.iter().filter(|service| service.ready != Ready::Announced).collect();
     let mut doings = world.services.lock().unwrap_or_else(PoisonError::into_inner);
-    let services = &world.plan().services;
-    let wanted: Vec<Applied> = services
-        .iter()
-        .map(|service| {
-            applied::wanted(world, service).with_context(|| format!("looking what {} runs with", service.unit))
-        })
-        .collect::<anyhow::Result<_>>()
-        .because(Reason::HostFault)?;
+    match bring_up(world, &services, &mut doings, steps)? {
+        Some(not_yet) => Ok(not_yet),
+        None => Ok(answer(&services, &doings)),
+    }
+}
+
+/// The guard's part of the phase `announce`: its unit runs. `Err` with an answer while it does not; otherwise whether this run has touched it.
+pub(crate) fn guard(world: &World, steps: &dyn Steps) -> Result<Result<bool, Answer>, Failure> {
+    let services: Vec<&Service> =
+        world.plan().services.iter().filter(|service| service.ready == Ready::Announced).collect();
+    let mut doings = world.services.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(not_yet) = bring_up(world, &services, &mut doings, steps)? {
+        return Ok(Err(not_yet));
+    }
+    let touched =
+        |service: &&Service| doings.done.get(&service.unit).is_some_and(|doing| doing.action != Action::Nothing);
+    Ok(Ok(services.iter().any(touched)))
+}
+
+/// Brings these up, one after the other. What there is to wait for, or nothing when all are ready.
+fn bring_up(
+    world: &World,
+    services: &[&Service],
+    doings: &mut Doings,
+    steps: &dyn Steps,
+) -> Result<Option<Answer>, Failure> {
     if !doings.prepared {
-        prepare(world, services, &wanted).because(Reason::HostFault)?;
+        prepare(world).because(Reason::HostFault)?;
         doings.prepared = true;
     }
-    for (service, wanted) in services.iter().zip(&wanted) {
+    for service in services {
         if !doings.done.contains_key(&service.unit) {
-            let doing = act(world, service, wanted, steps)?;
+            let wanted = wanted(world, service).because(Reason::HostFault)?;
+            let doing = act(world, service, &wanted, steps)?;
             doings.done.insert(service.unit.clone(), doing);
         }
-        match readiness(world, service, &mut doings, steps)? {
+        match readiness(world, service, doings, steps)? {
             Readiness::Ready(how) => {
                 if doings.ready.insert(service.unit.clone()) {
                     // What it wrote at its first start it may not have synced.
@@ -97,14 +115,21 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
                 if doings.waits % LINES_EVERY == FIRST_LINES {
                     steps.step(&service.unit, Outcome::Waiting, &with_lines("its last lines so far:", &lines));
                 }
-                return Ok(Answer::Waiting { reason, message: format!("{}: {why}", service.component), lines });
+                // The guard is no component's own program.
+                let who = if service.ready == Ready::Announced { "guard" } else { service.component.as_str() };
+                let message = format!("{who}: {why}");
+                return Ok(Some(Answer::Waiting { reason, message, lines }));
             }
         }
     }
-    Ok(answer(services, &doings))
+    Ok(None)
 }
 
-fn answer(services: &[Service], doings: &Doings) -> Answer {
+fn wanted(world: &World, service: &Service) -> anyhow::Result<Applied> {
+    applied::wanted(world, service).with_context(|| format!("looking what {} runs with", service.unit))
+}
+
+fn answer(services: &[&Service], doings: &Doings) -> Answer {
     let touched: Vec<String> = services
         .iter()
         .filter_map(|service| Some((service, doings.done.get(&service.unit)?.action)))
@@ -116,21 +141,24 @@ fn answer(services: &[Service], doings: &Doings) -> Answer {
 }
 
 /// Once per run: forgets what the ledger has of units whose component has been installed anew, and makes systemd read new unit files.
-fn prepare(world: &World, services: &[Service], wanted: &[Applied]) -> anyhow::Result<()> {
+fn prepare(world: &World) -> anyhow::Result<()> {
+    let services = &world.plan().services;
     let changed = world.changed.lock().unwrap_or_else(PoisonError::into_inner).clone();
     world.ledger().change(|ledger| {
         for service in services.iter().filter(|service| changed.contains(&service.component)) {
             ledger.units.remove(&service.unit);
         }
     })?;
-    let differs = |(service, wanted): (&Service, &Applied)| {
-        world
-            .ledger()
-            .ask(|ledger| ledger.units.get(&service.unit).is_none_or(|applied| applied.program != wanted.program))
-    };
     let unit_file =
         |file: &anymetal_contract::plan::File| file.path.starts_with(applied::UNITS) && changed.contains(&file.name);
-    if services.iter().zip(wanted).any(differs) || world.plan().files.iter().any(unit_file) {
+    let mut reload = world.plan().files.iter().any(unit_file);
+    for service in services {
+        let wanted = wanted(world, service)?;
+        reload |= world
+            .ledger()
+            .ask(|ledger| ledger.units.get(&service.unit).is_none_or(|applied| applied.program != wanted.program));
+    }
+    if reload {
         systemd::daemon_reload()?;
     }
     Ok(())
@@ -213,7 +241,8 @@ fn readiness(world: &World, service: &Service, doings: &mut Doings, steps: &dyn 
         Standing::Up => match &service.ready {
             Ready::Active | Ready::Announced => Ok(lasting(doing, &unit)),
             Ready::ConsulLeader(base) | Ready::NomadNode(base) => {
-                let leader = match leader(base) {
+                let of = if matches!(service.ready, Ready::ConsulLeader(_)) { Acl::Consul } else { Acl::Nomad };
+                let leader = match cluster::leader(&Api::new(of, base, None)) {
                     Ok(leader) => leader,
                     Err(error) => return Ok(not_ready(format!("waiting for a leader: {error:#}"))),
                 };
@@ -248,29 +277,10 @@ fn govern(world: &World, service: &Service, doing: &mut Doing, steps: &dyn Steps
     Ok(None)
 }
 
-/// Whether Nomad takes this node for one that jobs may be placed on (HTTP API: `GET /v1/nodes`).
 fn node_is_ready(world: &World, access: &Access) -> anyhow::Result<()> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct NomadNode {
-        name: String,
-        status: String,
-        #[serde(default)]
-        scheduling_eligibility: String,
-    }
     let secrets = world.secrets();
-    let token = secrets.value(&access.management);
-    let nodes: Vec<NomadNode> = Api::new(access.of, &access.api, token).get("/v1/nodes")?.json()?;
-    let own = &world.machine().hostname;
-    let Some(node) = nodes.iter().find(|node| node.name == *own) else {
-        anyhow::bail!("Nomad does not know the node {own} yet");
-    };
-    anyhow::ensure!(node.status == "ready", "Nomad says that {own} is {}", node.status);
-    anyhow::ensure!(
-        node.scheduling_eligibility != "ineligible",
-        "{own} is not eligible for jobs: somebody has drained it; `nomad node eligibility -enable` lets it be again"
-    );
-    Ok(())
+    let api = Api::new(access.of, &access.api, secrets.value(&access.management));
+    cluster::nomad_node_is_ready(&api, &world.machine().hostname)
 }
 
 /// A unit that was just started is looked at twice: most that die at once are `active` for a moment before.
@@ -283,47 +293,13 @@ fn lasting(doing: &mut Doing, unit: &Unit) -> Readiness {
     }
 }
 
-/// Asks Consul's or Nomad's API for the leader (HTTP API, status: `GET /v1/status/leader` gives an address in quotes, or empty quotes). No
-/// token is needed for it.
-fn leader(base: &str) -> anyhow::Result<String> {
-    let url = format!("{}/v1/status/leader", base.trim_end_matches('/'));
-    let answered = Http::new(Limits::QUESTION, Certificates::Checked).get(&url, LONGEST)?;
-    let text = String::from_utf8_lossy(&answered.body);
-    anyhow::ensure!(answered.status == 200, "{url} answers {}: {}", answered.status, text.trim());
-    let leader: String = serde_json::from_str(&text).with_context(|| format!("reading the answer of {url}"))?;
-    anyhow::ensure!(!leader.is_empty(), "there is none yet");
-    Ok(leader)
-}
-
 fn with_lines(sentence: &str, lines: &str) -> String {
     if lines.is_empty() { sentence.to_owned() } else { format!("{sentence}\n{lines}") }
 }
 
 #[cfg(test)]
 mod tests {
-    use anymetal_lab::http::{Response, Server};
-
     use super::*;
-
-    #[test]
-    fn a_leader_is_a_string_that_is_not_empty() {
-        for (response, expected) in [
-            (Response::ok("\"10.0.0.1:8300\"\n"), Ok("10.0.0.1:8300")),
-            (Response::ok("\"\""), Err("there is none yet")),
-            (Response::ok("<html>"), Err("reading the answer of")),
-            (Response::new(500, "No known Consul servers"), Err("answers 500: No known Consul servers")),
-        ] {
-            let server = Server::start(move |request, _| {
-                assert_eq!(request.path, "/v1/status/leader");
-                response.clone()
-            });
-            match (leader(&format!("{}/", server.url())), expected) {
-                (Ok(leader), Ok(expected)) => assert_eq!(leader, expected),
-                (Err(error), Err(said)) => assert!(format!("{error:#}").contains(said), "{error:#}"),
-                (got, expected) => panic!("{got:?} instead of {expected:?}"),
-            }
-        }
-    }
 
     #[test]
     fn a_unit_just_started_must_be_seen_twice_with_the_same_process() {

@@ -1,0 +1,116 @@
+//! Whether Consul and Nomad have a leader and count this node in, by their HTTP APIs.
+//! May not wait: what is not so yet is an error that says what is lacking.
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use crate::api::{self, Api};
+
+/// The leader's address (`GET /v1/status/leader`, the same for both, an address in quotes or empty quotes). No token is needed for it.
+pub(crate) fn leader(api: &Api<'_>) -> anyhow::Result<String> {
+    let leader: String = api.get("/v1/status/leader")?.json()?;
+    anyhow::ensure!(!leader.is_empty(), "{} has no leader yet", api::name(api.of()));
+    Ok(leader)
+}
+
+/// Whether Consul takes the agent of this node for alive (`GET /v1/health/node/<node>`, the check that its gossip makes).
+pub(crate) fn consul_agent_passes(api: &Api<'_>, node: &str) -> anyhow::Result<()> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct ConsulCheck {
+        #[serde(rename = "CheckID")]
+        id: String,
+        status: String,
+        #[serde(default)]
+        output: String,
+    }
+    let checks: Vec<ConsulCheck> = api.get(&format!("/v1/health/node/{node}"))?.json()?;
+    let alive = checks.iter().find(|check| check.id == "serfHealth");
+    let alive = alive.with_context(|| format!("Consul does not know the node {node} yet"))?;
+    anyhow::ensure!(alive.status == "passing", "Consul says that {node} is {}: {}", alive.status, alive.output.trim());
+    Ok(())
+}
+
+/// Whether Nomad takes this node for one that jobs may be placed on (`GET /v1/nodes`).
+pub(crate) fn nomad_node_is_ready(api: &Api<'_>, node: &str) -> anyhow::Result<()> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct NomadNode {
+        name: String,
+        status: String,
+        #[serde(default)]
+        scheduling_eligibility: String,
+    }
+    let nodes: Vec<NomadNode> = api.get("/v1/nodes")?.json()?;
+    // A machine that was set up anew is there twice for a while, once as down.
+    let own = || nodes.iter().filter(|one| one.name == node);
+    let Some(known) = own().find(|one| one.status == "ready").or_else(|| own().next()) else {
+        anyhow::bail!("Nomad does not know the node {node} yet");
+    };
+    anyhow::ensure!(known.status == "ready", "Nomad says that {node} is {}", known.status);
+    anyhow::ensure!(
+        known.scheduling_eligibility != "ineligible",
+        "{node} is not eligible for jobs: somebody has drained it; `nomad node eligibility -enable` lets it be again"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use anymetal_contract::plan::Acl;
+    use anymetal_lab::http::{Response, Server};
+
+    use super::*;
+
+    fn said<T>(of: Acl, body: &str, ask: impl FnOnce(&Api<'_>) -> anyhow::Result<T>) -> Result<T, String> {
+        let body = body.to_owned();
+        let server = Server::start(move |_, _| Response::ok(body.clone()));
+        ask(&Api::new(of, &format!("{}/", server.url()), None)).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn a_leader_is_a_string_that_is_not_empty() {
+        assert_eq!(said(Acl::Consul, "\"10.0.0.1:8300\"\n", leader).unwrap(), "10.0.0.1:8300");
+        assert_eq!(said(Acl::Consul, "\"\"", leader).unwrap_err(), "Consul has no leader yet");
+        let error = said(Acl::Nomad, "<html>", leader).unwrap_err();
+        assert!(error.starts_with("reading what Nomad answers to GET /v1/status/leader"), "{error}");
+        let server = Server::start(|_, _| Response::new(500, "No known Consul servers"));
+        let error = leader(&Api::new(Acl::Consul, &server.url(), None)).unwrap_err();
+        assert!(format!("{error:#}").ends_with("with 500, No known Consul servers"), "{error:#}");
+    }
+
+    #[test]
+    fn consul_must_take_the_agent_for_alive() {
+        let check = |id: &str, status: &str| format!(r#"{{"CheckID":"{id}","Status":"{status}","Output":"gone\n"}}"#);
+        for (checks, why) in [
+            (format!("[{},{}]", check("service:x", "critical"), check("serfHealth", "passing")), Ok(())),
+            (format!("[{}]", check("serfHealth", "critical")), Err("Consul says that n1 is critical: gone")),
+            ("[]".to_owned(), Err("Consul does not know the node n1 yet")),
+        ] {
+            let said = said(Acl::Consul, &checks, |api| consul_agent_passes(api, "n1"));
+            assert_eq!(said, why.map_err(str::to_owned));
+        }
+    }
+
+    #[test]
+    fn nomad_must_take_the_node_for_ready_and_eligible() {
+        let node = |name: &str, status: &str, eligible: &str| {
+            format!(r#"{{"Name":"{name}","Status":"{status}","SchedulingEligibility":"{eligible}"}}"#)
+        };
+        let others = node("n2", "ready", "eligible");
+        for (own, why) in [
+            (node("n1", "ready", "eligible"), Ok(())),
+            (format!("{},{}", node("n1", "down", "eligible"), node("n1", "ready", "eligible")), Ok(())),
+            (node("n1", "down", "eligible"), Err("Nomad says that n1 is down")),
+            (node("n1", "ready", "ineligible"), Err("n1 is not eligible for jobs: ")),
+            (node("n3", "ready", "eligible"), Err("Nomad does not know the node n1 yet")),
+        ] {
+            let said = said(Acl::Nomad, &format!("[{others},{own}]"), |api| nomad_node_is_ready(api, "n1"));
+            match (said, why) {
+                (Ok(()), Ok(())) => {}
+                (Err(said), Err(why)) => assert!(said.starts_with(why), "{said}"),
+                (said, why) => panic!("{said:?} instead of {why:?}"),
+            }
+        }
+    }
+}

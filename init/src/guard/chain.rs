@@ -1,0 +1,115 @@
+//! The chain of proofs, asked link by link to the first that does not hold.
+//! May not decide what follows from it: `course` does.
+
+use std::time::Duration;
+
+use anymetal_contract::plan::Acl;
+
+use super::course::Failed;
+use super::document::{Ask, Document, Link, Token};
+use crate::api::Api;
+use crate::bird::{Protocol, established};
+use crate::cluster;
+use crate::proof::Request;
+use crate::sys::clock;
+use crate::sys::http::Http;
+
+/// The name of the first link.
+pub(crate) const NEIGHBOUR: &str = "neighbour";
+
+/// What came of one proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Proven {
+    pub(crate) name: String,
+    pub(crate) took: Duration,
+    /// Why it does not hold, when it does not.
+    pub(crate) why: Option<String>,
+    /// It is an application's, and fails at every other node too.
+    pub(crate) everywhere: bool,
+}
+
+impl Proven {
+    pub(crate) fn new(name: &str, took: Duration, why: Option<String>) -> Self {
+        Self { name: name.to_owned(), took, why, everywhere: false }
+    }
+
+    /// What the round has failed by, when it has.
+    pub(crate) fn failed(&self) -> Option<Failed> {
+        let why = self.why.clone()?;
+        Some(Failed { proof: self.name.clone(), why, everywhere: self.everywhere })
+    }
+}
+
+/// The first link: whether a session with any of the neighbours is established.
+pub(crate) fn neighbour(document: &Document, asked: &anyhow::Result<Vec<Protocol>>, took: Duration) -> Proven {
+    let why = match asked {
+        Err(error) => Some(format!("{error:#}")),
+        Ok(protocols) => {
+            let names: Vec<&str> = document.neighbours.iter().map(String::as_str).collect();
+            let sessions = || protocols.iter().filter(|one| names.contains(&one.name.as_str()));
+            if !established(protocols, &names).is_empty() {
+                None
+            } else if sessions().next().is_none() {
+                Some("BIRD has no session with any of the neighbours in its configuration".to_owned())
+            } else {
+                let states = sessions().map(|session| format!("{} is {}", session.name, standing(session)));
+                Some(format!("no session is established: {}", states.collect::<Vec<_>>().join(", ")))
+            }
+        }
+    };
+    Proven::new(NEIGHBOUR, took, why)
+}
+
+/// Where a session stands: `start, Active, Socket: Connection refused`.
+fn standing(session: &Protocol) -> String {
+    let words = session.info.split("  ").map(str::trim).filter(|words| !words.is_empty());
+    std::iter::once(session.state.as_str()).chain(words).collect::<Vec<_>>().join(", ")
+}
+
+/// The rest of the chain, to the first link that does not hold.
+pub(crate) fn links(document: &Document, http: &Http) -> Vec<Proven> {
+    let mut proven = Vec::with_capacity(document.links.len());
+    for link in &document.links {
+        let result = ask(document, link, http);
+        let holds = result.why.is_none();
+        proven.push(result);
+        if !holds {
+            break;
+        }
+    }
+    proven
+}
+
+fn ask(document: &Document, link: &Link, http: &Http) -> Proven {
+    let began = clock::monotonic();
+    let why = match &link.ask {
+        Ask::Consul { api, token } => {
+            let api = through(http, Acl::Consul, api, token.as_ref());
+            cluster::leader(&api).and_then(|_| cluster::consul_agent_passes(&api, &document.node)).err()
+        }
+        Ask::Nomad { api, token } => {
+            let api = through(http, Acl::Nomad, api, token.as_ref());
+            cluster::leader(&api).and_then(|_| cluster::nomad_node_is_ready(&api, &document.node)).err()
+        }
+        Ask::Request(request) | Ask::Canary { here: request, .. } => request.fails(http).map(anyhow::Error::msg),
+    };
+    let mut proven = Proven::new(&link.name, began.elapsed(), why.map(|error| format!("{error:#}")));
+    if let (Some(_), Ask::Canary { elsewhere, .. }) = (&proven.why, &link.ask) {
+        proven.everywhere = !elsewhere.is_empty() && nobody_answers(elsewhere, http);
+    }
+    proven
+}
+
+/// Asks all at once: the slowest decides how long it takes, not their number.
+fn nobody_answers(elsewhere: &[Request], http: &Http) -> bool {
+    std::thread::scope(|scope| {
+        let asked: Vec<_> =
+            elsewhere.iter().map(|request| scope.spawn(move || request.fails(http).is_none())).collect();
+        // Whoever panicked has not answered.
+        !asked.into_iter().any(|answer| answer.join().unwrap_or(false))
+    })
+}
+
+fn through<'a>(http: &Http, of: Acl, api: &'a str, token: Option<&'a Token>) -> Api<'a> {
+    Api::through(http.clone(), of, api, token.map(|token| &token.0))
+}

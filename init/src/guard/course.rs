@@ -1,0 +1,198 @@
+//! Where the guard stands, and what changes that: (state, observation, now) → (state, change). The whole of the decision.
+//! May not look at anything: no clock, no socket, no file.
+
+use std::time::Duration;
+
+use anymetal_contract::plan::Guard;
+
+use crate::bird::Holding;
+
+/// Where the guard stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stance {
+    /// Not announced: not yet proven, or proven wrong.
+    Withdrawn,
+    /// Announced.
+    Announced,
+    /// Announced with the lower preference, because what fails here fails at every node.
+    Last,
+    /// Announced with the request to go elsewhere, since then.
+    Draining(Duration),
+    /// Not announced, by the operator's wish.
+    Drained,
+    /// Not announced, as long as the operator's file is there.
+    Maintenance,
+}
+
+impl Stance {
+    /// What BIRD is to hold.
+    pub(crate) const fn holding(self) -> Holding {
+        match self {
+            Self::Announced => Holding::Normal,
+            Self::Last => Holding::Last,
+            Self::Draining(_) => Holding::Drain,
+            Self::Withdrawn | Self::Drained | Self::Maintenance => Holding::Nothing,
+        }
+    }
+
+    /// The word in documents and metrics.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Withdrawn => "withdrawn",
+            Self::Announced => "announced",
+            Self::Last => "last",
+            Self::Draining(_) => "draining",
+            Self::Drained => "drained",
+            Self::Maintenance => "maintenance",
+        }
+    }
+}
+
+/// The state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) stance: Stance,
+    /// Rounds in a row that were good, and that were bad.
+    pub(crate) good: u32,
+    pub(crate) bad: u32,
+}
+
+/// What was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Every proof held.
+    Good,
+    /// This proof did not.
+    Bad(Failed),
+    /// What the operator wishes now, and that time has passed.
+    Wishes(Wishes),
+}
+
+/// A proof that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failed {
+    pub(crate) proof: String,
+    /// In one sentence.
+    pub(crate) why: String,
+    /// It fails at every other node of the quorum too, so it is no fault of this one.
+    pub(crate) everywhere: bool,
+}
+
+/// What the operator wishes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Wishes {
+    pub(crate) drain: bool,
+    pub(crate) maintenance: bool,
+}
+
+/// The stance has changed, or has not for a reason worth telling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) from: Stance,
+    /// The proof that decided, when one did.
+    pub(crate) proof: Option<String>,
+    /// In one sentence.
+    pub(crate) why: String,
+}
+
+impl State {
+    /// Every guard starts withdrawn.
+    pub(crate) const START: Self = Self { stance: Stance::Withdrawn, good: 0, bad: 0 };
+
+    /// How long until the next round of proofs.
+    pub(crate) fn pause(&self, rules: &Guard) -> Duration {
+        let changing = match self.stance {
+            Stance::Withdrawn => self.good > 0,
+            Stance::Announced | Stance::Draining(_) => self.bad > 0,
+            Stance::Last => self.good > 0 || self.bad > 0,
+            Stance::Drained | Stance::Maintenance => false,
+        };
+        Duration::from_secs(u64::from(if changing { rules.fast_interval } else { rules.interval }))
+    }
+}
+
+/// The state after what was seen at `now`, and the change, when there is one.
+pub(crate) fn step(state: &State, rules: &Guard, seen: &Seen, now: Duration) -> (State, Option<Change>) {
+    match seen {
+        Seen::Good => good(state, rules),
+        Seen::Bad(failed) => bad(state, rules, failed),
+        Seen::Wishes(wishes) => wished(state, rules, *wishes, now),
+    }
+}
+
+fn good(state: &State, rules: &Guard) -> (State, Option<Change>) {
+    let counted = State { good: state.good.saturating_add(1), bad: 0, ..state.clone() };
+    if !matches!(state.stance, Stance::Withdrawn | Stance::Last) || counted.good < rules.rise {
+        return (counted, None);
+    }
+    let why = format!("every proof has held {}", times(rules.rise));
+    become_of(&counted, Stance::Announced, None, why)
+}
+
+fn bad(state: &State, rules: &Guard, failed: &Failed) -> (State, Option<Change>) {
+    let Failed { proof, why, everywhere } = failed;
+    if state.stance == Stance::Last && *everywhere {
+        return (State { good: 0, bad: 0, ..state.clone() }, None);
+    }
+    let counted = State { good: 0, bad: state.bad.saturating_add(1), ..state.clone() };
+    let announced = matches!(state.stance, Stance::Announced | Stance::Last | Stance::Draining(_));
+    if !announced || counted.bad < rules.fall {
+        return (counted, None);
+    }
+    let to = match state.stance {
+        Stance::Announced if *everywhere => Stance::Last,
+        Stance::Draining(_) => Stance::Drained,
+        _ => Stance::Withdrawn,
+    };
+    let note = if *everywhere { ", here as at every other node" } else { "" };
+    let why = format!("{proof} has failed {}{note}: {why}", times(rules.fall));
+    become_of(&counted, to, Some(proof.clone()), why)
+}
+
+fn wished(state: &State, rules: &Guard, wishes: Wishes, now: Duration) -> (State, Option<Change>) {
+    let drain = Duration::from_secs(u64::from(rules.drain));
+    let (to, why) = match (state.stance, wishes) {
+        (Stance::Maintenance, Wishes { maintenance: true, .. }) => return (state.clone(), None),
+        (_, Wishes { maintenance: true, .. }) => (Stance::Maintenance, "the maintenance file is there".to_owned()),
+        (Stance::Maintenance, Wishes { drain: true, .. }) => (Stance::Drained, "drained by the operator".to_owned()),
+        (Stance::Maintenance, _) => (Stance::Withdrawn, "the maintenance file is gone; to be proven again".to_owned()),
+        (Stance::Announced | Stance::Last, Wishes { drain: true, .. }) if !drain.is_zero() => {
+            let seconds = rules.drain;
+            (
+                Stance::Draining(now),
+                format!("drained by the operator: the network is asked to go elsewhere for {seconds} s"),
+            )
+        }
+        (Stance::Draining(since), Wishes { drain: true, .. }) => {
+            if now.saturating_sub(since) < drain {
+                return (state.clone(), None);
+            }
+            (Stance::Drained, "drained by the operator".to_owned())
+        }
+        (Stance::Drained, Wishes { drain: true, .. }) => return (state.clone(), None),
+        (_, Wishes { drain: true, .. }) => (Stance::Drained, "drained by the operator".to_owned()),
+        // The proofs have gone on, so what they say is known.
+        (Stance::Draining(_), _) if state.bad == 0 => (Stance::Announced, "undrained by the operator".to_owned()),
+        (Stance::Draining(_) | Stance::Drained, _) => {
+            (Stance::Withdrawn, "undrained by the operator; to be proven again".to_owned())
+        }
+        (Stance::Withdrawn | Stance::Announced | Stance::Last, _) => return (state.clone(), None),
+    };
+    become_of(state, to, None, why)
+}
+
+/// Counting begins anew with every stance, so that nobody comes back on the strength of rounds from before.
+fn become_of(state: &State, to: Stance, proof: Option<String>, why: String) -> (State, Option<Change>) {
+    (State { stance: to, good: 0, bad: 0 }, Some(Change { from: state.stance, proof, why }))
+}
+
+fn times(count: u32) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        count => format!("{count} times in a row"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+//! The guard's loop: wishes, rounds of proofs, BIRD held to the stance, the watchdog told that all this goes on.
+//! May not decide: `course` does. May not wait for a disk: what is told goes through a thread of its own.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anymetal_contract::place;
+
+use super::board::Board;
+use super::chain::{self, Proven};
+use super::course::{Seen, State, Wishes, step};
+use super::document::Document;
+use super::loopback;
+use super::tell::Teller;
+use crate::bird::{Control, Holding, Protocol, actual, established};
+use crate::sys::http::{Certificates, Http, Limits};
+use crate::sys::{clock, exposition, fs, supervisor};
+use crate::world::World;
+
+/// How often wishes are looked for and the watchdog is told: five times in what the unit's watchdog allows.
+const TICK: Duration = Duration::from_millis(400);
+/// How long BIRD may take over one command. It answers from memory within a millisecond; what several take is still within the watchdog's limit.
+const BIRD: Duration = Duration::from_millis(400);
+/// What a round may take over the time of its proofs before it is given up: the thread that asks hangs.
+const GRACE: Duration = Duration::from_secs(5);
+
+pub(super) struct Keeper {
+    document: Arc<Document>,
+    maintenance: PathBuf,
+    drain: PathBuf,
+    status: PathBuf,
+    teller: Teller,
+    board: Arc<Mutex<Board>>,
+    /// The status document as it was written last, and whether it may be another now.
+    written: String,
+    news: bool,
+    state: State,
+    began: Instant,
+    round: Round,
+    /// Asks the prober for a round of this number, and hears of its end: an answer to one that was given up is told from the next.
+    ask: SyncSender<u64>,
+    answers: Receiver<(u64, Vec<Proven>)>,
+    rounds: u64,
+}
+
+/// Where the round is.
+enum Round {
+    /// The next one begins then.
+    Due(Instant),
+    /// It has begun, and the first link held.
+    Asked { since: Instant, first: Proven },
+}
+
+impl Keeper {
+    pub(super) fn new(world: &World, document: Document, teller: Teller) -> anyhow::Result<Self> {
+        let document = Arc::new(document);
+        let board = Board::new(&document, std::process::id(), clock::wall());
+        let (ask, asked) = mpsc::sync_channel(1);
+        let (answer, answers) = mpsc::sync_channel(1);
+        prober(Arc::clone(&document), asked, answer)?;
+        Ok(Self {
+            maintenance: world.at(place::MAINTENANCE),
+            drain: world.at(place::DRAIN),
+            status: world.at(place::GUARD_STATUS),
+            teller,
+            board: Arc::new(Mutex::new(board)),
+            written: String::new(),
+            news: true,
+            state: State::START,
+            began: clock::monotonic(),
+            round: Round::Due(clock::monotonic()),
+            ask,
+            answers,
+            rounds: 0,
+            document,
+        })
+    }
+
+    /// Keeps watch, for ever.
+    pub(super) fn keep(mut self) -> anyhow::Result<Infallible> {
+        self.own_addresses();
+        self.hold();
+        self.serve_metrics();
+        supervisor::ready();
+        loop {
+            self.heed();
+            let pause = match &self.round {
+                Round::Due(when) => when.saturating_duration_since(clock::monotonic()).min(TICK),
+                Round::Asked { .. } => TICK,
+            };
+            match self.answers.recv_timeout(pause) {
+                Ok((number, rest)) => self.end_round(number, rest),
+                Err(RecvTimeoutError::Timeout) => self.go_on(),
+                // It panicked, and has said so. A guard that cannot ask must not announce.
+                Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the thread that asks the proofs is gone"),
+            }
+            self.show();
+            supervisor::alive();
+        }
+    }
+
+    /// Does what is due by the clock.
+    fn go_on(&mut self) {
+        let now = clock::monotonic();
+        match &self.round {
+            Round::Due(when) if *when <= now => self.begin_round(),
+            Round::Asked { since, first } if since.elapsed() > self.patience() => {
+                let late =
+                    Proven::new("guard", since.elapsed(), Some("the round of proofs does not come to an end".into()));
+                let proofs = vec![first.clone(), late];
+                self.judge(proofs);
+            }
+            Round::Due(_) | Round::Asked { .. } => {}
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        let links = u32::try_from(self.document.links.len()).unwrap_or(u32::MAX);
+        // Consul and Nomad are asked twice each.
+        Duration::from_secs(u64::from(self.document.rules.timeout)).saturating_mul(links.saturating_add(2)) + GRACE
+    }
+
+    fn begin_round(&mut self) {
+        let since = clock::monotonic();
+        let asked = self.control().and_then(|mut control| control.protocols());
+        let first = chain::neighbour(&self.document, &asked, since.elapsed());
+        let protocols: &[Protocol] = asked.as_deref().unwrap_or_default();
+        let held = asked.as_ref().map(|protocols| actual(protocols).to_string()).unwrap_or_default();
+        self.board().bird(held, |name| !established(protocols, &[name]).is_empty());
+        if self.state.stance.holding() == Holding::Nothing {
+            self.hold();
+        }
+        // What the last round found may be that somebody has taken an address away.
+        if self.state.bad > 0 {
+            self.own_addresses();
+        }
+        if first.why.is_some() {
+            return self.judge(vec![first]);
+        }
+        // The prober takes one at a time, and has answered the one before; only a hanging one has not, and then this round is given up too.
+        self.rounds += 1;
+        let _taken = self.ask.try_send(self.rounds);
+        self.round = Round::Asked { since, first };
+    }
+
+    fn end_round(&mut self, number: u64, rest: Vec<Proven>) {
+        let Round::Asked { first, .. } = &self.round else { return };
+        if number != self.rounds {
+            return;
+        }
+        let proofs = std::iter::once(first.clone()).chain(rest).collect();
+        self.judge(proofs);
+    }
+
+    fn judge(&mut self, proofs: Vec<Proven>) {
+        let failed = proofs.last().and_then(Proven::failed);
+        let good = failed.is_none();
+        self.board().round(proofs);
+        self.news = true;
+        self.take(&failed.map_or(Seen::Good, Seen::Bad));
+        // BIRD may have been started anew meanwhile, withdrawn as it is written.
+        if good && self.state.stance.holding() != Holding::Nothing {
+            self.hold();
+        }
+        self.round = Round::Due(clock::monotonic() + self.state.pause(&self.document.rules));
+    }
+
+    fn heed(&mut self) {
+        let wishes = Wishes { drain: fs::is_there(&self.drain), maintenance: fs::is_there(&self.maintenance) };
+        self.take(&Seen::Wishes(wishes));
+    }
+
+    /// Takes in what was seen. A change goes to BIRD first, and is told then.
+    fn take(&mut self, seen: &Seen) {
+        let (state, change) = step(&self.state, &self.document.rules, seen, self.began.elapsed());
+        self.state = state;
+        if let Some(change) = change {
+            self.hold();
+            self.board().change(self.state.stance, &change, clock::wall());
+            self.news = true;
+            self.teller.changed(self.state.stance, &change);
+        }
+    }
+
+    /// Makes BIRD hold what the stance says.
+    fn hold(&self) {
+        let wanted = self.state.stance.holding();
+        let held = self.control().and_then(|mut control| control.hold(wanted));
+        match held {
+            Ok(done) => {
+                self.teller.fine("BIRD");
+                if !done.is_empty() {
+                    self.teller.note(format!("BIRD: {}", done.join(", ")));
+                }
+            }
+            // It is also the first proof that fails, and is counted there.
+            Err(error) => self.teller.trouble("BIRD", format!("{error:#}")),
+        }
+    }
+
+    fn own_addresses(&self) {
+        match loopback::own(&self.document.prefixes) {
+            Ok(done) => {
+                self.teller.fine("addresses");
+                for what in done {
+                    self.teller.note(what);
+                }
+            }
+            Err(error) => self.teller.trouble("addresses", format!("{error:#}")),
+        }
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        lock(&self.board)
+    }
+
+    /// A guard without metrics is still a guard.
+    fn serve_metrics(&self) {
+        let board = Arc::clone(&self.board);
+        if let Err(error) = exposition::serve(self.document.rules.metrics, move || lock(&board).metrics()) {
+            self.teller.trouble("metrics", format!("{error:#}; the guard goes on without metrics"));
+        }
+    }
+
+    fn control(&self) -> anyhow::Result<Control> {
+        Control::open(&self.document.bird, BIRD)
+    }
+
+    fn show(&mut self) {
+        if !std::mem::take(&mut self.news) {
+            return;
+        }
+        let status = self.board().status();
+        let mut text = serde_json::to_string(&status).expect("a status has only text for keys");
+        text.push('\n');
+        if text != self.written {
+            if let Err(error) = fs::replace_lightly(&self.status, text.as_bytes(), 0o644) {
+                self.teller.trouble("status", format!("{error:#}"));
+            }
+            self.written = text;
+        }
+    }
+}
+
+fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
+    board.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The thread that asks the proofs: none of them can hold up the loop.
+fn prober(document: Arc<Document>, asked: Receiver<u64>, answer: SyncSender<(u64, Vec<Proven>)>) -> anyhow::Result<()> {
+    let limit = Duration::from_secs(u64::from(document.rules.timeout));
+    let work = move || {
+        let http = Http::afresh(Limits::within(limit), Certificates::Ignored);
+        while let Ok(number) = asked.recv() {
+            if answer.send((number, chain::links(&document, &http))).is_err() {
+                return;
+            }
+        }
+    };
+    super::thread("proofs", work)
+}

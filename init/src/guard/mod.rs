@@ -1,0 +1,104 @@
+//! The guard: keeps the site's prefixes announced while it is proven that this node serves, and withdrawn otherwise.
+//! May not keep them announced for want of an answer: whatever it does not know counts against the node.
+
+mod board;
+mod chain;
+mod course;
+mod document;
+mod keeper;
+mod loopback;
+mod tell;
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use anymetal_contract::place;
+
+use crate::bird::Control;
+use crate::report::{Journal, Sink};
+use crate::retry::Backoff;
+use crate::sys::console::Console;
+use crate::sys::fs;
+use crate::wake::digest;
+use crate::world::World;
+pub(crate) use board::GuardStatus;
+pub(crate) use chain::{Proven, links, neighbour};
+use document::To;
+pub(crate) use document::{Document, reports};
+use keeper::Keeper;
+pub(crate) use loopback::{give_up, own};
+use tell::Teller;
+
+/// How long a withdrawal at the unit's end waits for BIRD, each time, and how often it tries.
+const WITHDRAWAL: Duration = Duration::from_millis(700);
+const TRIES: u32 = 3;
+/// The stack of a thread of the guard's, in bytes: they ask and write, and nothing recurses.
+const STACK: usize = 256 * 1024;
+
+/// Keeps watch until the process is ended.
+pub(crate) fn keep(world: &World) -> anyhow::Result<Infallible> {
+    // First of all: whatever was announced before was proven by somebody else.
+    let first = withdraw(world);
+    let path = world.at(place::GUARD);
+    let bytes = fs::read(&path).context("reading what to keep watch by: it is written by `anymetal-init run`")?;
+    let document = Document::read(&bytes).with_context(|| format!("reading {}", path.display()))?;
+    world.hidden.add(document.tokens());
+    let journal = Journal::of_guard(world, Console::of(false));
+    for to in &document.reports {
+        let sink = match to {
+            To::Platform(url) => Sink::platform(url),
+            To::Webhook(url) => Sink::webhook(url),
+        };
+        journal.attach(sink, Backoff::NODE);
+    }
+    let prefixes: Vec<String> = document.prefixes.iter().map(ToString::to_string).collect();
+    let plan = world.at(place::PLAN);
+    let digest = move || fs::read(&plan).map(|bytes| digest(&bytes).to_string()).unwrap_or_default();
+    let teller = Teller::new(journal, document.site.clone(), prefixes.join(", "), digest)?;
+    teller.started();
+    if let Err(error) = first {
+        teller.trouble("BIRD", format!("{error:#}"));
+    }
+    Keeper::new(world, document, teller)?.keep()
+}
+
+/// Withdraws whatever the guard has announced: at its start, and when its unit has ended, however that came about. A BIRD that does not run
+/// announces nothing.
+pub(crate) fn withdraw(world: &World) -> anyhow::Result<()> {
+    let socket = socket(world);
+    let mut tries = 0;
+    loop {
+        let withdrawn = Control::open(&socket, WITHDRAWAL).and_then(|mut control| control.withdraw());
+        tries += 1;
+        match withdrawn {
+            Err(_) if !fs::is_there(&socket) => return Ok(()),
+            Err(_) if tries < TRIES => {}
+            withdrawn => return withdrawn.map(drop),
+        }
+    }
+}
+
+/// BIRD's socket by the document, when that can be read; the operating system's own otherwise.
+fn socket(world: &World) -> PathBuf {
+    let document = fs::read(&world.at(place::GUARD)).and_then(|bytes| Document::read(&bytes));
+    document.map_or_else(|_| world.at(place::BIRD_SOCKET), |document| document.bird)
+}
+
+/// Where the guard stands, and whether it lives; `None` when there has been none since the machine was started.
+pub(crate) fn status(world: &World) -> anyhow::Result<Option<(GuardStatus, bool)>> {
+    let path = world.at(place::GUARD_STATUS);
+    let Some(bytes) = fs::read_if_there(&path)? else { return Ok(None) };
+    let status: GuardStatus = serde_json::from_slice(&bytes).with_context(|| format!("reading {}", path.display()))?;
+    let lives = crate::sys::process::lives(status.pid);
+    Ok(Some((status, lives)))
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+    let spawned = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(work);
+    spawned.map(drop).with_context(|| format!("starting the guard's thread {name}"))
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
