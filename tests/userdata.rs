@@ -35,6 +35,7 @@ const SECRETS: &str = "version: 1
 site: demo
 bindle: {user: admin, password: bindle-password-x, salt: MDEyMzQ1Njc4OWFiY2RlZg==}
 consul_agent: c0000000-0000-4000-8000-000000000001
+consul_guard: c0000000-0000-4000-8000-000000000005
 consul_gossip: Y29uc3VsLWdvc3NpcC1jb25zdWwtZ29zc2lwLWNvbnM=
 consul_management: c0000000-0000-4000-8000-000000000002
 consul_nomad: c0000000-0000-4000-8000-000000000003
@@ -404,16 +405,56 @@ fn secrets_are_made_once_and_are_what_a_build_needs() {
     assert!(desk.run(&["check", "site.yaml"]).status.success());
 
     let again = desk.run(&["secrets", "new", "site.yaml"]);
-    assert_eq!((stdout(&again).as_str(), again.status.code()), ("", Some(1)));
-    assert!(stderr(&again).contains("secrets.yaml is there already, and is left as it is"), "{}", stderr(&again));
+    assert_eq!((stdout(&again).as_str(), again.status.code()), ("secrets.yaml\n", Some(0)));
+    assert_eq!(stderr(&again), "secrets.yaml has all that the site needs already, and is left as it is\n");
     assert_eq!(fs::read_to_string(desk.path("secrets.yaml")).unwrap(), text);
+}
 
-    // the platform wants more than a site without it
+#[test]
+fn secrets_that_a_site_comes_to_need_are_added_and_the_others_stay() {
+    let desk = Desk::new();
+    // as an anymetal without a guard made it
+    let old = SECRETS.replace("consul_guard: c0000000-0000-4000-8000-000000000005\n", "");
+    desk.put("secrets.yaml", &old);
+    let check = desk.run(&["check", "site.yaml"]);
+    let said = "secrets.yaml: `consul_guard` is missing, and the site needs it; hint: `anymetal secrets new SITE` adds it and keeps \
+                the others; by hand: `consul_guard: …`, as `uuidgen` makes one\n1 mistake in secrets.yaml\n";
+    assert_eq!((stderr(&check).as_str(), check.status.code()), (said, Some(1)));
+    desk.refused(&[], said);
+
+    let added = desk.run(&["secrets", "new", "site.yaml"]);
+    assert_eq!((stdout(&added).as_str(), added.status.code()), ("secrets.yaml\n", Some(0)), "{}", stderr(&added));
+    assert!(stderr(&added).starts_with("secrets.yaml: added consul_guard; what was there is as it was\n"));
+    let text = fs::read_to_string(desk.path("secrets.yaml")).unwrap();
+    assert!(text.strip_prefix(&old).is_some_and(|more| more.contains("\nconsul_guard: ")), "{text}");
+    assert_eq!(fs::metadata(desk.path("secrets.yaml")).unwrap().mode() & 0o7777, 0o600);
+    desk.built(&[]);
+
+    // a file with a mistake in it is told of, and left as it is
+    let wrong = format!("{old}site: other\n");
+    desk.put("secrets.yaml", &wrong);
+    let refused = desk.run(&["secrets", "new", "site.yaml"]);
+    assert_eq!((stdout(&refused).as_str(), refused.status.code()), ("", Some(1)), "{}", stderr(&refused));
+    assert_eq!(fs::read_to_string(desk.path("secrets.yaml")).unwrap(), wrong);
+    fs::remove_file(desk.path("secrets.yaml")).unwrap();
+    std::os::unix::fs::symlink("nowhere", desk.path("secrets.yaml")).unwrap();
+    let link = desk.run(&["secrets", "new", "site.yaml"]);
+    assert_eq!(link.status.code(), Some(1));
+    assert!(stderr(&link).contains("secrets.yaml is there already and is no plain file"), "{}", stderr(&link));
+}
+
+#[test]
+fn a_site_that_gets_the_platform_needs_its_secrets() {
+    let desk = Desk::new();
+    fs::remove_file(desk.path("secrets.yaml")).unwrap();
+    assert!(desk.run(&["secrets", "new", "site.yaml"]).status.success());
     desk.put("site.yaml", &SITE.replace("components: {nomad: none}\n", ""));
     let check = desk.run(&["check", "site.yaml"]);
     assert_eq!(check.status.code(), Some(1));
     assert!(stderr(&check).contains("secrets.yaml: `hippo_password` is missing, and the site needs it; hint: "));
     assert!(stderr(&check).ends_with(" mistakes in secrets.yaml\n"), "{}", stderr(&check));
+    assert!(desk.run(&["secrets", "new", "site.yaml"]).status.success());
+    assert_eq!(stderr(&desk.run(&["check", "site.yaml"])), "");
 }
 
 #[test]
@@ -423,7 +464,7 @@ fn secrets_of_another_site_are_refused() {
     desk.refused(&[], "secrets.yaml:2:7: these are the secrets of another site; hint: write `site: demo`");
 }
 
-/// The sample site with all there is: every component for both architectures, an ACME account, secrets in the user-data.
+/// The sample site with all there is: every component for both architectures, an ACME account, secrets in the user-data, canaries and a quorum.
 fn whole(tls: &str) -> String {
     // digests do not pack, so they must not repeat
     let pin = |name: &str, arch: &str| {
@@ -446,8 +487,11 @@ fn whole(tls: &str) -> String {
     let site = site
         .replace("[x86_64]", "[x86_64, aarch64]")
         .replace("{v4: [192.0.2.1/32]}", "{v4: [192.0.2.1/32], v6: ['2001:db8::1/128']}");
+    let guard = "guard:\n  interval: 5\n  fall: 3\n  drain: 60\n  canaries:\n  - https://app.cloud.example.com/healthz\n  \
+                 - {url: 'https://shop.cloud.example.com/', status: 200, contains: in stock}\n  \
+                 quorum: {nodes: [n1.example.org, n2.example.org], community: '65000:50'}\n";
     format!(
-        "{site}domain: cloud.example.com\ntls: {tls}\nfirewall: {{ssh: [198.51.100.0/24], tcp: [8443], udp: [443]}}\n"
+        "{site}domain: cloud.example.com\ntls: {tls}\nfirewall: {{ssh: [198.51.100.0/24], tcp: [8443], udp: [443]}}\n{guard}"
     )
 }
 
@@ -467,7 +511,7 @@ fn the_user_data_of_a_whole_site_fits_in_sixteen_kibibytes() {
     let size = said.lines().find_map(|line| line.strip_prefix("user-data ")).unwrap();
     println!("user-data of a whole site: {size}");
     let document: Secrets = serde_json::from_slice(&dropped(&desk, place::SECRETS).content).unwrap();
-    assert_eq!((document.values.len(), document.acme.len()), (10, 3));
+    assert_eq!((document.values.len(), document.acme.len()), (11, 3));
 }
 
 #[test]

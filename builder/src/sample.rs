@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anymetal_contract::plan::{Arch, Bgp, Delivery, Report};
+use anymetal_contract::plan::{Arch, Bgp, Delivery, Guard, Report};
 use anymetal_contract::{Abilities, Phase, abilities};
 
 use crate::site::Site;
@@ -25,6 +25,7 @@ pub(crate) fn site() -> Site {
         hippo: Hippo { registration: Registration::AdministratorOnly, administrator: "admin".into() },
         tls: Tls::None,
         firewall: Firewall::default(),
+        guard: Guard::default(),
         secrets: Secrets { file: "secrets.yaml".into(), deliver: Delivery::UserData },
         reports: vec![Report::Platform],
         origins: vec!["https://mirror.example/anymetal".into()],
@@ -41,10 +42,10 @@ pub(crate) fn abilities() -> Abilities {
         version: abilities::VERSION,
         release: "0.1.0".into(),
         plans: vec![1],
-        phases: Phase::ALL[..9].iter().map(|phase| phase.id().to_owned()).collect(),
+        phases: Phase::ALL.iter().map(|phase| phase.id().to_owned()).collect(),
         platforms: words(&["equinix-metal", "vultr", "file"]),
         formats: words(&["zip", "tar.gz"]),
-        ready: words(&["active", "consul-leader", "nomad-node"]),
+        ready: words(&["active", "consul-leader", "nomad-node", "announced"]),
         secrets: words(&["user-data", "customdata", "medium"]),
     }
 }

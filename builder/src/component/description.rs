@@ -183,6 +183,9 @@ pub struct Access {
     pub api: String,
     /// The secret that is the management token.
     pub management: String,
+    /// The token of the guard, one of the tokens below.
+    #[serde(default)]
+    pub reader: Option<String>,
     /// Policies, by name.
     pub policies: BTreeMap<String, Policy>,
     /// Tokens, and for which component each is.

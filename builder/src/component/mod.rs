@@ -41,7 +41,7 @@ const FOLDERS: &[Folder] = &[
     folder!("bindle", ["htpasswd", "bindle.job.json"]),
     folder!("hippo", ["hippo.job.json"]),
     folder!("spin", []),
-    folder!("bird", ["bird.conf"]),
+    folder!("bird", ["bird.conf", "anymetal-guard.service"]),
 ];
 
 /// What a component is.
@@ -184,6 +184,13 @@ fn read(folder: &Folder) -> Result<Component> {
 fn judge(name: &str, access: &Access) -> Result<()> {
     for secret in access.tokens.iter().map(|token| &token.secret).chain([&access.management]) {
         ensure!(secrets::named(secret).is_some(), "the access of {name} has {secret:?}, which is no secret");
+    }
+    if let Some(reader) = &access.reader {
+        let token = access.tokens.iter().find(|token| token.secret == *reader);
+        ensure!(
+            token.is_some_and(|token| token.component.is_none()),
+            "the reader of {name} is {reader:?}, which is no token that is always there"
+        );
     }
     for policy in access.tokens.iter().flat_map(|token| &token.policies) {
         ensure!(

@@ -112,6 +112,7 @@ fn readiness_access_and_jobs_are_read_as_data() {
     assert_eq!(service("consul").ready, Ready::ConsulLeader("http://127.0.0.1:8500".into()));
     assert_eq!(service("nomad").ready, Ready::NomadNode("http://127.0.0.1:4646".into()));
     assert_eq!(service("bird").ready, Ready::Active);
+    assert_eq!(named("bird").unwrap().services[1].ready, Ready::Announced);
     let nomad = service("nomad").access.as_ref().unwrap();
     assert_eq!(
         (nomad.of, nomad.namespaces["default"].disabled_drivers.as_slice()),
@@ -138,7 +139,7 @@ fn a_description_that_does_not_fit_its_folder_is_an_error() {
     };
     for (name, right, wrong, what) in [
         ("bird", "name: bird", "name: bind", "says that it is \"bind\""),
-        ("bird", "files: [bird.conf]\nservices", "files: [bird6.conf]\nservices", "bird6.conf.tera is not embedded"),
+        ("bird", "files: [bird.conf,", "files: [bird6.conf,", "bird6.conf.tera is not embedded"),
         ("bird", "  files: [bird.conf]", "  files: [bird.cfg]", "\"bird.cfg\""),
         ("bird", "reload: true", "reload: perhaps", "component.yaml"),
         ("bird", "host_package:", "hostpackage:", "unknown field `hostpackage`"),
@@ -147,6 +148,18 @@ fn a_description_that_does_not_fit_its_folder_is_an_error() {
         ("traefik", "files: [tls.yaml]", "files: []", "which is no file of traefik"),
         ("nomad", "nomad_hippo, policies", "hippo_nomad, policies", "\"hippo_nomad\", which is no secret"),
         ("nomad", "[anymetal-hippo]", "[hippo]", "the policy \"hippo\", which is not there"),
+        (
+            "consul",
+            "reader: consul_guard",
+            "reader: consul_gard",
+            "the reader of consul is \"consul_gard\", which is no token",
+        ),
+        (
+            "consul",
+            "reader: consul_guard",
+            "reader: consul_nomad",
+            "\"consul_nomad\", which is no token that is always there",
+        ),
         ("consul", "needs: [node]", "needs: [nodes]", "\"nodes\", which is no fact"),
     ] {
         let error = of(name, right, wrong);

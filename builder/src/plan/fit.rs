@@ -61,12 +61,14 @@ mod tests {
     #[test]
     fn each_ability_init_lacks_is_named() {
         type Without = fn(&mut Abilities);
-        let cases: [(Without, &str); 6] = [
+        let cases: [(Without, &str); 8] = [
             (|able| able.plans = vec![2], "plan version 1"),
             (|able| able.platforms.clear(), "platform equinix-metal"),
             (|able| able.phases.retain(|phase| phase != "services"), "phase services"),
+            (|able| able.phases.retain(|phase| phase != "prove"), "phase prove"),
             (|able| able.formats = vec!["tar.gz".into()], "archive format zip"),
-            (|able| able.ready = vec!["active".into()], "readiness consul-leader"),
+            (|able| able.ready.retain(|ready| ready != "consul-leader"), "readiness consul-leader"),
+            (|able| able.ready.retain(|ready| ready != "announced"), "readiness announced"),
             (|able| able.secrets = vec!["medium".into()], "secrets by user-data"),
         ];
         for (without, what) in cases {

@@ -18,8 +18,16 @@ pub use canonical::{canonical, digest};
 pub use fit::fit;
 
 /// The phases every plan has work for. `wake`, `plan` and `settle` are always there and not named.
-const PHASES: [Phase; 6] =
-    [Phase::Metadata, Phase::Acquire, Phase::Install, Phase::Facts, Phase::Files, Phase::Services];
+const PHASES: [Phase; 8] = [
+    Phase::Metadata,
+    Phase::Acquire,
+    Phase::Install,
+    Phase::Facts,
+    Phase::Files,
+    Phase::Services,
+    Phase::Prove,
+    Phase::Announce,
+];
 
 /// The plan of a site, for an init with these abilities. The error is the author's to mend.
 pub fn make(site: &Site, abilities: &Abilities) -> Result<Plan> {
@@ -143,7 +151,7 @@ fn access_of(site: &Site, access: &component::Access) -> plan::Access {
         of: access.of,
         api: access.api.clone(),
         management: access.management.clone(),
-        reader: None,
+        reader: access.reader.clone(),
         policies: policies.map(|(name, policy)| (name.clone(), policy.clone())).collect(),
         tokens: tokens.iter().map(token).collect(),
         namespaces: access.namespaces.clone(),
@@ -175,7 +183,7 @@ fn settings(site: &Site) -> Settings {
         tcp: site.firewall.tcp.clone(),
         udp: site.firewall.udp.clone(),
     };
-    Settings { hippo, tls: site.tls.clone(), firewall, guard: plan::Guard::default() }
+    Settings { hippo, tls: site.tls.clone(), firewall, guard: site.guard.clone() }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Plans of sites, as they come out.
 
-use anymetal_contract::plan::{Bgp, Report};
+use anymetal_contract::plan::{Bgp, Ready, Report};
 
 use anymetal_contract::Digest;
 
@@ -14,9 +14,12 @@ fn a_plan_has_the_sites_words_and_the_components_files_and_units() {
     assert_eq!(plan.anycast, Anycast { v4: vec!["192.0.2.1/32".into()], v6: vec!["2001:db8::1/128".into()] });
     assert_eq!(plan.components.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["consul", "bird"]);
     let files: Vec<_> = plan.files.iter().map(|file| file.name.as_str()).collect();
-    assert_eq!(files, ["consul/consul.json", "consul/consul.service", "bird/bird.conf"]);
+    assert_eq!(files, ["consul/consul.json", "consul/consul.service", "bird/bird.conf", "bird/anymetal-guard.service"]);
     assert_eq!(plan.services[0].files, ["consul/consul.json", "consul/consul.service"]);
-    assert_eq!(plan.services[1].component, "bird");
+    let units: Vec<_> =
+        plan.services.iter().map(|service| (service.component.as_str(), service.unit.as_str())).collect();
+    let bird = [("bird", "bird.service"), ("bird", "anymetal-guard.service")];
+    assert_eq!((&units[1..], &plan.services[2].ready), (&bird[..], &Ready::Announced));
 }
 
 /// The sample with the whole platform, its archives pinned.
@@ -67,12 +70,35 @@ fn only_who_is_there_gets_a_token() {
         accesses.map(named).collect::<Vec<_>>()
     };
     let texts = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(tokens(&sample()), [(texts(&["consul_agent"]), texts(&["anymetal-agent"]))]);
+    let alone = (texts(&["consul_agent", "consul_guard"]), texts(&["anymetal-agent", "anymetal-guard"]));
+    assert_eq!(tokens(&sample()), [alone]);
     let consul = (
-        texts(&["consul_agent", "consul_nomad", "consul_traefik"]),
-        texts(&["anymetal-agent", "anymetal-nomad", "anymetal-traefik"]),
+        texts(&["consul_agent", "consul_guard", "consul_nomad", "consul_traefik"]),
+        texts(&["anymetal-agent", "anymetal-guard", "anymetal-nomad", "anymetal-traefik"]),
     );
-    assert_eq!(tokens(&whole()), [consul, (texts(&["nomad_hippo"]), texts(&["anymetal-hippo"]))]);
+    let nomad = (texts(&["nomad_guard", "nomad_hippo"]), texts(&["anymetal-guard", "anymetal-hippo"]));
+    assert_eq!(tokens(&whole()), [consul, nomad]);
+}
+
+#[test]
+fn the_guard_has_a_token_of_its_own_with_each_that_it_asks() {
+    let readers = |site: &Site| {
+        let services = draft(site).unwrap().services;
+        services.into_iter().filter_map(|service| service.access?.reader).collect::<Vec<_>>()
+    };
+    assert_eq!(readers(&sample()), ["consul_guard"]);
+    assert_eq!(readers(&whole()), ["consul_guard", "nomad_guard"]);
+    // Nomad makes its own
+    let wanted = wanted_secrets(&whole()).unwrap();
+    assert!(wanted.contains("consul_guard") && !wanted.contains("nomad_guard"), "{wanted:?}");
+}
+
+#[test]
+fn every_plan_proves_and_announces() {
+    for site in [sample(), whole()] {
+        let phases = draft(&site).unwrap().phases;
+        assert!(phases.contains(&Phase::Prove) && phases.contains(&Phase::Announce), "{phases:?}");
+    }
 }
 
 #[test]
@@ -82,7 +108,9 @@ fn settings_are_in_the_words_of_those_who_read_them() {
     site.tls = plan::Tls::Acme { email: "ops@example.com".into(), dns_provider: "route53".into() };
     site.firewall.ssh4 = vec!["198.51.100.0/24".parse().unwrap()];
     site.firewall.tcp = vec![8080];
+    site.guard = plan::Guard { fall: 7, ..plan::Guard::default() };
     let settings = draft(&site).unwrap().settings;
+    assert_eq!(settings.guard, site.guard);
     let firewall = &settings.firewall;
     assert_eq!(
         (&firewall.ssh4[..], &firewall.ssh6[..]),
@@ -135,7 +163,7 @@ fn the_canonical_bytes_are_the_plan_and_nothing_else() {
     let bytes = canonical(&draft(&site).unwrap());
     assert_eq!(
         std::str::from_utf8(&bytes).unwrap(),
-        r#"{"anycast":{"v4":["192.0.2.1/32"],"v6":["2001:db8::1/128"]},"bgp":{},"components":[],"deadlines":{},"domain":"192-0-2-1.sslip.io","files":[],"jobs":[],"kind":"anymetal.plan","origins":["https://mirror.example/anymetal"],"os":"debian-12","phases":["metadata","acquire","install","facts","files","services"],"platform":"equinix-metal","reports":["platform"],"services":[],"settings":{"firewall":{"ssh4":["0.0.0.0/0"],"ssh6":["::/0"],"tcp":[],"udp":[]},"hippo":{"administrator":"admin","registration":"AdministratorOnly"},"tls":{"mode":"none"}},"site":"demo","version":1}"#
+        r#"{"anycast":{"v4":["192.0.2.1/32"],"v6":["2001:db8::1/128"]},"bgp":{},"components":[],"deadlines":{},"domain":"192-0-2-1.sslip.io","files":[],"jobs":[],"kind":"anymetal.plan","origins":["https://mirror.example/anymetal"],"os":"debian-12","phases":["metadata","acquire","install","facts","files","services","prove","announce"],"platform":"equinix-metal","reports":["platform"],"services":[],"settings":{"firewall":{"ssh4":["0.0.0.0/0"],"ssh6":["::/0"],"tcp":[],"udp":[]},"guard":{"drain":30,"fall":2,"fast_interval":1,"interval":2,"metrics":9469,"rise":3,"timeout":2},"hippo":{"administrator":"admin","registration":"AdministratorOnly"},"tls":{"mode":"none"}},"site":"demo","version":1}"#
     );
     assert_eq!(serde_json::from_slice::<Plan>(&bytes).unwrap(), draft(&site).unwrap());
 }

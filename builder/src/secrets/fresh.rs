@@ -33,7 +33,23 @@ pub fn file(site: &Site, wanted: &BTreeSet<String>, random: Random<'_>) -> Resul
          version: 1\n\
          site: {name}\n"
     );
-    for secret in wanted.iter().filter_map(|name| secrets::named(name)) {
+    entries(&mut text, site, wanted, random)?;
+    Ok(text)
+}
+
+/// The file as it was, and below it what it lacks.
+pub fn added(old: &str, site: &Site, lacking: &BTreeSet<String>, random: Random<'_>) -> Result<String> {
+    let mut text = old.to_owned();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    entries(&mut text, site, lacking, random)?;
+    Ok(text)
+}
+
+/// A paragraph for each of the names.
+fn entries(text: &mut String, site: &Site, names: &BTreeSet<String>, random: Random<'_>) -> Result<()> {
+    for secret in names.iter().filter_map(|name| secrets::named(name)) {
         let _infallible = write!(text, "\n# {}\n", secret.what);
         let _infallible = match secret.shape {
             Shape::Htpasswd => write!(
@@ -52,7 +68,7 @@ pub fn file(site: &Site, wanted: &BTreeSet<String>, random: Random<'_>) -> Resul
             shape => writeln!(text, "{}: {}", secret.name, value(shape, random)?),
         };
     }
-    Ok(text)
+    Ok(())
 }
 
 /// The variables of a DNS provider, which nobody but its customer has.

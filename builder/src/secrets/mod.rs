@@ -1,6 +1,7 @@
 //! A site's secrets on its author's desk: the file he keeps, and the document that nodes get.
 //! May not print a value, and touches files only through `sys/`.
 
+mod added;
 mod fresh;
 mod htpasswd;
 mod secret;
@@ -14,7 +15,8 @@ use anymetal_contract::secrets::{self, KIND, Shape, VERSION};
 use crate::site::diagnostic::{Complaint, Diagnostic, Findings, Severity, quoted};
 use crate::site::{LARGEST, Site, yaml};
 use crate::sys::private;
-use crate::sys::read::{self, Refused};
+use crate::sys::read::{Refused, bounded};
+pub use added::{Added, added};
 pub use fresh::{file, logins, made_up};
 pub use secret::Secret;
 use written::{ACME, Bindle, HTPASSWD, Placed, Source, Written};
@@ -34,7 +36,7 @@ pub fn check(site: &Site, wanted: &BTreeSet<String>) -> Option<Vec<Diagnostic>> 
     let path = &site.secrets.file;
     private::is_there(path).then(|| {
         let mut findings = Findings::of(path);
-        _ = load(site, wanted, &mut findings);
+        _ = whole(site, wanted, &mut findings);
         findings.sorted()
     })
 }
@@ -47,7 +49,7 @@ pub fn document(site: &Site, wanted: &BTreeSet<String>) -> Result<(secrets::Secr
     }
     let mut findings = Findings::of(path);
     let folder = path.parent().unwrap_or(Path::new(""));
-    let document = load(site, wanted, &mut findings)
+    let document = whole(site, wanted, &mut findings)
         .and_then(|written| resolve(&site.name, written, wanted, &|source| bring(source, folder), &mut findings));
     let found = findings.sorted();
     match document.filter(|_| found.iter().all(|found| found.severity == Severity::Warning)) {
@@ -56,24 +58,35 @@ pub fn document(site: &Site, wanted: &BTreeSet<String>) -> Result<(secrets::Secr
     }
 }
 
-/// The file, read.
-fn load(site: &Site, wanted: &BTreeSet<String>, findings: &mut Findings) -> Option<Written> {
-    let path = &site.secrets.file;
+/// The file, read; what it lacks is found too.
+fn whole(site: &Site, wanted: &BTreeSet<String>, findings: &mut Findings) -> Option<Written> {
+    let written = load(&site.secrets.file, findings).and_then(|text| read(&text, site, wanted, findings))?;
+    written.tell(findings);
+    Some(written)
+}
+
+/// The file's text.
+fn load(path: &Path, findings: &mut Findings) -> Option<String> {
     if let Some(mode) = private::mode(path).filter(|mode| mode & 0o077 != 0) {
         let what = format!("others on this machine may read it: its mode is {mode:04o}");
         findings.doubtful(Complaint::new(what, format!("`chmod 600 {}`", path.display())));
     }
-    let bytes = match read::bounded(path, LARGEST) {
+    let bytes = match bounded(path, LARGEST) {
         Ok(bytes) => bytes,
         Err(refused) => {
             findings.unusable(refusal(&refused, "check that this is the right file"));
             return None;
         }
     };
+    let text = String::from_utf8(bytes).map_err(|_| Complaint::new("it is not UTF-8", "save the file as UTF-8"));
+    text.map_err(|complaint| findings.unusable(complaint)).ok()
+}
+
+/// What stands in the text.
+fn read(text: &str, site: &Site, wanted: &BTreeSet<String>, findings: &mut Findings) -> Option<Written> {
     // What the parser found odd may be a secret, so of its words only the place is said.
-    let mut parsing = Findings::of(path);
-    let text = std::str::from_utf8(&bytes).ok();
-    let root = text.and_then(|text| yaml::parse(text.strip_prefix('\u{FEFF}').unwrap_or(text), &mut parsing));
+    let mut parsing = Findings::of(&site.secrets.file);
+    let root = yaml::parse(text.strip_prefix('\u{FEFF}').unwrap_or(text), &mut parsing);
     for found in parsing.sorted() {
         let complaint = Complaint::new(
             "this cannot be read, or stands twice",
@@ -84,14 +97,7 @@ fn load(site: &Site, wanted: &BTreeSet<String>, findings: &mut Findings) -> Opti
             None => findings.unusable(complaint),
         }
     }
-    match (text, root) {
-        (Some(_), Some(root)) => Some(written::read(&root, &site.name, wanted, findings)),
-        (None, _) => {
-            findings.unusable(Complaint::new("it is not UTF-8", "save the file as UTF-8"));
-            None
-        }
-        (Some(_), None) => None,
-    }
+    root.map(|root| written::read(&root, &site.name, wanted, findings))
 }
 
 /// A value that comes from elsewhere.
@@ -109,7 +115,7 @@ fn bring(source: &Source, folder: &Path) -> Result<Secret, Complaint> {
             )),
         },
         Source::File(relative) => {
-            let bytes = read::bounded(&folder.join(relative), LARGEST).map_err(|refused| {
+            let bytes = bounded(&folder.join(relative), LARGEST).map_err(|refused| {
                 let Complaint { what, hint } = refusal(&refused, "paths are relative to the file of secrets");
                 Complaint::new(format!("the file {}: {what}", quoted(relative)), hint)
             })?;

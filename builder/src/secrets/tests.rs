@@ -164,8 +164,8 @@ fn what_is_missing_or_of_another_site_is_named() {
     assert_eq!(
         Desk::with("version: 2\nsite: other\n").found(&["hippo_jwt", "bindle_htpasswd"]),
         [
-            "secrets.yaml: `bindle` is missing, and the site needs it; hint: `bindle: {user: admin, password: …, salt: …}`, a salt as `openssl rand -base64 16` makes one",
-            "secrets.yaml: `hippo_jwt` is missing, and the site needs it; hint: `hippo_jwt: …`, as `openssl rand -hex 24` makes one",
+            "secrets.yaml: `bindle` is missing, and the site needs it; hint: `anymetal secrets new SITE` adds it and keeps the others; by hand: `bindle: {user: admin, password: …, salt: …}`, a salt as `openssl rand -base64 16` makes one",
+            "secrets.yaml: `hippo_jwt` is missing, and the site needs it; hint: `anymetal secrets new SITE` adds it and keeps the others; by hand: `hippo_jwt: …`, as `openssl rand -hex 24` makes one",
             "secrets.yaml:1:10: this version of the file is not known to this anymetal; hint: write `version: 1`, or name the right file in the site's `secrets.file`",
             "secrets.yaml:2:7: these are the secrets of another site; hint: write `site: demo`, or name the right file in the site's `secrets.file`",
         ]
@@ -244,7 +244,7 @@ fn a_new_file_has_all_that_is_wanted_and_is_good() {
     desk.site.tls = Tls::Acme { email: "ops@example.com".into(), dns_provider: "route53".into() };
     let text = file(&desk.site, &names(&all()), &mut counting()).unwrap();
     assert!(text.contains("names for route53, "), "{text}");
-    assert!(text.ends_with("nomad_management: f2f3f4f5-f6f7-48f9-bafb-fcfdfeff0001\n"), "{text}");
+    assert!(text.ends_with("nomad_management: 02030405-0607-4809-8a0b-0c0d0e0f1011\n"), "{text}");
     desk.put(
         "secrets.yaml",
         &text.replace("acme: {}", "acme: {TOKEN: x}").replace("bgp_password: ''", "bgp_password: 'a b'"),
@@ -258,6 +258,54 @@ fn a_new_file_has_all_that_is_wanted_and_is_good() {
     let keys: Vec<_> =
         few.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(':')).collect();
     assert_eq!(keys.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["version", "site", "consul_agent"]);
+}
+
+/// What becomes of a file with that text, and the lines said about it.
+fn added_to(text: &str, wanted: &[&str]) -> (Added, Vec<String>) {
+    let desk = Desk::with(text);
+    let (added, found) = added(&desk.site, &names(wanted), &mut counting()).unwrap();
+    (added, desk.lines(&found))
+}
+
+#[test]
+fn what_is_lacking_is_added_below_and_no_byte_before_it_changes() {
+    let wanted = ["bgp_password", "bindle_htpasswd", "consul_agent", "consul_guard", "hippo_jwt"];
+    for old in [
+        format!("# mine\n{HEAD}consul_agent: {UUID} # of 2025\nhippo_jwt: {{env: NOBODY_SETS_THIS}}\n"),
+        format!("{HEAD}hippo_jwt: {{file: nowhere}}\nconsul_agent: '{UUID}'"),
+        format!("\u{FEFF}{HEAD}hippo_jwt: {{file: nowhere}}\nconsul_agent: {UUID}\n").replace('\n', "\r\n"),
+    ] {
+        let (Added::These { keys, text, .. }, said) = added_to(&old, &wanted) else {
+            panic!("nothing is added to {old}")
+        };
+        assert_eq!((said, keys), (vec![], vec!["bgp_password".into(), "bindle".into(), "consul_guard".into()]));
+        let below = text.strip_prefix(&old).unwrap();
+        assert!(below.contains("\n# Consul: the guard's token, to look at this node\nconsul_guard: "), "{below}");
+        // The network's password is still to be filled in; then it is whole, and nothing more is added.
+        let filled = text.replace("bgp_password: ''", "bgp_password: x");
+        assert!(matches!(added_to(&filled, &wanted), (Added::Nothing, said) if said.is_empty()), "{filled}");
+    }
+}
+
+#[test]
+fn nothing_is_added_to_a_file_that_is_wrong_or_has_no_end_to_add_at() {
+    let of_another = "version: 1\nsite: other\n";
+    let typo = format!("{HEAD}consul_gaurd: {UUID}\n");
+    let braces = "{version: 1, site: demo}\n";
+    let indented = "  version: 1\n  site: demo\n";
+    let form = "secrets.yaml: it lacks `consul_guard`, and nothing can be added at its end; \
+                hint: write each name on a line of its own that begins in the first column";
+    for (text, line) in [
+        (of_another, "secrets.yaml:2:7: these are the secrets of another site; hint: "),
+        (&typo, "secrets.yaml:3:1: there is no secret `consul_gaurd`; hint: did you mean `consul_guard`?"),
+        (braces, form),
+        (indented, form),
+        ("version: 1\nsite: demo\n...\n", form),
+        ("", "secrets.yaml:1:1: "),
+    ] {
+        let (added, said) = added_to(text, &["consul_guard"]);
+        assert!(matches!(added, Added::Refused) && said.len() == 1 && said[0].starts_with(line), "{text}: {said:?}");
+    }
 }
 
 #[test]

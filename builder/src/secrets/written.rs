@@ -46,9 +46,28 @@ pub(super) struct Written {
     pub values: BTreeMap<&'static str, Placed>,
     pub bindle: Option<Bindle>,
     pub acme: BTreeMap<String, Placed>,
+    /// What is wanted and not named at all.
+    pub lacking: BTreeSet<String>,
 }
 
-/// Reads the tree. Everything that is wrong is found at once; `wanted` are the names that must be there.
+impl Written {
+    /// Says what is lacking.
+    pub fn tell(&self, findings: &mut Findings) {
+        for name in &self.lacking {
+            let key = key(name);
+            let advice = secrets::named(name).map_or_else(String::new, |secret| advice(secret.shape, key));
+            let hint = format!("`anymetal secrets new SITE` adds it and keeps the others; by hand: {advice}");
+            findings.unusable(Complaint::new(format!("`{key}` is missing, and the site needs it"), hint));
+        }
+    }
+}
+
+/// What the author writes for the secret of that name.
+pub(super) fn key(name: &str) -> &str {
+    if name == HTPASSWD { BINDLE } else { name }
+}
+
+/// Reads the tree. Everything that is wrong with what is there is found at once; `wanted` are the names that must be.
 pub(super) fn read(root: &Node, site: &str, wanted: &BTreeSet<String>, findings: &mut Findings) -> Written {
     let mut written = Written::default();
     let Kind::Mapping(entries) = &root.kind else {
@@ -76,13 +95,7 @@ pub(super) fn read(root: &Node, site: &str, wanted: &BTreeSet<String>, findings:
             (_, None) => findings.complain(key.at, unknown(name)),
         }
     }
-    for name in wanted {
-        let key = if name == HTPASSWD { BINDLE } else { name };
-        if !named.contains(key) {
-            let hint = secrets::named(name).map_or_else(String::new, |secret| advice(secret.shape, key));
-            findings.unusable(Complaint::new(format!("`{key}` is missing, and the site needs it"), hint));
-        }
-    }
+    written.lacking = wanted.iter().filter(|name| !named.contains(key(name))).cloned().collect();
     written
 }
 

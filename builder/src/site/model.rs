@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 pub use anymetal_contract::plan::Tls;
-use anymetal_contract::plan::{Arch, Bgp, Delivery, Report};
+use anymetal_contract::plan::{Arch, Bgp, Delivery, Guard, Report};
 use anymetal_contract::{Digest, Phase};
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -38,6 +38,8 @@ pub struct Site {
     pub tls: Tls,
     /// What may come in from outside.
     pub firewall: Firewall,
+    /// When a node announces, and when it stops.
+    pub guard: Guard,
     /// Where the secrets are, and how nodes get them.
     pub secrets: Secrets,
     /// Where events go.

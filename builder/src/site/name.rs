@@ -55,7 +55,7 @@ pub(super) fn domain(text: &str) -> Result<String, Complaint> {
 }
 
 /// Whether the text is made like a host name whose last part is not a number (RFC 1123, section 2.1).
-fn host_name(text: &str) -> bool {
+pub(super) fn host_name(text: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63

@@ -12,6 +12,8 @@ pub(super) enum Use {
     Base,
     /// It is asked for as it stands.
     Whole,
+    /// It is asked for as it stands, but of the node itself: its host is a name, which says what is meant.
+    Canary,
 }
 
 /// The URL, without slashes at the end when it is a base.
@@ -20,10 +22,13 @@ pub(super) fn url(text: &str, purpose: Use) -> Result<String, Complaint> {
     let after = text.split_once("://").map_or(text, |(_, rest)| rest);
     let authority = after.split(['/', '?', '#', '\\']).next().unwrap_or_default();
     if authority.contains('@') {
-        return Err(Complaint::new(
-            "this URL has credentials in it",
-            "secrets do not belong in a site: use an origin that needs none, or one that the network protects",
-        ));
+        let hint = match purpose {
+            Use::Base | Use::Whole => {
+                "secrets do not belong in a site: use an origin that needs none, or one that the network protects"
+            }
+            Use::Canary => "secrets do not belong in a site: ask for something that everybody may see",
+        };
+        return Err(Complaint::new("this URL has credentials in it", hint));
     }
     if text.trim() != text {
         return complain("has white space at an end", "remove it");
@@ -36,10 +41,20 @@ pub(super) fn url(text: &str, purpose: Use) -> Result<String, Complaint> {
         return complain("has a `%` that is not followed by two hexadecimal digits", "write a percent sign as `%25`");
     }
     if !(text.starts_with("https://") || text.starts_with("http://")) {
-        return complain("is not an http or https URL", "write it like `https://mirror.example/anymetal`");
+        let example = match purpose {
+            Use::Base | Use::Whole => "write it like `https://mirror.example/anymetal`",
+            Use::Canary => "write it like `http://app.example.org/healthz`",
+        };
+        return complain("is not an http or https URL", example);
     }
     if let Some(hint) = bad_authority(authority) {
         return complain("has no usable host", hint);
+    }
+    if purpose == Use::Canary && !is_name(authority) {
+        return complain(
+            "has an address for a host",
+            "write the application's name: the request goes to the anycast address of the node itself anyway",
+        );
     }
     if text.contains('#') {
         return complain("has a fragment (`#…`)", "remove it: no server ever sees it");
@@ -100,6 +115,13 @@ fn bad_authority(authority: &str) -> Option<&'static str> {
     (host.len() > 253 || !host.split('.').all(label)).then_some("write a host name or an address after `://`")
 }
 
+/// Whether the host of a good authority is a name. One whose last part is a number is an address, in whatever notation.
+fn is_name(authority: &str) -> bool {
+    let host = authority.split(':').next().unwrap_or_default().trim_end_matches('.');
+    let last = host.rsplit('.').next().unwrap_or_default();
+    !authority.starts_with('[') && !last.bytes().all(|b| b.is_ascii_digit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +168,22 @@ mod tests {
         }
         assert_eq!(said("https://m.example/a?b=c", Use::Whole), "ok https://m.example/a?b=c");
         assert_eq!(said("https://m.example/a/", Use::Whole), "ok https://m.example/a/");
+    }
+
+    #[test]
+    fn a_canary_has_a_name() {
+        let address = |url: &str| format!("`{url}` has an address for a host");
+        for (text, expected) in [
+            ("http://app.example.org/healthz?x", "ok http://app.example.org/healthz?x".to_owned()),
+            ("https://7.example:8443", "ok https://7.example:8443".to_owned()),
+            ("http://192.0.2.7/", address("http://192.0.2.7/")),
+            ("http://192.0.2.7.:80/", address("http://192.0.2.7.:80/")),
+            ("http://[2001:db8::1]:80/x", address("http://[2001:db8::1]:80/x")),
+            ("http://a.example/#x", "`http://a.example/#x` has a fragment (`#…`)".to_owned()),
+            ("http://u:hunter2@a.example/", "this URL has credentials in it".to_owned()),
+        ] {
+            assert_eq!(said(text, Use::Canary), expected);
+        }
     }
 
     #[test]

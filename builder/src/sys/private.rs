@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -32,6 +32,21 @@ pub fn create(path: &Path, bytes: &[u8]) -> Result<bool> {
     }
 }
 
+/// Replaces a plain file, whole or not at all; then it is mode 0600, and its owner's as before. Where a link stands, what it leads to is replaced.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let writing = || format!("writing {}", path.display());
+    let real = path.canonicalize().with_context(writing)?;
+    let folder = real.parent().expect("a plain file lies in a folder");
+    let there = fs::metadata(&real).with_context(writing)?;
+    let mut beside = tempfile::NamedTempFile::with_prefix_in(".anymetal-", folder).with_context(writing)?;
+    let made = beside.as_file().metadata().with_context(writing)?;
+    if (made.uid(), made.gid()) != (there.uid(), there.gid()) {
+        fchown(beside.as_file(), Some(there.uid()), Some(there.gid())).with_context(writing)?;
+    }
+    beside.write_all(bytes).and_then(|()| beside.as_file().sync_all()).with_context(writing)?;
+    beside.persist(&real).map(drop).map_err(|refused| refused.error).with_context(writing)
+}
+
 /// A variable of the environment, when it is set; an error of its own when it is no text.
 pub fn variable(name: &str) -> Option<Result<String, std::ffi::OsString>> {
     std::env::var_os(name).map(std::ffi::OsString::into_string)
@@ -53,6 +68,19 @@ mod tests {
         assert!(!create(&path, b"two").unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"one");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "something was left beside");
+    }
+
+    #[test]
+    fn a_file_is_replaced_where_a_link_leads_and_is_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("real.yaml"), folder.path().join("secrets.yaml"));
+        fs::write(&path, b"one").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        std::os::unix::fs::symlink("real.yaml", &link).unwrap();
+        replace(&link, b"two").unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"two".to_vec(), Some(0o600)));
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "something was left beside");
     }
 
     #[test]

@@ -16,7 +16,7 @@ const FILE: &str = "secrets.yaml";
 /// TCP ports that are open on every node anyway.
 const OPEN: [u16; 2] = [80, 443];
 /// Ports of what a node runs for itself and for its like, which nobody else has any business with: Consul's, Nomad's and BGP.
-const OURS: [(u16, &str); 8] = [
+pub(super) const OURS: [(u16, &str); 8] = [
     (179, "BGP's, and open to the neighbours"),
     (4646, "Nomad's"),
     (4647, "Nomad's"),

@@ -2,12 +2,15 @@
 //! May not read a file: the operator's own cloud-config is handed on by name.
 
 mod access;
+mod canary;
 mod components;
+mod guard;
 mod network;
 mod settings;
 mod tls;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use anymetal_contract::plan::{Arch, Password};
 
@@ -37,7 +40,7 @@ const ALIASES: [(&str, &str); 11] = [
     ("arm64", "aarch64"),
 ];
 /// Keys that are looked for in the wrong place, and where they belong.
-const HOMES: [(&str, &str); 21] = [
+const HOMES: [(&str, &str); 31] = [
     ("v4", "anycast"),
     ("v6", "anycast"),
     ("local_asn", "bgp"),
@@ -54,6 +57,16 @@ const HOMES: [(&str, &str); 21] = [
     ("ssh", "firewall"),
     ("tcp", "firewall"),
     ("udp", "firewall"),
+    ("interval", "guard"),
+    ("fast_interval", "guard"),
+    ("timeout", "guard"),
+    ("rise", "guard"),
+    ("fall", "guard"),
+    ("drain", "guard"),
+    ("metrics", "guard"),
+    ("canaries", "guard"),
+    ("quorum", "guard"),
+    ("nodes", "guard.quorum"),
     ("deliver", "secrets"),
     ("registration", "hippo"),
     ("administrator", "hippo"),
@@ -113,6 +126,13 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
     let tls = fields.take("tls", f);
     let tls_at = tls.map_or(Mark::START, |node| node.at);
     let tls = tls::tls(tls, f);
+    let announced = |address: IpAddr| match address {
+        IpAddr::V4(address) => anycast4.iter().any(|prefix| prefix.contains(&address)),
+        IpAddr::V6(address) => anycast6.iter().any(|prefix| prefix.contains(&address)),
+    };
+    let traefik = components.contains_key("traefik").then_some(&tls);
+    let beside = guard::Beside { communities: &bgp.communities, anycast: &announced, traefik };
+    let guard = guard::guard(fields.take("guard", f), &beside, f);
     let firewall = access::firewall(fields.take("firewall", f), f);
     let gives = platform.map(platform::named);
     if gives.is_some_and(|gives| !gives.tells_password) {
@@ -143,6 +163,7 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
         hippo,
         tls,
         firewall,
+        guard,
         secrets,
         reports,
         origins,

@@ -11,6 +11,9 @@ use crate::site::fields::{self, Fields};
 use crate::site::prefix::{self, Family, PER_NEIGHBOUR};
 use crate::site::yaml::{Kind, Node};
 
+/// `GRACEFUL_SHUTDOWN` (RFC 8326).
+const DRAIN: &str = "65535:0";
+
 /// `anycast`: the prefixes of both families, sorted.
 pub(super) fn anycast(node: Option<&Node>, findings: &mut Findings) -> (Vec<Ipv4Net>, Vec<Ipv6Net>) {
     let example = "anycast: {v4: [147.75.195.143/32]}";
@@ -107,24 +110,36 @@ fn communities(node: &Node, findings: &mut Findings) -> Vec<String> {
     let mut seen = BTreeMap::new();
     let mut communities = Vec::new();
     for item in items {
-        let Some(text) = fields::text(item, "a community", findings) else { continue };
-        let Some(value) = findings.keep(item.at, community(text)) else { continue };
+        let Some(value) = community(item, findings) else { continue };
         if let Some(first) = seen.insert(value.clone(), item.at) {
             findings.mistake(item.at, format!("`{value}` is given twice, first at {first}"), "keep one of them");
             continue;
-        }
-        // RFC 7999; Equinix Metal's own is in its "BGP global communities"
-        if ["65535:666", "54825:666"].contains(&value.as_str()) {
-            let what = format!("`{value}` asks the network to drop all traffic to the prefixes");
-            findings.warning(item.at, what, "remove it unless the site is to be unreachable");
         }
         communities.push(value);
     }
     communities
 }
 
+/// A community that a site may name, and a word about one that does what few would want.
+pub(super) fn community(node: &Node, findings: &mut Findings) -> Option<String> {
+    let text = fields::text(node, "a community", findings)?;
+    let value = findings.keep(node.at, numbers(text))?;
+    if value == DRAIN {
+        let what =
+            format!("`{value}` asks the network to go elsewhere, which a node says by itself while it is drained");
+        findings.mistake(node.at, what, "remove it: `anymetal-init drain` is how a node says so");
+        return None;
+    }
+    // RFC 7999; Equinix Metal's own is in its "BGP global communities"
+    if ["65535:666", "54825:666"].contains(&value.as_str()) {
+        let what = format!("`{value}` asks the network to drop all traffic to the prefixes");
+        findings.warning(node.at, what, "remove it unless the site is to be unreachable");
+    }
+    Some(value)
+}
+
 /// A community of RFC 1997: two numbers of sixteen bits.
-fn community(text: &str) -> Result<String, Complaint> {
+fn numbers(text: &str) -> Result<String, Complaint> {
     let parts: Vec<&str> = text.split(':').collect();
     let plain = |part: &&&str| part.bytes().all(|b| b.is_ascii_digit()) && (part.len() == 1 || !part.starts_with('0'));
     let numbers: Option<Vec<u64>> =
@@ -158,7 +173,7 @@ mod tests {
             ("1 :2", false),
             ("99999999999999999999:2", false),
         ] {
-            assert_eq!(community(text).is_ok(), good, "{text}");
+            assert_eq!(numbers(text).is_ok(), good, "{text}");
         }
     }
 }

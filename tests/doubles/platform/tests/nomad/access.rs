@@ -62,6 +62,18 @@ fn a_token_may_what_its_policies_allow_in_their_namespace() {
 }
 
 #[test]
+fn who_may_read_nodes_may_read_nothing_else() {
+    let agent = Agent::start();
+    let guard = agent.token("guard", "node { policy = \"read\" }\n");
+    let get = |path: &str| agent.ask("GET", path, &guard, None);
+    let nodes = get("/v1/nodes").json();
+    assert!(nodes[0]["Name"].is_string() && nodes[0]["Status"].is_string(), "{nodes}");
+    for path in ["/v1/jobs", "/v1/job/x", "/v1/agent/self", "/v1/acl/tokens", "/v1/job/x/allocations"] {
+        assert_eq!(get(path).status, 403, "{path}");
+    }
+}
+
+#[test]
 fn tokens_get_their_ids_from_nomad_and_can_be_changed() {
     let agent = Agent::start();
     agent.token("one", r#"node { policy = "read" }"#);
