@@ -152,6 +152,7 @@ pub(super) mod tests {
             kind: anymetal_contract::event::KIND.into(),
             version: 1,
             seq: 1,
+            by: None,
             time: "2026-11-22T10:00:00.000Z".into(),
             site: "demo".into(),
             node: "boot-1".into(),

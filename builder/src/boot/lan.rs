@@ -3,6 +3,7 @@
 //!
 //! Shaped as on Equinix Metal as far as user-mode networking allows: a private management address whose gateway leads to the platform,
 //! and public addresses on another port. A /31 has no room for QEMU's own addresses, so the prefixes are shorter than the platform's.
+//! The BGP neighbour is on the private network, as in the platform's old sites; QEMU forwards its port, so its TCP ends in QEMU.
 //! QEMU hands the private address out; the public ones are written in the image (`05-public.network`), as the port may be connected to
 //! something that hands out nothing.
 
@@ -27,6 +28,11 @@ pub const PRIVATE_MAC: &str = "52:54:00:70:17:11";
 pub const PRIVATE: &str = "10.70.17.11";
 /// The private gateway: the host that runs QEMU, whose loopback services answer there.
 pub const PRIVATE_GATEWAY: &str = "10.70.17.10";
+/// The BGP neighbour on the private network. QEMU takes no port of its own gateway for this.
+pub const NEIGHBOUR: &str = "10.70.17.12";
+/// The IPv6 neighbours, written out in full as the platform does; the way to them is by [`PUBLIC6_GATEWAY`].
+pub const NEIGHBOURS6: [&str; 2] =
+    ["fc00:0000:0000:0000:0000:0000:0000:000e", "fc00:0000:0000:0000:0000:0000:0000:000f"];
 /// The network of [`PRIVATE`], its mask and its length.
 pub const PRIVATE_NETWORK: (&str, &str, u8) = ("10.70.17.8", "255.255.255.248", 29);
 /// The second port: public addresses.
@@ -44,12 +50,15 @@ pub const PUBLIC6_GATEWAY: &str = "2001:db8:70:17::2";
 /// The network of [`PUBLIC6`] and its length.
 pub const PUBLIC6_NETWORK: (&str, u8) = ("2001:db8:70:17::", 64);
 
-/// QEMU's arguments for both ports. A tap is QEMU's stdin.
-pub fn qemu_arguments(public: &PublicPort) -> Vec<String> {
+/// QEMU's arguments for both ports. A tap is QEMU's stdin. On loopback port `neighbour` is who answers at [`NEIGHBOUR`].
+pub fn qemu_arguments(public: &PublicPort, neighbour: u16) -> Vec<String> {
     // The name servers only need an address of their own; the private one forwards to the host's resolver.
     let private = format!(
-        "user,id=private,ipv4=on,ipv6=off,net={}/{},host={PRIVATE_GATEWAY},dns=10.70.17.9,dhcpstart={PRIVATE}",
-        PRIVATE_NETWORK.0, PRIVATE_NETWORK.2
+        "user,id=private,ipv4=on,ipv6=off,net={}/{},host={PRIVATE_GATEWAY},dns=10.70.17.9,dhcpstart={PRIVATE},\
+         guestfwd=tcp:{NEIGHBOUR}:179-cmd:{}",
+        PRIVATE_NETWORK.0,
+        PRIVATE_NETWORK.2,
+        relay(neighbour)
     );
     let public = match public {
         PublicPort::Closed => format!(
@@ -75,6 +84,14 @@ pub fn qemu_arguments(public: &PublicPort) -> Vec<String> {
     .to_vec()
 }
 
+/// What QEMU runs for each connection to the neighbour, with the machine at its stdin and stdout: it ends with either side. QEMU could
+/// connect by itself, but only once, when it starts; a session that is broken would never come back. Without a comma, which QEMU splits at.
+fn relay(port: u16) -> String {
+    format!(
+        "bash -c 'exec 2>/dev/null 3<>/dev/tcp/127.0.0.1/{port} 4<&0 || exit; cat <&3 & cat <&4 >&3 & wait -n; kill $(jobs -p)'"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,9 +101,10 @@ mod tests {
 
     #[test]
     fn every_address_lies_in_its_network() {
-        for ((network, mask, length), addresses) in
-            [(PRIVATE_NETWORK, [PRIVATE, PRIVATE_GATEWAY]), (PUBLIC_NETWORK, [PUBLIC, PUBLIC_GATEWAY])]
-        {
+        for ((network, mask, length), addresses) in [
+            (PRIVATE_NETWORK, vec![PRIVATE, PRIVATE_GATEWAY, NEIGHBOUR]),
+            (PUBLIC_NETWORK, vec![PUBLIC, PUBLIC_GATEWAY]),
+        ] {
             let net: Ipv4Net = format!("{network}/{length}").parse().unwrap();
             assert_eq!((net.trunc(), net.netmask().to_string()), (net, mask.to_owned()));
             for address in addresses {

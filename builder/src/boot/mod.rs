@@ -5,6 +5,7 @@ pub mod board;
 pub mod disk;
 pub mod lan;
 pub mod mirror;
+pub mod neighbour;
 pub mod platform;
 pub mod qemu;
 pub mod recipe;
@@ -16,9 +17,10 @@ pub mod verdict;
 mod visit;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use anymetal_contract::Phase;
@@ -32,6 +34,8 @@ pub use visit::Visit;
 use crate::sys::machine;
 use crate::sys::parts;
 use disk::Image;
+use ipnet::IpNet;
+use neighbour::Neighbour;
 use platform::{Config, Fault, Platform, device};
 use qemu::Accelerator;
 use serde_json::{Value, json};
@@ -60,6 +64,10 @@ pub struct Boot {
     pub medium: Vec<seed::File>,
     /// How long the node has to be up, from the first power on.
     pub deadline: Duration,
+    /// The BGP sessions of the machine. On the link, the harness is the neighbour.
+    pub sessions: device::Sessions,
+    /// What the neighbour has to have been told, and nothing else, for the node to be up; nobody looks when there is none.
+    pub announces: Option<BTreeSet<IpNet>>,
     /// How long after metadata was first asked for the BGP sessions are there.
     pub bgp_after: Duration,
     /// What goes wrong on the platform.
@@ -89,6 +97,8 @@ impl Boot {
             customdata: json!({}),
             medium: Vec::new(),
             deadline: Duration::from_mins(10),
+            sessions: device::Sessions::OnLink { ipv6: true },
+            announces: None,
             bgp_after: Duration::ZERO,
             faults: Vec::new(),
             cuts: Vec::new(),
@@ -157,21 +167,11 @@ fn whole<T: Send>(
         let sender = sender.clone();
         move || drop(sender.send(Heard::Interrupted))
     }))?;
-    let platform = Platform::start(
-        Config {
-            host: lan::PRIVATE_GATEWAY.into(),
-            user_data: Some(boot.user_data.clone()),
-            customdata: boot.customdata.clone(),
-            origins: boot.origins.clone(),
-            bgp_after: boot.bgp_after,
-            faults: boot.faults.clone(),
-            lab: visitor.is_some(),
-        },
-        Box::new({
-            let sender = sender.clone();
-            move |event| drop(sender.send(Heard::Event(Box::new(event))))
-        }),
-    )?;
+    let platform = platform(boot, sender.clone(), visitor.is_some())?;
+    let neighbour = Neighbour::start(Box::new({
+        let sender = sender.clone();
+        move |news| drop(sender.send(Heard::Neighbour(news)))
+    }))?;
     let scratch = parts::scratch()?;
     let bench = bench(boot, image, &platform, scratch.path(), visitor.is_some())?;
     let (cpuinfo, delivery) = (bench.accelerator.word(), boot.delivery);
@@ -180,8 +180,8 @@ fn whole<T: Send>(
         boot.os,
         bench.serial_log.display()
     ));
-    let mut watch = Watch::new(boot, show, sender, heard, &bench, &platform);
-    let visit = Visit::new(&platform, boot.deadline);
+    let mut watch = Watch::new(boot, show, (sender, heard), &bench, &platform, &neighbour);
+    let visit = Visit::new(&platform, &neighbour, boot.deadline);
     let (verdict, told) = std::thread::scope(|scope| {
         let visitor = visitor.map(|visitor| scope.spawn(|| visitor(&visit)));
         let verdict = watch.until_the_end();
@@ -202,6 +202,20 @@ fn whole<T: Send>(
     }
     ended.log = platform.log();
     Ok((ended, told))
+}
+
+fn platform(boot: &Boot, sender: Sender<Heard>, lab: bool) -> anyhow::Result<Platform> {
+    let config = Config {
+        host: lan::PRIVATE_GATEWAY.into(),
+        user_data: Some(boot.user_data.clone()),
+        customdata: boot.customdata.clone(),
+        origins: boot.origins.clone(),
+        sessions: boot.sessions,
+        bgp_after: boot.bgp_after,
+        faults: boot.faults.clone(),
+        lab,
+    };
+    Platform::start(config, Box::new(move |event| drop(sender.send(Heard::Event(Box::new(event))))))
 }
 
 fn bench(

@@ -57,6 +57,8 @@ pub struct Parts<'a> {
     pub memory_mib: u32,
     /// What its public port is connected to.
     pub public: &'a PublicPort,
+    /// The port of loopback where the BGP neighbour listens.
+    pub neighbour: u16,
     /// Where QEMU takes commands.
     pub control: &'a Path,
 }
@@ -91,7 +93,7 @@ pub fn arguments(parts: Parts<'_>, accelerator: Accelerator, command_line: &str)
     if let Some(volume) = parts.volume {
         arguments.extend(["-drive".to_owned(), format!("file={},if=virtio,format=raw,readonly=on", comma(volume))]);
     }
-    arguments.extend(lan::qemu_arguments(parts.public));
+    arguments.extend(lan::qemu_arguments(parts.public, parts.neighbour));
     arguments
 }
 
@@ -195,10 +197,12 @@ mod tests {
             volume: None,
             memory_mib: 2048,
             public: &PublicPort::Closed,
+            neighbour: 4711,
             control: Path::new("c"),
         };
         let line = arguments(closed, Accelerator::Tcg, "x").join(" ");
         assert!(line.contains("file=a,,b,if=virtio") && !line.contains("readonly"), "{line}");
+        assert!(line.contains("guestfwd=tcp:10.70.17.12:179-cmd:bash") && line.contains("/127.0.0.1/4711 "), "{line}");
         assert!(line.contains("-m 2048") && line.contains("user,id=public,restrict=on"), "{line}");
         let tap = PublicPort::Tap(std::sync::Arc::new(std::io::pipe().unwrap().0.into()));
         let open = Parts { volume: Some(Path::new("s")), memory_mib: 3072, public: &tap, ..closed };

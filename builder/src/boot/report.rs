@@ -1,4 +1,4 @@
-//! The boot as a JUnit document: one test case per phase.
+//! The boot as a JUnit document: one test case per phase, and one for what the neighbour was told.
 //! May not write a file.
 
 use anymetal_contract::{Outcome, Phase};
@@ -17,6 +17,7 @@ pub fn junit(name: &str, ended: &Ended) -> anyhow::Result<String> {
     }
     suite.add_test_case(boot);
     suite.add_test_cases(Phase::ALL.map(|phase| case(phase, ended)));
+    suite.add_test_case(neighbour(ended));
     let mut report = Report::new("anymetal");
     report.add_test_suite(suite);
     Ok(report.to_string()?)
@@ -27,6 +28,25 @@ fn boot_status(verdict: &Verdict) -> TestCaseStatus {
         Verdict::Up => TestCaseStatus::success(),
         other => failure("boot", other.sentence()),
     }
+}
+
+fn neighbour(ended: &Ended) -> TestCase {
+    let at_the_neighbour = &ended.neighbour;
+    let status = match (&ended.verdict, &at_the_neighbour.wanted) {
+        (Verdict::Neighbour(sentence), _) => failure("neighbour", sentence.clone()),
+        (_, None) => skipped("not part of this plan"),
+        (Verdict::Up, Some(_)) => TestCaseStatus::success(),
+        (_, Some(_)) => skipped("the node was not up"),
+    };
+    let mut case = TestCase::new("neighbour", status);
+    case.set_classname("neighbour");
+    if let Some(at) = at_the_neighbour.established {
+        case.set_time(at);
+        let has = at_the_neighbour.known.listed();
+        let has = if has.is_empty() { String::new() } else { format!(", has {has}") };
+        case.set_system_out(format!("established{has}"));
+    }
+    case
 }
 
 fn case(phase: Phase, ended: &Ended) -> TestCase {
@@ -78,7 +98,7 @@ mod tests {
         ended.console.line(b"[ OK ] the \x1b[1mlast\x1b[0m line");
         let text = junit("demo", &ended).unwrap();
         for part in [
-            r#"tests="13" skipped="10" errors="0" failures="2""#,
+            r#"tests="14" skipped="11" errors="0" failures="2""#,
             r#"<testcase name="wake" classname="phase""#,
             r#"<failure message="install failed: install failed (disk-full)" type="disk-full""#,
             r#"<skipped message="not part of this plan"/>"#,

@@ -1,13 +1,15 @@
 //! How a boot ended, and how that is said.
 //! May not print.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use anymetal_contract::{Outcome, Phase};
+use ipnet::IpNet;
 
 use super::board::Board;
+use super::neighbour::Known;
 use super::platform::Log;
 use super::serial::{Console, Milestone};
 
@@ -39,6 +41,8 @@ pub enum Verdict {
     Ended(String),
     /// The kernel gave up.
     Panic,
+    /// The neighbour does not have exactly the prefixes of the site; in a sentence.
+    Neighbour(String),
     /// Somebody asked for an end.
     Interrupted,
 }
@@ -61,7 +65,7 @@ impl Verdict {
         match self {
             Self::Failed { phase, .. } => Some(*phase),
             Self::Deadline { open, .. } => open.first().map(|(phase, _)| *phase),
-            Self::Up | Self::Ended(_) | Self::Panic | Self::Interrupted => None,
+            Self::Up | Self::Ended(_) | Self::Panic | Self::Neighbour(_) | Self::Interrupted => None,
         }
     }
 
@@ -75,6 +79,9 @@ impl Verdict {
             Self::Deadline { .. } => {
                 Some("see below what the phase waits for; `--deadline SECONDS` gives it more time")
             }
+            Self::Neighbour(_) => Some(
+                "look at what the guard says in the serial log; on the machine, `birdc show route` has what it could announce",
+            ),
             Self::Up | Self::Ended(_) | Self::Panic | Self::Interrupted => None,
         }
     }
@@ -96,9 +103,21 @@ impl Verdict {
             Self::Ended(words) if words.is_empty() => "the machine switched itself off".into(),
             Self::Ended(words) => format!("QEMU ended: {words}"),
             Self::Panic => "the kernel of the machine gave up".into(),
+            Self::Neighbour(sentence) => sentence.clone(),
             Self::Interrupted => "interrupted".into(),
         }
     }
+}
+
+/// What became of the announcement, as the neighbour saw it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Neighbourhood {
+    /// What the neighbour had to have been told; nobody looked when there is none.
+    pub wanted: Option<BTreeSet<IpNet>>,
+    /// When a session was established, since the last power on.
+    pub established: Option<Duration>,
+    /// What it knew at the end.
+    pub known: Known,
 }
 
 /// One boot, ended.
@@ -112,6 +131,8 @@ pub struct Ended {
     pub milestones: BTreeMap<Milestone, Duration>,
     /// What happened on the platform.
     pub log: Log,
+    /// The announcement.
+    pub neighbour: Neighbourhood,
     /// The end of the serial console.
     pub console: Console,
     /// How often the machine was switched on.
@@ -149,6 +170,13 @@ impl Ended {
             let took = standing.took().map_or("–".to_owned(), |took| format!("{:.1} s", took.as_secs_f64()));
             let _infallible =
                 writeln!(text, "  {:<20} {:>7.1} s {took:>9}  {}", phase.id(), began.as_secs_f64(), outcome.word());
+        }
+        if let Some(at) = self.neighbour.established {
+            let _infallible = write!(text, "  {:<20} {:>7.1} s", "neighbour", at.as_secs_f64());
+            if !self.neighbour.known.routes.is_empty() {
+                let _infallible = write!(text, " {:>9}  has {}", "", self.neighbour.known.listed());
+            }
+            text.push('\n');
         }
         text
     }

@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use super::Verdict;
+use super::neighbour::{Known, Neighbour};
 use super::platform::{Log, Platform, Ran};
 
 /// How much longer than the boot's own deadline its verdict is waited for: the console is listened to a moment longer.
@@ -13,6 +14,7 @@ const MARGIN: Duration = Duration::from_mins(1);
 /// What a visitor may ask.
 pub struct Visit<'a> {
     platform: &'a Platform,
+    neighbour: &'a Neighbour,
     deadline: Duration,
     end: Mutex<End>,
     told: Condvar,
@@ -30,8 +32,8 @@ enum End {
 }
 
 impl<'a> Visit<'a> {
-    pub(super) fn new(platform: &'a Platform, deadline: Duration) -> Self {
-        Self { platform, deadline, end: Mutex::default(), told: Condvar::new() }
+    pub(super) fn new(platform: &'a Platform, neighbour: &'a Neighbour, deadline: Duration) -> Self {
+        Self { platform, neighbour, deadline, end: Mutex::default(), told: Condvar::new() }
     }
 
     /// Runs a script inside the machine, as root, with sh, and waits for its end; a script that takes longer than `limit` is killed. To be
@@ -59,6 +61,11 @@ impl<'a> Visit<'a> {
         self.platform.log()
     }
 
+    /// What the neighbour on the private network knows by now.
+    pub fn known(&self) -> Known {
+        self.neighbour.known()
+    }
+
     pub(super) fn tell(&self, verdict: Option<&Verdict>) {
         // A machine that is off, or whose boot somebody wants to end, runs nothing any more.
         if matches!(verdict, None | Some(Verdict::Ended(_) | Verdict::Panic | Verdict::Interrupted)) {
@@ -78,7 +85,8 @@ mod tests {
     #[test]
     fn a_visitor_hears_the_verdict_and_that_a_machine_is_off() {
         let platform = Platform::start(Config { lab: true, ..Config::on_loopback() }, Box::new(|_| {})).unwrap();
-        let visit = Visit::new(&platform, Duration::from_secs(30));
+        let neighbour = Neighbour::start(Box::new(|_| {})).unwrap();
+        let visit = Visit::new(&platform, &neighbour, Duration::from_secs(30));
         std::thread::scope(|scope| {
             let visitor = scope.spawn(|| {
                 let verdict = visit.verdict().unwrap();

@@ -11,10 +11,12 @@ use anymetal_contract::{Event, Outcome};
 use super::board::{Board, Word};
 use super::disk::Image;
 use super::lan::PublicPort;
+use super::neighbour::{Neighbour, News, judge};
 use super::platform::{self, Platform};
 use super::qemu::{self, Accelerator, Parts};
 use super::serial::{Console, Milestone};
 use super::show::Show;
+use super::verdict::Neighbourhood;
 use super::{Boot, Cut, Ended, Verdict};
 use crate::sys::clock::Stopwatch;
 use crate::sys::machine::{Machine, Said};
@@ -23,12 +25,15 @@ use crate::sys::machine::{Machine, Said};
 const AFTERMATH: Duration = Duration::from_secs(2);
 /// How often a machine that stays on for a visitor is asked whether that has left.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long the neighbour may need to learn what the node says it was told: the two ways lead through QEMU side by side.
+const AGREE: Duration = Duration::from_secs(10);
 
 /// What a boot hears.
 pub(super) enum Heard {
     Event(Box<Event>),
     /// From the machine of this power on.
     Machine(u32, Said),
+    Neighbour(News),
     Interrupted,
 }
 
@@ -48,6 +53,7 @@ pub(super) struct Watch<'a> {
     boot: &'a Boot,
     bench: &'a Bench,
     platform: &'a Platform,
+    neighbour: &'a Neighbour,
     show: &'a mut Show,
     sender: Sender<Heard>,
     heard: Receiver<Heard>,
@@ -59,9 +65,13 @@ pub(super) struct Watch<'a> {
     cuts: VecDeque<Cut>,
     /// When the next cut is due, on the clock.
     due: Option<Duration>,
+    /// The node says that it is up; when the neighbour has to agree at last.
+    agree: Option<Duration>,
     board: Board,
     console: Console,
     milestones: BTreeMap<Milestone, Duration>,
+    /// When the session with the neighbour came to be, since power on.
+    established: Option<Duration>,
     /// From the first power on to the verdict.
     took: Duration,
 }
@@ -70,15 +80,16 @@ impl<'a> Watch<'a> {
     pub(super) fn new(
         boot: &'a Boot,
         show: &'a mut Show,
-        sender: Sender<Heard>,
-        heard: Receiver<Heard>,
+        (sender, heard): (Sender<Heard>, Receiver<Heard>),
         bench: &'a Bench,
         platform: &'a Platform,
+        neighbour: &'a Neighbour,
     ) -> Self {
         Self {
             boot,
             bench,
             platform,
+            neighbour,
             show,
             sender,
             heard,
@@ -88,9 +99,11 @@ impl<'a> Watch<'a> {
             powered: Duration::ZERO,
             cuts: boot.cuts.iter().copied().collect(),
             due: None,
+            agree: None,
             board: Board::default(),
             console: Console::default(),
             milestones: BTreeMap::new(),
+            established: None,
             took: Duration::ZERO,
         }
     }
@@ -99,9 +112,12 @@ impl<'a> Watch<'a> {
     pub(super) fn until_the_end(&mut self) -> anyhow::Result<Verdict> {
         self.power_on()?;
         loop {
-            let until = self.due.unwrap_or(self.boot.deadline).min(self.boot.deadline);
+            let until = self.agree.or(self.due).map_or(self.boot.deadline, |other| other.min(self.boot.deadline));
             let verdict = match self.heard.recv_timeout(until.saturating_sub(self.clock.elapsed())) {
                 Ok(heard) => self.take(heard),
+                Err(RecvTimeoutError::Timeout) if self.agree.is_some() => {
+                    Some(self.up().unwrap_or_else(Verdict::Neighbour))
+                }
                 Err(RecvTimeoutError::Timeout) if until == self.boot.deadline => {
                     Some(Verdict::deadline(&self.board, self.boot.deadline))
                 }
@@ -131,6 +147,7 @@ impl<'a> Watch<'a> {
             volume: bench.volume.as_deref(),
             memory_mib: self.boot.memory_mib,
             public: &self.boot.public,
+            neighbour: self.neighbour.port(),
             control: &bench.control,
         };
         let tap = match &self.boot.public {
@@ -152,7 +169,29 @@ impl<'a> Watch<'a> {
             Heard::Machine(_, Said::Ended(words)) => Some(Verdict::Ended(words)),
             Heard::Machine(_, Said::Line(line)) => self.line(&line),
             Heard::Event(event) => self.event(&event),
+            Heard::Neighbour(news) => self.news(&news),
         }
+    }
+
+    /// A foreign prefix is a failure at once; a node that is up is only up once the neighbour agrees.
+    fn news(&mut self, news: &News) -> Option<Verdict> {
+        let at = self.clock.elapsed();
+        self.show.say_at(at, &news.to_string());
+        if *news == News::Established {
+            self.established.get_or_insert(at.saturating_sub(self.powered));
+        }
+        let wanted = self.boot.announces.as_ref()?;
+        if let Some(sentence) = judge::foreign(wanted, &self.neighbour.known()) {
+            return Some(Verdict::Neighbour(sentence));
+        }
+        self.agree.and_then(|_| self.up().ok())
+    }
+
+    /// The verdict when the neighbour has what it has to have, or what it lacks.
+    fn up(&self) -> Result<Verdict, String> {
+        let known = self.neighbour.known();
+        let lacks = self.boot.announces.as_ref().and_then(|wanted| judge::missing(wanted, &known));
+        lacks.map_or(Ok(Verdict::Up), Err)
     }
 
     fn line(&mut self, line: &[u8]) -> Option<Verdict> {
@@ -167,6 +206,11 @@ impl<'a> Watch<'a> {
 
     fn event(&mut self, event: &Event) -> Option<Verdict> {
         let at = self.clock.elapsed();
+        if let Some(by) = &event.by {
+            // It goes on beside the boot, and after it.
+            self.show.say_at(at, &format!("{by}: {}", event.message));
+            return None;
+        }
         let word = self.board.take(event, at.saturating_sub(self.powered));
         let phase = event.phase()?;
         self.show.phase(at, phase, &self.board.standing(phase));
@@ -174,13 +218,19 @@ impl<'a> Watch<'a> {
         if let Some(cut) = self.cuts.front().filter(|cut| cut.phase == phase && under_way) {
             self.due.get_or_insert(at + cut.after);
         }
-        word.map(|word| match word {
+        word.and_then(|word| match word {
             Word::Up if !self.cuts.is_empty() => {
                 let missed = self.cuts.iter().map(|cut| cut.phase.id()).collect::<Vec<_>>().join(", ");
-                Verdict::Ended(format!("the node was up before the power could be cut in {missed}"))
+                Some(Verdict::Ended(format!("the node was up before the power could be cut in {missed}")))
             }
-            Word::Up => Verdict::Up,
-            Word::Failed(phase) => Verdict::failed(&self.board, phase),
+            Word::Up => {
+                let verdict = self.up().ok();
+                if verdict.is_none() {
+                    self.agree.get_or_insert(at + AGREE);
+                }
+                verdict
+            }
+            Word::Failed(phase) => Some(Verdict::failed(&self.board, phase)),
         })
     }
 
@@ -201,6 +251,7 @@ impl<'a> Watch<'a> {
         self.show.say_at(self.clock.elapsed(), &format!("power cut during {during}"));
         self.board.power_cut();
         self.milestones.clear();
+        self.established = None;
         self.power_on()
     }
 
@@ -221,7 +272,7 @@ impl<'a> Watch<'a> {
                 Ok(Heard::Machine(_, Said::Line(line))) => _ = self.console.line(&line),
                 Ok(Heard::Machine(number, Said::Ended(_))) if number == self.power_ons => self.platform.leave(),
                 Ok(Heard::Interrupted) => self.platform.leave(),
-                Ok(Heard::Event(_) | Heard::Machine(..)) | Err(_) => {}
+                Ok(Heard::Event(_) | Heard::Neighbour(_) | Heard::Machine(..)) | Err(_) => {}
             }
         }
     }
@@ -233,6 +284,11 @@ impl<'a> Watch<'a> {
             board: self.board,
             milestones: self.milestones,
             log: platform::Log::default(),
+            neighbour: Neighbourhood {
+                wanted: self.boot.announces.clone(),
+                established: self.established,
+                known: self.neighbour.known(),
+            },
             console: self.console,
             power_ons: self.power_ons,
             took: self.took,

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use anymetal_contract::plan::Delivery as SecretsBy;
-use anymetal_contract::{Plan, place};
+use anymetal_contract::{Phase, Plan, place};
 use clap::{Args as ClapArgs, ValueEnum};
+use ipnet::IpNet;
 use serde_json::Value;
 
 use super::build::{CUSTOMDATA, Made};
 use super::{Failed, Outcome};
-use crate::boot::platform::{self, Fault, fault};
+use crate::boot::platform::{self, Fault, device, fault};
 use crate::boot::show::Show;
 use crate::boot::{self, Boot, Cut, Delivery, Ended, report, seed};
 use crate::site::Site;
@@ -94,7 +95,8 @@ pub fn run(args: &Args) -> Outcome {
     if let Some(kept) = &kept {
         parts::clear(kept)?; // of an earlier boot; `--disk` is for going on with one
     }
-    let (customdata, medium) = carried(out)?;
+    let plan = plan_of(out)?;
+    let (customdata, medium) = carried(out, &plan)?;
     let boot = Boot {
         customdata,
         medium,
@@ -104,6 +106,8 @@ pub fn run(args: &Args) -> Outcome {
             Way::Nocloud => Delivery::NoCloud,
         },
         deadline: Duration::from_secs(args.deadline),
+        sessions: device::Sessions::OnLink { ipv6: !plan.anycast.v6.is_empty() },
+        announces: announces(&plan)?,
         bgp_after: Duration::from_secs(args.bgp_after),
         faults: args.fault.clone(),
         cuts: args.cut_at.clone(),
@@ -150,14 +154,27 @@ fn built(site: &Site, inits: &[PathBuf]) -> Result<Made, Failed> {
     Made::of(site, &drafted, secrets.as_deref(), inits, None).map_err(Failed::Input)
 }
 
+/// The plan of what `build` wrote.
+fn plan_of(out: &Path) -> anyhow::Result<Plan> {
+    let path = out.join("plan.json");
+    serde_json::from_slice(&parts::read(&path)?).with_context(|| format!("reading {}", path.display()))
+}
+
+/// What the neighbour has to have been told. It is spoken to by IPv4 alone, so it hears of the other family's prefixes nothing.
+fn announces(plan: &Plan) -> anyhow::Result<Option<BTreeSet<IpNet>>> {
+    if !plan.phases.contains(&Phase::Announce) {
+        return Ok(None);
+    }
+    let read =
+        |prefix: &String| prefix.parse().with_context(|| format!("reading the plan: {prefix:?} is not a prefix"));
+    plan.anycast.v4.iter().map(read).collect::<anyhow::Result<_>>().map(Some)
+}
+
 /// The secrets of what `build` wrote, when they do not travel in the user-data: the platform's custom data, and files of a medium.
-fn carried(out: &Path) -> anyhow::Result<(Value, Vec<seed::File>)> {
-    let (plan, custom, beside) = (out.join("plan.json"), out.join(CUSTOMDATA), place::MEDIUM_SECRETS);
+fn carried(out: &Path, plan: &Plan) -> anyhow::Result<(Value, Vec<seed::File>)> {
+    let (custom, beside) = (out.join(CUSTOMDATA), place::MEDIUM_SECRETS);
     let none = || Value::Object(serde_json::Map::new());
-    let by = serde_json::from_slice::<Plan>(&parts::read(&plan)?)
-        .with_context(|| format!("reading {}", plan.display()))?
-        .secrets;
-    Ok(match by {
+    Ok(match plan.secrets {
         None | Some(SecretsBy::UserData) => (none(), Vec::new()),
         Some(SecretsBy::Customdata) => {
             // the parser's own words may repeat a secret

@@ -3,6 +3,7 @@
 pub mod blobs;
 pub mod cache;
 pub mod clock;
+pub mod converse;
 pub mod inits;
 pub mod interrupt;
 pub mod listen;

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::boot::lan;
+use crate::boot::neighbour::{ASN, CUSTOMER};
 
 /// The device's id, which is also the instance id cloud-init knows it by.
 pub const ID: &str = "5d2a7c1e-70aa-4f1b-9c52-0b6e8d3f1a77";
@@ -40,10 +41,26 @@ impl State {
     }
 }
 
+/// The BGP sessions of the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sessions {
+    /// Both families, as newer sites have them: two multihop peers each, the IPv6 ones written out in full.
+    Multihop,
+    /// As old sites have them, the one IPv4 peer on the link, at [`lan::NEIGHBOUR`], and without a password: user-mode networking ends TCP in
+    /// between, and MD5 with it. It has no way in for IPv6, so those peers are as above, and nobody answers.
+    OnLink {
+        /// Whether there is an IPv6 session too.
+        ipv6: bool,
+    },
+    /// The IPv4 peer is on the link and without a password, the IPv6 ones are several hops away, beyond the public port, and have one: for
+    /// a port that is open, where somebody real answers.
+    Outside,
+}
+
 /// The metadata document. `base` is where the platform answers, as the machine sees it; the three URLs are added from it at answering
 /// time, as the production server does. `customdata` is the customer's own, any JSON object. Without sessions the key `bgp_neighbors` is
 /// absent, not empty.
-pub fn document(base: &str, state: State, customdata: &Value, sessions: bool) -> Value {
+pub fn document(base: &str, state: State, customdata: &Value, sessions: Option<Sessions>) -> Value {
     let mut document = json!({
         "id": ID,
         "hostname": lan::HOSTNAME,
@@ -84,8 +101,8 @@ pub fn document(base: &str, state: State, customdata: &Value, sessions: bool) ->
         "phone_home_url": format!("{base}/phone-home"),
         "user_state_url": format!("{base}/events")
     });
-    if sessions {
-        document["bgp_neighbors"] = neighbours();
+    if let Some(sessions) = sessions {
+        document["bgp_neighbors"] = neighbours(sessions);
     }
     document
 }
@@ -112,20 +129,25 @@ fn addresses() -> Value {
     ])
 }
 
-/// Both families, as newer sites have them: two multihop peers each, the IPv6 ones written out in full.
-fn neighbours() -> Value {
-    json!([
-        {
-            "address_family": 4, "customer_as": 65000, "customer_ip": lan::PRIVATE, "md5_enabled": true, "md5_password": MD5_PASSWORD,
-            "multihop": true, "peer_as": 65530, "peer_ips": ["169.254.255.1", "169.254.255.2"], "routes_in": [], "routes_out": []
-        },
-        {
-            "address_family": 6, "customer_as": 65000, "customer_ip": lan::PUBLIC6, "md5_enabled": false, "md5_password": null,
-            "multihop": true, "peer_as": 65530,
-            "peer_ips": ["fc00:0000:0000:0000:0000:0000:0000:000e", "fc00:0000:0000:0000:0000:0000:0000:000f"],
-            "routes_in": [], "routes_out": []
+fn neighbours(sessions: Sessions) -> Value {
+    // The project of the test has whatever prefixes its site announces.
+    let session = |family: u8, customer: &str, password: Option<&str>, multihop: bool, peers: &[&str]| {
+        let accepts = json!({"route": if family == 4 { "0.0.0.0/0" } else { "::/0" }, "exact": false});
+        json!({
+            "address_family": family, "customer_as": CUSTOMER, "customer_ip": customer, "md5_enabled": password.is_some(),
+            "md5_password": password, "multihop": multihop, "peer_as": ASN, "peer_ips": peers, "routes_in": [accepts], "routes_out": []
+        })
+    };
+    let on_link = || session(4, lan::PRIVATE, None, false, &[lan::NEIGHBOUR]);
+    let far = |password| session(6, lan::PUBLIC6, password, true, &lan::NEIGHBOURS6);
+    match sessions {
+        Sessions::Multihop => {
+            json!([session(4, lan::PRIVATE, Some(MD5_PASSWORD), true, &["169.254.255.1", "169.254.255.2"]), far(None)])
         }
-    ])
+        Sessions::OnLink { ipv6: false } => json!([on_link()]),
+        Sessions::OnLink { ipv6: true } => json!([on_link(), far(None)]),
+        Sessions::Outside => json!([on_link(), far(Some(MD5_PASSWORD))]),
+    }
 }
 
 #[cfg(test)]
@@ -134,12 +156,17 @@ mod tests {
 
     #[test]
     fn without_sessions_the_key_is_absent_and_with_them_each_has_the_ten_fields() {
-        let before = document("http://p", State::Provisioning, &json!({}), false);
+        let before = document("http://p", State::Provisioning, &json!({}), None);
         assert!(before.get("bgp_neighbors").is_none());
-        let after = document("http://p", State::Active, &json!({}), true);
-        let sessions = after["bgp_neighbors"].as_array().unwrap();
-        assert_eq!(sessions.len(), 2);
-        for session in sessions {
+        let of = |sessions| {
+            let document = document("http://p", State::Active, &json!({}), Some(sessions));
+            document["bgp_neighbors"].as_array().unwrap().clone()
+        };
+        let (on_link, without) = (of(Sessions::OnLink { ipv6: true }), of(Sessions::OnLink { ipv6: false }));
+        assert_eq!((on_link.len(), without.len(), &on_link[0]), (2, 1, &without[0]));
+        assert_eq!(on_link[0]["peer_ips"], json!([lan::NEIGHBOUR]));
+        assert_eq!(of(Sessions::Outside)[1]["md5_password"], MD5_PASSWORD);
+        for session in of(Sessions::Multihop).iter().chain(&on_link).chain(&of(Sessions::Outside)) {
             let mut fields: Vec<&str> = session.as_object().unwrap().keys().map(String::as_str).collect();
             fields.sort_unstable();
             let known = "address_family customer_as customer_ip md5_enabled md5_password multihop peer_as peer_ips routes_in routes_out";
@@ -149,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_urls_are_made_from_where_the_platform_answers() {
-        let document = document("http://10.70.17.10:4711", State::Provisioning, &json!({}), false);
+        let document = document("http://10.70.17.10:4711", State::Provisioning, &json!({}), None);
         assert_eq!(document["user_state_url"], "http://10.70.17.10:4711/events");
         assert_eq!(document["phone_home_url"], "http://10.70.17.10:4711/phone-home");
     }
@@ -157,13 +184,13 @@ mod tests {
     #[test]
     fn customdata_is_shown_as_it_is() {
         let customdata = json!({"anymetal": {"kind": "anymetal.secrets"}});
-        let document = document("http://p", State::Provisioning, &customdata, false);
+        let document = document("http://p", State::Provisioning, &customdata, None);
         assert_eq!(document["customdata"], customdata);
     }
 
     #[test]
     fn the_addresses_are_the_ones_the_machine_gets() {
-        let document = document("http://p", State::Provisioning, &json!({}), false);
+        let document = document("http://p", State::Provisioning, &json!({}), None);
         let addresses = document["network"]["addresses"].as_array().unwrap();
         let told: Vec<_> = addresses
             .iter()

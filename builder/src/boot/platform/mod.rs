@@ -42,7 +42,9 @@ pub struct Config {
     pub customdata: Value,
     /// Folders with blobs at `sha256/<hex>`.
     pub origins: Vec<PathBuf>,
-    /// How long after metadata was first asked for the BGP sessions are there.
+    /// The BGP sessions of the device.
+    pub sessions: device::Sessions,
+    /// How long after metadata was first asked for they are there.
     pub bgp_after: Duration,
     /// What goes wrong.
     pub faults: Vec<Fault>,
@@ -58,6 +60,7 @@ impl Config {
             user_data: None,
             customdata: json!({}),
             origins: Vec::new(),
+            sessions: device::Sessions::Multihop,
             bgp_after: Duration::ZERO,
             faults: Vec::new(),
             lab: false,
@@ -209,7 +212,8 @@ impl World {
         if !["*/*", "application/*", "application/json"].iter().any(|media| accepts.contains(media)) {
             return error_document(406, &json!({"message": "not acceptable"}));
         }
-        let sessions = since >= self.config.bgp_after && !faults.contains(&Fault::NoBgp);
+        let created = since >= self.config.bgp_after && !faults.contains(&Fault::NoBgp);
+        let sessions = created.then_some(self.config.sessions);
         let mut text = device::document(&base, state, &self.config.customdata, sessions).to_string();
         if faults.contains(&Fault::MetadataTruncated) {
             text.truncate(text.len() / 2);
