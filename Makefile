@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-demo setup-rust init init-x86_64 init-aarch64 anymetal artefacts platform doubles bindle check cargo-test shipped boot goldens
+.PHONY: help demo test setup setup-demo setup-rust bird3 init init-x86_64 init-aarch64 anymetal artefacts platform doubles bindle check cargo-test bench-guard shipped boot goldens
 
 TOOLCHAIN := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 CARGO_DIR := $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)
@@ -16,7 +16,7 @@ OUT := target/demo
 PLATFORM := target/platform
 
 DEMO_PACKAGES := ca-certificates e2fsprogs gcc gcc-aarch64-linux-gnu libc6-dev libc6-dev-arm64-cross mmdebstrap musl-tools qemu-system-x86 qemu-utils uidmap
-TEST_PACKAGES := $(DEMO_PACKAGES) bird2 busybox cloud-init curl dash file iproute2 openssl perl procps python3 python3-yaml \
+TEST_PACKAGES := $(DEMO_PACKAGES) bird2 busybox cloud-init curl dash file frr gobgpd iproute2 openssl perl procps python3 python3-yaml \
 	qemu-user shellcheck systemd util-linux wget
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo 'make test      everything CI runs: format, clippy, all suites, one machine booted to the end'
 	@echo 'make init      only the static first-boot binaries'
 	@echo 'make anymetal  the builder, optimised: target/release/anymetal'
+	@echo 'make bench-guard  what the guard takes while all is well'
 	@echo 'make platform  what the suites install; real programs from COMPONENTS=DIR, DIR/<component>/<version>/<program>'
 
 demo: setup-demo init artefacts
@@ -37,9 +38,15 @@ check:
 	cd tests/doubles/platform && cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
 	cd tests/bindle && cargo fmt --check && RUSTFLAGS='$(REMAP)' cargo clippy --locked --release --target x86_64-unknown-linux-musl -- -D warnings
 
-cargo-test: init artefacts platform
+cargo-test: init artefacts platform bird3
 	ANYMETAL_PLATFORM=$(CURDIR)/$(PLATFORM) ANYMETAL_INIT=$(CURDIR)/target/x86_64-unknown-linux-musl/ship/anymetal-init cargo test --workspace
+	@cat target/tmp/withdrawals-*.txt
 	cd tests/doubles/platform && cargo test --locked
+
+# What the guard takes while all is well: memory, and its share of a core.
+bench-guard: init
+	ANYMETAL_HEALTH_SECONDS=120 ANYMETAL_INIT=$(CURDIR)/target/x86_64-unknown-linux-musl/ship/anymetal-init \
+		cargo test -p anymetal-init --test anycast ten_minutes -- --nocapture
 
 shipped: init
 	cargo test -p anymetal --features shipped --test shipped
@@ -68,6 +75,10 @@ doubles: setup-rust
 
 bindle: setup-rust
 	cd tests/bindle && RUSTFLAGS='$(REMAP)' cargo build --release --locked --target x86_64-unknown-linux-musl
+
+# BIRD 3, which the suites run beside the operating system's: fetched once.
+bird3:
+	@tests/setup-bird3 target/bird3
 
 # Rewrites every golden from what the code does now; read the difference in review.
 goldens:

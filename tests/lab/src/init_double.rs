@@ -7,8 +7,9 @@ use anymetal_contract::plan::Arch;
 /// What the double says of itself: all a plan of this release may ask for.
 pub const ABILITIES: &str = concat!(
     r#"{"kind":"anymetal.abilities","version":1,"release":"0.0.0-double","plans":[1],"#,
-    r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","jobs","settle"],"#,
-    r#""platforms":["equinix-metal","vultr","file"],"formats":["zip","tar.gz"],"ready":["active","consul-leader","nomad-node"],"#,
+    r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","jobs","prove","announce","settle"],"#,
+    r#""platforms":["equinix-metal","vultr","file"],"formats":["zip","tar.gz"],"#,
+    r#""ready":["active","consul-leader","nomad-node","announced"],"#,
     r#""secrets":["user-data","customdata","medium"]}"#
 );
 

@@ -2,6 +2,8 @@
 //! May not hold an assertion: suites judge, the lab only plays.
 
 pub mod archive;
+pub mod bgp;
+mod cgroup;
 pub mod cloud_init;
 pub mod disk;
 pub mod http;
@@ -13,4 +15,8 @@ pub mod outside;
 pub mod program;
 pub mod scan;
 pub mod shipped;
+pub mod speaker;
+pub mod systemd;
 pub mod tls;
+pub mod topology;
+pub mod wait;

@@ -9,9 +9,14 @@ use anyhow::Context as _;
 
 use crate::namespace::{Namespace, host};
 
+/// What both ends of the cable are called.
+const PORT: &str = "port0";
+
 /// A node: `/` is the host's, overlaid; what it writes stays for its next start, as on a disk, except `/run`.
 pub struct Node {
     network: Namespace,
+    /// The other end of its cable.
+    beside: Namespace,
     dir: tempfile::TempDir,
 }
 
@@ -21,9 +26,9 @@ impl Node {
         if nix::unistd::geteuid().is_root() { Ok(()) } else { Err("a node needs root for its namespaces".into()) }
     }
 
-    /// A node whose loopback has these addresses besides its own (`10.70.17.9/31`), with the doubles of systemctl and journalctl, and
-    /// this kernel command line.
-    pub fn new(addresses: &[&str], cmdline: &str) -> anyhow::Result<Self> {
+    /// A node whose port has these addresses (`10.70.17.9/31`), with the doubles of systemctl and journalctl, and this kernel command line.
+    /// `beside` are the addresses at the other end of the cable, a network of its own.
+    pub fn new(addresses: &[&str], beside: &[&str], cmdline: &str) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("anymetal-node-").tempdir()?;
         let name = dir
             .path()
@@ -31,7 +36,8 @@ impl Node {
             .context("a temporary folder has a name")?
             .to_string_lossy()
             .replace("anymetal-node-", "am");
-        let node = Self { network: Namespace::new(name)?, dir };
+        let other = Namespace::new(format!("{name}b"))?;
+        let node = Self { network: Namespace::new(name)?, beside: other, dir };
         // A file system of its own: an overlay's upper layer cannot lie in an overlay, and a disk can be made to fill up.
         host(&["mount", "-t", "tmpfs", "-o", "size=1g,mode=0755", "anymetal-node", &node.path("").to_string_lossy()])?;
         for folder in ["upper", "work", "merged"] {
@@ -47,10 +53,21 @@ impl Node {
                 .with_context(|| format!("copying the double of {program}"))?;
         }
         node.write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")?;
-        for address in addresses {
-            node.network.ip(&["address", "add", address, "dev", "lo"])?;
+        node.network.ip(&["link", "add", PORT, "type", "veth", "peer", "name", PORT, "netns", node.beside.name()])?;
+        for (network, addresses) in [(&node.network, addresses), (&node.beside, beside)] {
+            for address in addresses {
+                // Duplicate address detection would take a second in which an address cannot be used; only IPv6 knows it.
+                let detection: &[&str] = if address.contains(':') { &["nodad"] } else { &[] };
+                network.ip(&[&["address", "add", address, "dev", PORT], detection].concat())?;
+            }
+            network.ip(&["link", "set", PORT, "up"])?;
         }
         Ok(node)
+    }
+
+    /// The network at the other end of the node's cable.
+    pub fn beside(&self) -> &Namespace {
+        &self.beside
     }
 
     /// Runs this in the node's network: a listener bound there is reachable from the node, and only from there.
@@ -142,10 +159,10 @@ mod tests {
             eprintln!("skipped: {why}");
             return;
         }
-        let node = Node::new(&["10.70.17.9/31"], "quiet anymetal.test=1").unwrap();
+        let node = Node::new(&["10.70.17.9/31"], &["10.70.17.8/31"], "quiet anymetal.test=1").unwrap();
         let server =
             node.inside(|| crate::http::Server::start_at("10.70.17.9:0", |_, _| crate::http::Response::ok("hello")));
-        let script = "cat /proc/cmdline; ip -o -4 address show dev lo; echo kept >/etc/anymetal-kept; echo lost >/run/anymetal-lost; echo said >/dev/console";
+        let script = "cat /proc/cmdline; ip -o -4 address show; echo kept >/etc/anymetal-kept; echo lost >/run/anymetal-lost; echo said >/dev/console";
         let first = node.start(&["sh", "-euc", script]).unwrap().wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&first.stdout);
         assert!(

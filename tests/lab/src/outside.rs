@@ -79,6 +79,23 @@ impl Outside {
         self.namespace.command(program)
     }
 
+    /// A network behind this one, a hop further from the machine, with one who has the address `far`; `near` is this side's, and his way
+    /// to everywhere. Both have their length (`192.0.2.66/30`).
+    pub fn beyond(&self, near: &str, far: &str) -> anyhow::Result<Beyond> {
+        let namespace = Namespace::new(format!("{}-far", self.namespace.name()))?;
+        let (here, there) = ("beyond0", "outside0");
+        let pair = ["link", "add", here, "type", "veth", "peer", "name", there, "netns", namespace.name()];
+        self.namespace.ip(&pair)?;
+        self.namespace.ip(&["address", "add", near, "dev", here])?;
+        self.namespace.ip(&["link", "set", here, "up"])?;
+        namespace.ip(&["address", "add", far, "dev", there])?;
+        namespace.ip(&["link", "set", there, "up"])?;
+        let gateway = near.split('/').next().unwrap_or(near);
+        namespace.ip(&["route", "add", "default", "via", gateway])?;
+        self.inside(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")).context("forwarding outside")?;
+        Ok(Beyond { namespace })
+    }
+
     /// Connects from one of this side's addresses, whichever the kernel picks when `from` is `None`.
     pub fn connect(&self, from: Option<IpAddr>, to: (IpAddr, u16), limit: Duration) -> std::io::Result<TcpStream> {
         self.inside(|| match from {
@@ -101,6 +118,18 @@ impl Outside {
                 Err(_not_yet) => std::thread::sleep(Duration::from_millis(200)),
             }
         }
+    }
+}
+
+/// A network that the machine reaches by its neighbour only.
+pub struct Beyond {
+    namespace: Namespace,
+}
+
+impl Beyond {
+    /// Connects from there.
+    pub fn connect(&self, to: (IpAddr, u16), limit: Duration) -> std::io::Result<TcpStream> {
+        self.namespace.inside(|| TcpStream::connect_timeout(&to.into(), limit))
     }
 }
 
@@ -144,6 +173,20 @@ fn tap() -> anyhow::Result<OwnedFd> {
 mod tests {
     use super::*;
     use std::io::Read as _;
+
+    #[test]
+    fn who_is_beyond_reaches_this_side_by_its_own_way_only() {
+        if let Err(why) = Outside::possible() {
+            eprintln!("skipped: {why}");
+            return;
+        }
+        let outside = Outside::new(&["203.0.113.10/29"]).unwrap();
+        let beyond = outside.beyond("192.0.2.65/30", "192.0.2.66/30").unwrap();
+        let listener = outside.inside(|| std::net::TcpListener::bind("203.0.113.10:8179").unwrap());
+        let to = ("203.0.113.10".parse().unwrap(), 8179);
+        beyond.connect(to, Duration::from_secs(10)).unwrap();
+        assert_eq!(listener.accept().unwrap().1.ip().to_string(), "192.0.2.66");
+    }
 
     #[test]
     fn a_frame_that_is_sent_outside_comes_out_of_the_device_and_the_host_sees_none() {

@@ -31,6 +31,12 @@ pub fn platform() -> PathBuf {
     top().join("target/platform")
 }
 
+/// The root below which `make bird3` lays down BIRD 3; `None` when this machine's mirror has none, or nobody has asked for it.
+pub fn bird3() -> Option<PathBuf> {
+    let root = top().join("target/bird3");
+    root.join("usr/sbin/bird").exists().then_some(root)
+}
+
 fn make(target: &str) {
     let output = Command::new("make")
         .args(["--no-print-directory", target])
