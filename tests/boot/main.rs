@@ -9,6 +9,7 @@
     reason = "a suite: runs the shipped binary and reads what it leaves"
 )]
 
+mod gobgp;
 mod platform;
 #[path = "../node/site.rs"]
 mod site;

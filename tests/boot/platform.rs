@@ -4,20 +4,22 @@
 //! May not expect of a double what the real one would not do.
 
 use std::io::{Read as _, Write as _};
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anymetal::boot::platform::Ran;
+use anymetal::boot::platform::device::{MD5_PASSWORD, Sessions};
 use anymetal::boot::show::Show;
 use anymetal::boot::{self, Boot, PublicPort, Verdict, Visit, lan};
 use anymetal_contract::{Outcome, Phase};
-use anymetal_lab::outside::Outside;
+use anymetal_lab::outside::{Beyond, Outside};
 use anymetal_lab::scan::{self, Udp};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::bench;
+use crate::gobgp::GoBgp;
 use crate::site::Site;
 
 /// What one look at the machine may take; most take a second or two, a search of its whole disk under emulation a minute.
@@ -62,6 +64,15 @@ for user in nobody hippo traefik bindle; do
 done
 "#;
 
+/// The addresses that the site announces.
+const ANYCAST: &str = "198.51.100.7";
+const ANYCAST6: &str = "2001:db8:198::7";
+/// Whether the guard runs, and where it stands.
+const GUARD: &str = r#"
+systemctl is-active anymetal-guard
+sed -n 's/.*"stance":"\([a-z]*\)".*/\1/p' /run/anymetal/guard.json
+"#;
+
 /// Looks for every secret of the site where none may be. Says in which place which was found, and how much was looked at.
 const SECRETS: &str = r#"
 umask 077
@@ -69,13 +80,16 @@ dir=$(mktemp -d); cd "$dir"
 sed 's/.*"values":{//; s/}.*//' /etc/anymetal/secrets.json | tr ',' '\n' | sed 's/^"[^"]*":"//; s/"$//' >values
 echo >>values
 tr '\0' '\n' </proc/$(pgrep -f 'Hippo[.]Web' | head -n 1)/environ | sed -n 's/^Nomad__Secret=//p' >>values
+sed -n 's/.*"nomad":{"api":"[^"]*","token":"\([^"]*\)".*/\1/p' /etc/anymetal/guard.json >>values
 grep -c . values | sed 's/^/secrets: /'
 in_place() { if grep -qFf values; then echo "FOUND in $1"; fi; }
 journalctl --no-pager -o cat -a | tee journal | in_place journal
 wc -l <journal | sed 's/^/journal lines: /'
 cat /etc/anymetal/plan.json | in_place plan
-cat /var/log/anymetal/events.jsonl | in_place events
-cat /run/anymetal/status.json | in_place status
+cat /var/log/anymetal/events.jsonl /var/log/anymetal/guard.jsonl | in_place events
+cat /run/anymetal/status.json /run/anymetal/guard.json | in_place status
+curl -sS http://127.0.0.1:9469/metrics | tee metrics | in_place metrics
+grep -c "^anymetal_guard_announced 1" metrics | sed "s/^/announced in metrics: /"
 for line in /proc/[0-9]*/cmdline; do tr '\0' ' ' <$line 2>/dev/null; echo; done >arguments
 in_place arguments <arguments
 wc -l <arguments | sed 's/^/processes: /'
@@ -84,7 +98,7 @@ setpriv --reuid=nobody --clear-groups find / -xdev \( -path /proc -o -path /sys 
 setpriv --reuid=nobody --clear-groups find /run -type f -readable -print >>readable 2>/dev/null
 wc -l <readable | sed 's/^/readable files: /'
 tr '\n' '\0' <readable | xargs -0 grep -lFf values | sed 's/^/FOUND in /'
-stat -c '%a %U:%G %n' /etc/anymetal/secrets.json /etc/anymetal/consul/consul.json /etc/anymetal/nomad/nomad.json /var/lib/hippo /var/lib/bindle /var/lib/nomad
+stat -c '%a %U:%G %n' /etc/anymetal/secrets.json /etc/anymetal/guard.json /etc/anymetal/consul/consul.json /etc/anymetal/nomad/nomad.json /var/lib/hippo /var/lib/bindle /var/lib/nomad
 rm -rf "$dir"
 "#;
 
@@ -121,7 +135,13 @@ fn the_platform_comes_up_answers_under_both_names_and_gives_nothing_away() {
         Ok(()) => Outside::new(&["203.0.113.10/29", "2001:db8:70:17::2/64", "192.0.2.99/32"]).unwrap(),
         Err(why) => return eprintln!("skipped: {why}"),
     };
+    // Who comes from beyond the neighbour comes to the anycast address by the neighbour's way.
+    let beyond = outside.beyond("192.0.2.65/30", "192.0.2.66/30").unwrap();
+    outside.route(&format!("{ANYCAST}/32"), lan::PUBLIC.parse().unwrap()).unwrap();
+    let neighbours = [(1, lan::NEIGHBOURS6[0]), (2, lan::NEIGHBOURS6[1])]
+        .map(|(number, address)| GoBgp::start(&outside, number, address, lan::PUBLIC6, Some(MD5_PASSWORD)));
     let boot = Boot {
+        sessions: Sessions::Outside,
         origins: site.origins.clone(),
         deadline: Duration::from_mins(25),
         bgp_after: Duration::from_secs(10),
@@ -135,6 +155,9 @@ fn the_platform_comes_up_answers_under_both_names_and_gives_nothing_away() {
         let verdict = visit.verdict().unwrap();
         assert_eq!(verdict, Verdict::Up, "{}", verdict.sentence());
         look_inside(visit);
+        look_from_the_neighbours(visit, &neighbours);
+        look_from_beyond(&beyond, lan::PUBLIC);
+        look_from_beyond(&beyond, ANYCAST);
         look_from_outside(&outside, &site);
         run_an_application(visit, &outside);
     })
@@ -142,7 +165,7 @@ fn the_platform_comes_up_answers_under_both_names_and_gives_nothing_away() {
 
     assert_eq!(ended.power_ons, 2);
     assert_eq!(ended.log.violations, Vec::<String>::new());
-    for phase in [Phase::Services, Phase::Jobs, Phase::Settle] {
+    for phase in [Phase::Services, Phase::Jobs, Phase::Prove, Phase::Announce, Phase::Settle] {
         // The second power-on may find all of it running already.
         let good = ended.board.standing(phase).outcome.is_some_and(Outcome::is_good);
         assert!(good, "{phase}: {}", ended.summary());
@@ -200,10 +223,17 @@ fn look_inside(visit: &Visit<'_>) {
         line.trim().parse().unwrap()
     };
     // It was really looked: a search of nothing finds nothing.
-    assert!(count("secrets: ") >= 11 && count("journal lines: ") > 500 && count("processes: ") > 20, "{secrets:?}");
+    assert!(
+        count("secrets: ") >= 13
+            && count("announced in metrics: ") == 1
+            && count("journal lines: ") > 500
+            && count("processes: ") > 20,
+        "{secrets:?}"
+    );
     assert!(count("readable files: ") > 200, "{secrets:?}");
     for owned in [
         "600 root:root /etc/anymetal/secrets.json",
+        "600 root:root /etc/anymetal/guard.json",
         "600 root:root /etc/anymetal/consul/consul.json",
         "600 root:root /etc/anymetal/nomad/nomad.json",
         "700 hippo:hippo /var/lib/hippo",
@@ -236,12 +266,33 @@ fn push(outside: &Outside, account: Option<&str>) -> u16 {
 
 fn send(outside: &Outside, from: &str, request: &str) -> (u16, String) {
     let machine: IpAddr = lan::PUBLIC.parse().unwrap();
-    let mut stream = outside.connect(Some(from.parse().unwrap()), (machine, 80), LOOK).unwrap();
+    talk(outside.connect(Some(from.parse().unwrap()), (machine, 80), LOOK).unwrap(), request)
+}
+
+fn talk(mut stream: TcpStream, request: &str) -> (u16, String) {
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+}
+
+/// Each has its session, the one on the private network and those beyond the public gateway, with their password; and each has what the site
+/// announces in its family, and nothing else.
+fn look_from_the_neighbours(visit: &Visit<'_>, neighbours: &[GoBgp<'_>]) {
+    for neighbour in neighbours {
+        neighbour.wait_established(LOOK);
+        neighbour.wait_for_routes(&[&format!("{ANYCAST6}/128")], LOOK);
+    }
+    assert_eq!(visit.known().listed(), format!("{ANYCAST}/32"));
+    assert_eq!(lines(visit, GUARD), ["active", "announced"]);
+}
+
+/// A client beyond the neighbour is answered under the site's name at this address of the machine.
+fn look_from_beyond(beyond: &Beyond, address: &str) {
+    let request = "GET /healthz HTTP/1.1\r\nHost: hippo.198-51-100-7.sslip.io\r\nConnection: close\r\n\r\n";
+    let (status, body) = talk(beyond.connect((address.parse().unwrap(), 80), LOOK).unwrap(), request);
+    assert_eq!(status, 200, "{address}: {body}");
 }
 
 fn look_from_outside(outside: &Outside, site: &Site) {

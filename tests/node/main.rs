@@ -33,18 +33,27 @@ fn a_node_comes_up_reports_every_phase_and_comes_up_again() {
     // The platform has heard every phase begin and end, with the plan's digest, and broke no rule of its own.
     let log = server.platform.log();
     assert_eq!(log.violations, Vec::<String>::new());
-    let ends: Vec<_> = log.events.iter().filter(|e| e.ends_phase()).map(|e| (e.phase().unwrap(), e.outcome)).collect();
+    let events: Vec<_> = log.events.iter().filter(|e| e.by.is_none()).collect();
+    let ends: Vec<_> = events.iter().filter(|e| e.ends_phase()).map(|e| (e.phase().unwrap(), e.outcome)).collect();
     for phase in Phase::ALL {
-        let absent = matches!(phase, Phase::Jobs | Phase::Prove | Phase::Announce);
-        let expected = if absent { Outcome::Absent } else { Outcome::Done };
+        let expected = if phase == Phase::Jobs { Outcome::Absent } else { Outcome::Done };
         assert!(ends.contains(&(phase, expected)), "{phase}: {ends:?}");
     }
-    let last = log.events.last().unwrap();
+    let last = events.last().unwrap();
     assert_eq!(
         (last.phase(), last.plan.as_str(), last.node.as_str()),
         (Some(Phase::Settle), Site::demo().plan.as_str(), lan::HOSTNAME)
     );
-    assert!(log.events.windows(2).all(|pair| pair[0].seq < pair[1].seq), "events came out of order");
+    assert!(events.windows(2).all(|pair| pair[0].seq < pair[1].seq), "events came out of order");
+    let guards: Vec<_> = log.events.iter().filter(|e| e.by.as_deref() == Some("guard")).collect();
+    let told: Vec<_> = guards.iter().map(|e| (e.seq, e.phase(), e.outcome)).collect();
+    assert_eq!(told, [(1, Some(Phase::Announce), Outcome::Started), (2, Some(Phase::Announce), Outcome::Done)]);
+
+    // The neighbour has what the site announces, and was never told anything else.
+    assert_eq!(
+        (server.neighbour.known().listed(), server.announced()),
+        ("198.51.100.7/32".into(), vec!["198.51.100.7/32".into()])
+    );
     assert!(log.user_states.iter().any(|state| state.state == "succeeded"), "{:?}", log.user_states);
     let waited = log.events.iter().any(|e| e.phase() == Some(Phase::Metadata) && e.outcome == Outcome::Waiting);
     assert!(waited, "nobody was told that bgp_neighbors took a while");
@@ -146,8 +155,25 @@ fn metadata_that_never_gets_bgp_neighbours_fails_at_the_deadline_and_says_what_t
     }
     let (said, reason) = fails(&Site::with("deadlines: {metadata: 4}"), &[Fault::NoBgp]);
     assert_eq!(reason, "metadata-no-bgp");
-    assert!(said.contains("create the BGP session"), "{said}");
+    assert!(said.contains("enable BGP on the project and create the session"), "{said}");
     assert!(said.contains("4 s"), "the deadline is not named: {said}");
+}
+
+#[test]
+fn a_neighbour_that_never_answers_ends_the_boot_at_the_deadline_unannounced() {
+    if !possible() {
+        return;
+    }
+    // Named, because its folders go with it.
+    let site = Site::with("deadlines: {prove: 6}");
+    let server = Server::new(&site, &[]);
+    server.node.beside().ip(&["link", "set", "port0", "down"]).unwrap();
+    let (code, said) = server.power_on().ended();
+    assert_eq!(code, 2, "{said}");
+    for words in ["neighbour: no session is established: ", "gave up after 6 s (proof-failed)"] {
+        assert!(said.contains(words), "{words} is not in\n{said}");
+    }
+    assert_eq!(server.announced(), [""; 0]);
 }
 
 #[test]

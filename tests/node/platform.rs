@@ -16,6 +16,10 @@ use crate::site::Site;
 /// Deadlines short enough for a suite: what fails here fails at once, and says so until then.
 const SHORT: &str = "deadlines: {services: 40, jobs: 30}";
 
+/// The whole chain of proofs.
+const PROVEN: &str =
+    "8 proofs hold: neighbour, consul, nomad, traefik, bindle, hippo, anycast 198.51.100.7, anycast 2001:db8:198::7";
+
 /// A node that could not come up: what it said, the failed phase and its reason.
 fn fails(server: &Server) -> (String, Phase, String) {
     let power = server.power_on();
@@ -29,8 +33,10 @@ fn fails(server: &Server) -> (String, Phase, String) {
     (said, failed.phase().unwrap(), failed.reason.clone().expect("a failure has a reason"))
 }
 
-/// The anycast routes are disabled as written, and where bird runs, it says itself that they are down and that it has none of them.
+/// The neighbour has nothing of it; the anycast routes are disabled as written, and where bird runs, it says itself that they are down and that
+/// it has none of them.
 fn not_announced(server: &Server, power: &Power, bird_runs: bool) {
+    assert_eq!(server.neighbour.known().listed(), "");
     let Ok(bird) = fs::read_to_string(server.node.disk("/etc/bird/bird.conf")) else { return };
     let anycast = bird.split("protocol static anycast4 {").nth(1).expect("there is an anycast protocol");
     assert!(anycast.trim_start().starts_with("disabled;"), "{bird}");
@@ -61,9 +67,12 @@ fn the_platform_comes_up_on_a_node_keeps_its_secrets_and_is_the_same_after_a_reb
     let power = server.power_on();
     let (code, said) = power.ended();
     assert_eq!(code, 0, "{said}\n{}", site.which());
-    for words in ["nomad access done: put right: bootstrapped", "jobs      hippo done: healthy", "3 jobs healthy"] {
+    for words in
+        ["nomad access done: put right: bootstrapped", "jobs      hippo done: healthy", "3 jobs healthy", PROVEN]
+    {
         assert!(said.contains(words), "{words} is not in\n{said}");
     }
+    assert_eq!(server.neighbour.known().listed(), "198.51.100.7/32");
     let events = fs::read_to_string(server.node.disk(place::EVENTS)).unwrap();
     let plan = fs::read_to_string(server.node.disk(place::PLAN)).unwrap();
     for (name, secret) in site.secrets() {

@@ -1,18 +1,20 @@
 //! A node without a machine and its platform: powered on, watched, cut off.
 //! May not expect anything: the suites do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Child;
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anymetal::boot::lan;
+use anymetal::boot::neighbour::{Change, Neighbour, News};
+use anymetal::boot::platform::device::Sessions;
 use anymetal::boot::platform::{Config, Fault, Platform};
 use anymetal_contract::{Event, place};
 use anymetal_lab::cloud_init;
@@ -31,6 +33,10 @@ const LIMIT: Duration = Duration::from_secs(150);
 pub struct Server {
     pub node: Node,
     pub platform: Platform,
+    /// Who takes the node's BGP session, at the other end of its cable.
+    pub neighbour: Neighbour,
+    /// What has ever been announced to it.
+    announced: Arc<Mutex<BTreeSet<String>>>,
     events: Receiver<Event>,
 }
 
@@ -41,7 +47,17 @@ impl Server {
 
     /// The same with something else in the platform's document about it.
     pub fn with_customdata(site: &Site, customdata: Value, faults: &[Fault]) -> Self {
-        let node = Node::new(&ADDRESSES, "").unwrap();
+        let (edge, length) = (lan::NEIGHBOUR, lan::PRIVATE_NETWORK.2);
+        let node = Node::new(&ADDRESSES, &[&format!("{edge}/{length}")], "").unwrap();
+        let at = SocketAddr::new(edge.parse().unwrap(), 179);
+        let announced = Arc::new(Mutex::new(BTreeSet::new()));
+        let heard = Arc::clone(&announced);
+        let listen = Box::new(move |news| {
+            if let News::Route(Change::Announced(prefix, _)) = news {
+                heard.lock().expect("no panic holds it").insert(prefix.to_string());
+            }
+        });
+        let neighbour = node.beside().inside(|| Neighbour::start_at(at, listen)).unwrap();
         let (sender, events) = channel();
         let sender = Mutex::new(sender);
         let config = Config {
@@ -49,6 +65,7 @@ impl Server {
             origins: site.origins.clone(),
             faults: faults.to_vec(),
             customdata,
+            sessions: Sessions::Outside,
             bgp_after: Duration::from_secs(1),
             ..Config::on_loopback()
         };
@@ -67,7 +84,7 @@ impl Server {
             node.write(&file.path, &file.content).unwrap();
             fs::set_permissions(node.disk(&file.path), fs::Permissions::from_mode(file.mode)).unwrap();
         }
-        Self { node, platform, events }
+        Self { node, platform, neighbour, announced, events }
     }
 
     /// Powers on: what anymetal.service does, and then the machine stays up.
@@ -94,16 +111,26 @@ impl Server {
         }
     }
 
+    /// Every prefix that has ever been announced to the neighbour.
+    pub fn announced(&self) -> Vec<String> {
+        self.announced.lock().expect("no panic holds it").iter().cloned().collect()
+    }
+
     /// Every file the boot leaves that a second way to it must leave too, with mode and content.
     pub fn state(&self) -> BTreeMap<String, (u32, Vec<u8>)> {
         let mut state = BTreeMap::new();
         for place in [place::OPT, "/etc", place::STORE] {
             collect(&self.node.disk(place), &mut state, &self.node.disk("/"));
         }
-        // Where the platform answers differs from one simulation to the next, and stands in the firewall.
+        // Where the platform answers differs from one simulation to the next, and stands in the firewall and in what the guard reports to.
         let port = self.platform.url().rsplit(':').next().unwrap_or_default().to_owned();
-        if let Some((_, firewall)) = state.get_mut("etc/anymetal/firewall/anymetal.nft") {
-            *firewall = String::from_utf8_lossy(firewall).replace(&format!("{{ {port} }}"), "{ PORT }").into_bytes();
+        for (path, port, name) in [
+            ("etc/anymetal/firewall/anymetal.nft", format!("{{ {port} }}"), "{ PORT }"),
+            ("etc/anymetal/guard.json", format!(":{port}/"), ":PORT/"),
+        ] {
+            if let Some((_, content)) = state.get_mut(path) {
+                *content = String::from_utf8_lossy(content).replace(&port, name).into_bytes();
+            }
         }
         state
     }

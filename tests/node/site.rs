@@ -32,7 +32,7 @@ site: platform
 platform: equinix-metal
 os: debian-12
 architectures: [x86_64]
-anycast: {v4: [198.51.100.7/32]}
+anycast: {v4: [198.51.100.7/32], v6: [\"2001:db8:198::7/128\"]}
 origins: [https://origin.example/anymetal]
 reports: [platform]
 ";

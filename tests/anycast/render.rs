@@ -1,0 +1,102 @@
+//! The bird.conf of a node of this topology: the repository's template, rendered by the shipped init from a metadata document.
+//! May not write any of it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anymetal_contract::Phase;
+use anymetal_contract::plan::{Anycast, Bgp, File, Guard, Plan, Quorum, Settings};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The site's prefixes. A /31 has more specific ones.
+pub const SITE: [&str; 3] = ["198.51.100.6/31", "2001:db8:45d1:fd80::7/128", "203.0.113.7/32"];
+/// What the site asks to attach.
+pub const COMMUNITY: &str = "54825:222";
+
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The configuration for a node that is told this password for all its sessions.
+pub fn bird_conf(password: Option<&str>) -> String {
+    bird_conf_with(password, None)
+}
+
+/// The same, with this community for a lower preference.
+pub fn bird_conf_with(password: Option<&str>, lower: Option<&str>) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("plan.json"), serde_json::to_string(&plan(lower)).unwrap()).unwrap();
+    fs::write(at("metadata.json"), document(password).to_string()).unwrap();
+    let init = std::env::var_os("ANYMETAL_INIT").unwrap_or_else(|| env!("CARGO_BIN_EXE_anymetal-init").into());
+    let mut render = Command::new(init);
+    render.arg("render").arg("--plan").arg(at("plan.json")).arg("--metadata").arg(at("metadata.json"));
+    let ran = render.arg("--root").arg(at("root")).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    fs::read_to_string(at("root/etc/bird/bird.conf")).unwrap()
+}
+
+/// A unit of the repository's templates, for the site of these tests.
+pub fn unit(name: &str) -> String {
+    let text = fs::read_to_string(top().join("templates/bird").join(name)).unwrap();
+    let (_, body) = text.strip_prefix("---\n").unwrap().split_once("\n---\n").unwrap();
+    body.replace("{{ site }}", "demo")
+}
+
+/// Every configuration that the goldens hold, with its case's name.
+pub fn goldens() -> Vec<(String, String)> {
+    let cases = fs::read_dir(top().join("tests/metadata/goldens")).unwrap();
+    let configs = cases.filter_map(|case| {
+        let case = case.unwrap();
+        let text = fs::read_to_string(case.path().join("bird.conf")).ok()?;
+        Some((case.file_name().into_string().unwrap(), text))
+    });
+    configs.collect()
+}
+
+fn plan(lower: Option<&str>) -> Plan {
+    let quorum = lower.map(|community| Quorum { nodes: Vec::new(), community: community.into() });
+    let (v6, v4) = SITE.iter().map(|prefix| (*prefix).to_owned()).partition(|prefix| prefix.contains(':'));
+    Plan {
+        site: "demo".into(),
+        platform: "equinix-metal".into(),
+        os: "debian-12".into(),
+        domain: "example.org".into(),
+        anycast: Anycast { v4, v6 },
+        bgp: Bgp { communities: vec![COMMUNITY.into()], ..Bgp::default() },
+        phases: BTreeSet::from([Phase::Metadata, Phase::Facts, Phase::Files]),
+        files: vec![template()],
+        settings: Settings { guard: Guard { quorum, ..Guard::default() }, ..Settings::default() },
+        ..Plan::default()
+    }
+}
+
+/// The template, split as the builder splits it.
+fn template() -> File {
+    #[derive(Deserialize)]
+    struct FrontMatter {
+        path: String,
+        mode: String,
+        owner: String,
+        needs: Vec<String>,
+    }
+    let text = fs::read_to_string(top().join("templates/bird/bird.conf.tera")).unwrap();
+    let (front, body) = text.strip_prefix("---\n").unwrap().split_once("\n---\n").unwrap();
+    let FrontMatter { path, mode, owner, needs } = serde_yaml::from_str(front).unwrap();
+    let (secrets, check) = (Vec::new(), Vec::new());
+    File { name: "bird/bird.conf".into(), path, mode, owner, needs, secrets, check, body: body.into() }
+}
+
+/// The document whose addresses the topology has.
+fn document(password: Option<&str>) -> Value {
+    let text = fs::read_to_string(top().join("tests/metadata/v4-v6.json")).unwrap();
+    let mut document: Value = serde_json::from_str(&text).unwrap();
+    for neighbour in document["bgp_neighbors"].as_array_mut().unwrap() {
+        neighbour["md5_enabled"] = password.is_some().into();
+        neighbour["md5_password"] = password.into();
+    }
+    document
+}
