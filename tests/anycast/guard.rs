@@ -176,6 +176,7 @@ fn drained_and_back(node: &Watched) {
     let (code, said) = node.init(&["drain"]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("drained: ") && said.contains("stays so until `anymetal-init undrain`"), "{said}");
+    node.withdrawn(mark);
     let updates = node.updates(mark);
     let first = updates.iter().position(|message| !withdrawals(message).is_empty()).expect("a withdrawal");
     let asked: Vec<_> = updates[..first].iter().filter_map(Message::update).collect();

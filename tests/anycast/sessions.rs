@@ -65,8 +65,10 @@ fn hears_exactly_what_is_enabled(daemon: Daemon) {
             world.bird.tell(&format!("disable {protocol}")).unwrap();
         }
         world.prefixes("nothing", <[String]>::is_empty);
-        let gone: Vec<String> = heard(&world, mark).into_iter().flat_map(|update| update.withdrawn).collect();
-        assert_eq!(sorted(gone), SITE, "not every prefix was withdrawn once");
+        // The recorder may be a moment behind the neighbour.
+        let gone = || sorted(heard(&world, mark).into_iter().flat_map(|update| update.withdrawn).collect());
+        wait::until(LIMIT, || gone().len() >= SITE.len());
+        assert_eq!(gone(), SITE, "not every prefix was withdrawn once");
     }
 }
 
