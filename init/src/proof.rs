@@ -155,6 +155,21 @@ mod tests {
     }
 
     #[test]
+    fn a_redirect_is_the_answer_and_nobody_else_is_asked() {
+        let elsewhere = Server::start(|_, _| Response::ok("all good"));
+        let url = elsewhere.url();
+        let here = Server::start(move |_, _| Response {
+            headers: vec![("Location".into(), url.clone())],
+            ..Response::new(302, "")
+        });
+        let http = Http::afresh(Limits::QUESTION, Certificates::Ignored);
+        let asked = |status| Request { url: here.url(), host: None, status, contains: None }.fails(&http);
+        assert_eq!(asked(200), Some(format!("{} answers 302", here.url())));
+        assert_eq!(asked(302), None);
+        assert!(elsewhere.requests().is_empty(), "the redirect was followed");
+    }
+
+    #[test]
     fn an_answer_must_have_the_status_and_the_words() {
         let http = Http::new(Limits::QUESTION, Certificates::Ignored);
         for (response, status, contains, why) in [

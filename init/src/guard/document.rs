@@ -178,7 +178,8 @@ fn links(plan: &Plan, facts: &Facts, secrets: &Secrets, prefixes: &[IpNet]) -> V
     for canary in &rules.canaries {
         let Some(here) = proof::canary(canary, first) else { continue };
         let elsewhere = others.iter().filter_map(|node| proof::canary(canary, node)).collect();
-        let name = format!("canary {}", here.host.as_deref().unwrap_or_default());
+        // With its path: an application may have two, and a metric is known by this name.
+        let name = format!("canary {}", here.shown());
         links.push(Link { name, ask: Ask::Canary { here, elsewhere } });
     }
     links

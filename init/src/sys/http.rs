@@ -63,20 +63,22 @@ pub(crate) struct Limits {
 /// and an origin that drips would hold the boot for ever.
 const LEAST_FLOW: u64 = 1024;
 
-/// What becomes of connections.
+/// What a client does besides asking.
 #[derive(Debug, Clone, Copy)]
-enum Connections {
-    Kept,
+enum Habits {
+    /// Connections are kept, redirects followed.
+    Usual,
+    /// Neither.
     Afresh,
 }
 
-impl Connections {
-    /// How many are kept for the next question, and how long each one's buffers are, in bytes. For those that are kept both are ureq's own defaults;
-    /// buffers of that size for every short question are a good part of what it costs.
-    const fn sizes(self) -> (usize, usize) {
+impl Habits {
+    /// How many connections are kept for the next question, how long each one's buffers are, in bytes, and how many redirects are followed. The
+    /// usual ones are ureq's own defaults; buffers of that size for every short question are a good part of what it costs.
+    const fn numbers(self) -> (usize, usize, u32) {
         match self {
-            Self::Kept => (10, 128 * 1024),
-            Self::Afresh => (0, 8 * 1024),
+            Self::Usual => (10, 128 * 1024, 10),
+            Self::Afresh => (0, 8 * 1024, 0),
         }
     }
 }
@@ -108,16 +110,17 @@ pub(crate) enum Certificates {
 
 impl Http {
     pub(crate) fn new(limits: Limits, certificates: Certificates) -> Self {
-        Self::with(Connections::Kept, limits, certificates)
+        Self::with(Habits::Usual, limits, certificates)
     }
 
-    /// A client that makes a new connection for every question: one that was made long ago proves nothing about the next.
+    /// A client that makes a new connection for every question, as one that was made long ago proves nothing about the next; and that follows no
+    /// redirect, as that leads to somebody else.
     pub(crate) fn afresh(limits: Limits, certificates: Certificates) -> Self {
-        Self::with(Connections::Afresh, limits, certificates)
+        Self::with(Habits::Afresh, limits, certificates)
     }
 
-    fn with(connections: Connections, limits: Limits, certificates: Certificates) -> Self {
-        let (kept, buffer) = connections.sizes();
+    fn with(habits: Habits, limits: Limits, certificates: Certificates) -> Self {
+        let (kept, buffer, redirects) = habits.numbers();
         let tls = ureq::tls::TlsConfig::builder().disable_verification(certificates == Certificates::Ignored).build();
         let config = ureq::Agent::config_builder()
             .tls_config(tls)
@@ -127,6 +130,7 @@ impl Http {
             .timeout_recv_response(Some(limits.silence))
             // For each read of the socket; ureq's own limit for bodies is a total, which a large file may exceed.
             .timeout_per_read(Some(limits.silence))
+            .max_redirects(redirects)
             .max_idle_connections(kept)
             .input_buffer_size(buffer)
             .output_buffer_size(buffer)
