@@ -1,19 +1,14 @@
 //! The phase `announce`: the guard runs, holds the route, and BIRD has told a neighbour.
 //! May not announce by itself: the guard alone does.
 
-use std::time::Duration;
-
 use anymetal_contract::{Reason, place};
 
-use crate::bird::Control;
+use crate::bird::{Control, PATIENCE};
 use crate::failure::{Because as _, Failure};
 use crate::guard::{self, GuardStatus};
 use crate::phase::{Answer, Steps};
 use crate::services;
 use crate::world::World;
-
-/// How long BIRD may take to answer.
-const BIRD: Duration = Duration::from_secs(2);
 
 /// The phase's work.
 pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
@@ -33,8 +28,7 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
         }
         _ => return waiting(format!("{prefixes} is not announced yet: {}", lacking(&status))),
     }
-    let neighbours: Vec<String> = world.facts().neighbours().map(str::to_owned).collect();
-    let told = match told(world, &neighbours) {
+    let told = match told(world) {
         Ok(told) => told,
         Err(error) => return waiting(format!("asking BIRD whom it has told: {error:#}")),
     };
@@ -55,12 +49,12 @@ fn lacking(status: &GuardStatus) -> String {
 }
 
 /// The neighbours to which BIRD exports something. Whether they took it only they know: BGP has no receipts.
-fn told(world: &World, neighbours: &[String]) -> anyhow::Result<Vec<String>> {
-    let mut control = Control::open(&world.at(place::BIRD_SOCKET), BIRD)?;
+fn told(world: &World) -> anyhow::Result<Vec<&str>> {
+    let mut control = Control::open(&world.at(place::BIRD_SOCKET), PATIENCE)?;
     let mut told = Vec::new();
-    for name in neighbours {
+    for name in world.facts().neighbours() {
         if control.exported(name)?.is_some_and(|count| count > 0) {
-            told.push(name.clone());
+            told.push(name);
         }
     }
     Ok(told)

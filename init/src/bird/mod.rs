@@ -11,7 +11,12 @@ mod table;
 #[cfg(test)]
 mod transcript_tests;
 
+use std::time::Duration;
+
 pub(crate) use control::Control;
 pub(crate) use holding::{Holding, actual};
 pub(crate) use password::unusable;
 pub(crate) use table::{Protocol, established};
+
+/// How long BIRD may take over one command when nothing but the asker waits for it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,5 +1,5 @@
 //! `anymetal-init drain` and `undrain`: the operator's wish, left where the guard looks for it, and waited for.
-//! May not touch BIRD: the guard does.
+//! May not decide what BIRD is told: the guard does, and where it does not run its room withdraws.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::world::{Overrides, World};
 
 /// How often the guard's status is looked at.
 const LOOK: Duration = Duration::from_millis(200);
-/// How long a guard may take to heed a wish; it looks for one four times a second.
+/// How long a guard may take to heed a wish; it looks for one several times a second.
 const HEED: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(typed: &Drain) -> Result<ExitCode, Trouble> {
@@ -33,17 +33,20 @@ pub(crate) fn run(typed: &Drain) -> Result<ExitCode, Trouble> {
             print("drained: the guard does not run, and will not announce when it does\n")?;
             return Ok(ExitCode::SUCCESS);
         };
-        if status.stands("drained") || status.stands("maintenance") {
-            print(&format!(
-                "drained: {} is withdrawn, and stays so until `anymetal-init undrain`\n",
-                prefixes(&status)
-            ))?;
+        if status.stance == "drained" || status.stance == "maintenance" {
+            let file = if status.stance == "maintenance" {
+                format!(", and {} is gone", place::MAINTENANCE)
+            } else {
+                String::new()
+            };
+            let prefixes = status.prefixes.join(", ");
+            print(&format!("drained: {prefixes} is withdrawn, and stays so until `anymetal-init undrain`{file}\n"))?;
             return Ok(ExitCode::SUCCESS);
         }
-        if status.stands("draining") && !std::mem::replace(&mut told, true) {
+        if status.stance == "draining" && !std::mem::replace(&mut told, true) {
             print(&format!("draining: {}\n", status.why))?;
         }
-        if !status.stands("draining") && began.elapsed() > HEED {
+        if status.stance != "draining" && began.elapsed() > HEED {
             let seconds = HEED.as_secs();
             return Err(Trouble::ours(&anyhow::anyhow!(
                 "the guard has not heeded the wish for {seconds} s; `systemctl stop anymetal-guard` withdraws at once"
@@ -71,7 +74,7 @@ pub(crate) fn back(typed: &Drain) -> Result<ExitCode, Trouble> {
                 "the guard does not run, so nothing is announced: see `systemctl status anymetal-guard`"
             )));
         };
-        let heeded = !status.stands("drained") && !status.stands("draining");
+        let heeded = status.stance != "drained" && status.stance != "draining";
         if heeded || began.elapsed() > HEED {
             let was = if was { "undrained" } else { "it was not drained" };
             print(&format!("{was}: {}: {}\n", status.stance, status.why))?;
@@ -84,8 +87,4 @@ pub(crate) fn back(typed: &Drain) -> Result<ExitCode, Trouble> {
 fn living(world: &World) -> Result<Option<GuardStatus>, Trouble> {
     let status = guard::status(world).map_err(|error| Trouble::ours(&error))?;
     Ok(status.filter(|(_, lives)| *lives).map(|(status, _)| status))
-}
-
-fn prefixes(status: &GuardStatus) -> String {
-    status.prefixes.join(", ")
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,8 @@ const VERSION: u32 = 1;
 /// Everything there is to show.
 #[derive(Debug)]
 pub(crate) struct Board {
-    document: StatusOf,
+    document: Arc<Document>,
+    pid: u32,
     stance: Stance,
     since: SystemTime,
     why: String,
@@ -31,14 +33,6 @@ pub(crate) struct Board {
     rounds: [u64; 2],
     changes: BTreeMap<&'static str, u64>,
     failures: BTreeMap<String, u64>,
-}
-
-#[derive(Debug)]
-struct StatusOf {
-    site: String,
-    node: String,
-    prefixes: Vec<String>,
-    pid: u32,
 }
 
 /// The document at [`anymetal_contract::place::GUARD_STATUS`]. An output: readers tolerate what they do not know.
@@ -74,22 +68,17 @@ pub(crate) struct Shown {
 }
 
 impl Board {
-    pub(crate) fn new(document: &Document, pid: u32, now: SystemTime) -> Self {
-        let of = StatusOf {
-            site: document.site.clone(),
-            node: document.node.clone(),
-            prefixes: document.prefixes.iter().map(ToString::to_string).collect(),
-            pid,
-        };
+    pub(crate) fn new(document: Arc<Document>, pid: u32, now: SystemTime) -> Self {
         Self {
-            document: of,
+            neighbours: document.neighbours.iter().map(|name| (name.clone(), false)).collect(),
+            document,
+            pid,
             stance: State::START.stance,
             since: now,
             why: "started; to be proven".to_owned(),
             proof: None,
             proofs: Vec::new(),
             held: String::new(),
-            neighbours: document.neighbours.iter().map(|name| (name.clone(), false)).collect(),
             rounds: [0, 0],
             changes: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -131,8 +120,8 @@ impl Board {
             version: VERSION,
             site: self.document.site.clone(),
             node: self.document.node.clone(),
-            pid: self.document.pid,
-            prefixes: self.document.prefixes.clone(),
+            pid: self.pid,
+            prefixes: self.document.prefixes.iter().map(ToString::to_string).collect(),
             stance: self.stance.word().to_owned(),
             since: humantime::format_rfc3339_seconds(self.since).to_string(),
             why: self.why.clone(),
@@ -145,10 +134,9 @@ impl Board {
     pub(crate) fn metrics(&self) -> String {
         let mut text = Text(String::with_capacity(4096));
         text.family("announced", "gauge", "Whether the site's prefixes are announced.");
-        let announced = matches!(self.stance, Stance::Announced | Stance::Last | Stance::Draining(_));
-        text.sample("announced", None, u64::from(announced));
+        text.sample("announced", None, u64::from(self.stance.is_announced()));
         text.family("stance", "gauge", "Where the guard stands: 1 for the one it has.");
-        for word in ["withdrawn", "announced", "last", "draining", "drained", "maintenance"] {
+        for word in Stance::WORDS {
             text.sample("stance", Some(("stance", word)), u64::from(self.stance.word() == word));
         }
         text.family("bird_holds", "gauge", "What BIRD itself was seen to announce: 1 for what it is.");
@@ -203,13 +191,6 @@ impl Text {
             format!("{{{label}=\"{}\"}}", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
         });
         let _never_fails = writeln!(self.0, "anymetal_guard_{name}{} {value}", label.unwrap_or_default());
-    }
-}
-
-impl GuardStatus {
-    /// Whether the stance is this one.
-    pub(crate) fn stands(&self, stance: &str) -> bool {
-        self.stance == stance
     }
 }
 

@@ -8,14 +8,14 @@ use anymetal_contract::plan::Acl;
 use super::course::Failed;
 use super::document::{Ask, Document, Link, Token};
 use crate::api::Api;
-use crate::bird::{Protocol, established};
+use crate::bird::{Control, PATIENCE, Protocol, established};
 use crate::cluster;
 use crate::proof::Request;
 use crate::sys::clock;
-use crate::sys::http::Http;
+use crate::sys::http::{Certificates, Http, Limits};
 
 /// The name of the first link.
-pub(crate) const NEIGHBOUR: &str = "neighbour";
+const NEIGHBOUR: &str = "neighbour";
 
 /// What came of one proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +40,25 @@ impl Proven {
     }
 }
 
+/// The whole chain once, to the first link that does not hold.
+pub(crate) fn whole(document: &Document) -> Vec<Proven> {
+    let began = clock::monotonic();
+    let asked = Control::open(&document.bird, PATIENCE).and_then(|mut control| control.protocols());
+    let mut proven = vec![neighbour(document, &asked, began.elapsed())];
+    if proven[0].why.is_none() {
+        proven.extend(links(document, &client(document)));
+    }
+    proven
+}
+
+/// Who asks the links after the first, one answer within the site's time for a proof.
+pub(super) fn client(document: &Document) -> Http {
+    let limit = Duration::from_secs(u64::from(document.rules.timeout));
+    Http::afresh(Limits::within(limit), Certificates::Ignored)
+}
+
 /// The first link: whether a session with any of the neighbours is established.
-pub(crate) fn neighbour(document: &Document, asked: &anyhow::Result<Vec<Protocol>>, took: Duration) -> Proven {
+pub(super) fn neighbour(document: &Document, asked: &anyhow::Result<Vec<Protocol>>, took: Duration) -> Proven {
     let why = match asked {
         Err(error) => Some(format!("{error:#}")),
         Ok(protocols) => {
@@ -67,7 +84,7 @@ fn standing(session: &Protocol) -> String {
 }
 
 /// The rest of the chain, to the first link that does not hold.
-pub(crate) fn links(document: &Document, http: &Http) -> Vec<Proven> {
+pub(super) fn links(document: &Document, http: &Http) -> Vec<Proven> {
     let mut proven = Vec::with_capacity(document.links.len());
     for link in &document.links {
         let result = ask(document, link, http);

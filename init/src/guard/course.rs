@@ -35,6 +35,14 @@ impl Stance {
         }
     }
 
+    /// Whether the prefixes are announced, in whatever way.
+    pub(crate) fn is_announced(self) -> bool {
+        self.holding() != Holding::Nothing
+    }
+
+    /// All words of [`Self::word`].
+    pub(crate) const WORDS: [&str; 6] = ["withdrawn", "announced", "last", "draining", "drained", "maintenance"];
+
     /// The word in documents and metrics.
     pub(crate) const fn word(self) -> &'static str {
         match self {
@@ -85,7 +93,7 @@ pub(crate) struct Wishes {
     pub(crate) maintenance: bool,
 }
 
-/// The stance has changed, or has not for a reason worth telling.
+/// The stance has become another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) from: Stance,
@@ -135,8 +143,7 @@ fn bad(state: &State, rules: &Guard, failed: &Failed) -> (State, Option<Change>)
         return (State { good: 0, bad: 0, ..state.clone() }, None);
     }
     let counted = State { good: 0, bad: state.bad.saturating_add(1), ..state.clone() };
-    let announced = matches!(state.stance, Stance::Announced | Stance::Last | Stance::Draining(_));
-    if !announced || counted.bad < rules.fall {
+    if !state.stance.is_announced() || counted.bad < rules.fall {
         return (counted, None);
     }
     let to = match state.stance {

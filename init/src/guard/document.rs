@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use anymetal_contract::Plan;
-use anymetal_contract::plan::{Acl, Answers, Guard, Ready, Report, Service};
+use anymetal_contract::plan::{Acl, Answers, Guard, Ready, Service};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::loopback::address;
 use crate::facts::Facts;
 use crate::proof::{self, Request};
+use crate::report::To;
 use crate::secret::Secret;
 use crate::secrets::Secrets;
 
@@ -60,14 +61,6 @@ pub(crate) enum Ask {
     Request(Request),
     /// The same, of an application: when it is not, whether it is at any other node.
     Canary { here: Request, elsewhere: Vec<Request> },
-}
-
-/// Where an event goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) enum To {
-    Platform(String),
-    Webhook(String),
 }
 
 /// A token. It stands in the clear in this document, which is root's alone, and nowhere else.
@@ -194,15 +187,6 @@ fn cluster(service: &Service, secrets: &Secrets) -> Option<Link> {
         Ready::Active | Ready::Announced => return None,
     };
     Some(Link { name: crate::api::name(of).to_lowercase(), ask })
-}
-
-/// Who hears of the guard's changes: those who hear of the boot.
-pub(crate) fn reports(plan: &Plan, user_state_url: Option<&str>, asked: Option<&str>) -> Vec<To> {
-    let planned = plan.reports.iter().filter_map(|report| match report {
-        Report::Webhook(url) => Some(To::Webhook(url.clone())),
-        Report::Platform => user_state_url.map(|url| To::Platform(url.to_owned())),
-    });
-    asked.map(|url| To::Webhook(url.to_owned())).into_iter().chain(planned).collect()
 }
 
 #[cfg(test)]

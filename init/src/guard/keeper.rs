@@ -15,8 +15,7 @@ use super::course::{Seen, State, Wishes, step};
 use super::document::Document;
 use super::loopback;
 use super::tell::Teller;
-use crate::bird::{Control, Holding, Protocol, actual, established};
-use crate::sys::http::{Certificates, Http, Limits};
+use crate::bird::{Control, Protocol, actual, established};
 use crate::sys::{clock, exposition, fs, supervisor};
 use crate::world::World;
 
@@ -57,7 +56,7 @@ enum Round {
 impl Keeper {
     pub(super) fn new(world: &World, document: Document, teller: Teller) -> anyhow::Result<Self> {
         let document = Arc::new(document);
-        let board = Board::new(&document, std::process::id(), clock::wall());
+        let board = Board::new(Arc::clone(&document), std::process::id(), clock::wall());
         let (ask, asked) = mpsc::sync_channel(1);
         let (answer, answers) = mpsc::sync_channel(1);
         prober(Arc::clone(&document), asked, answer)?;
@@ -130,7 +129,7 @@ impl Keeper {
         let protocols: &[Protocol] = asked.as_deref().unwrap_or_default();
         let held = asked.as_ref().map(|protocols| actual(protocols).to_string()).unwrap_or_default();
         self.board().bird(held, |name| !established(protocols, &[name]).is_empty());
-        if self.state.stance.holding() == Holding::Nothing {
+        if !self.state.stance.is_announced() {
             self.hold();
         }
         // What the last round found may be that somebody has taken an address away.
@@ -162,7 +161,7 @@ impl Keeper {
         self.news = true;
         self.take(&failed.map_or(Seen::Good, Seen::Bad));
         // BIRD may have been started anew meanwhile, withdrawn as it is written.
-        if good && self.state.stance.holding() != Holding::Nothing {
+        if good && self.state.stance.is_announced() {
             self.hold();
         }
         self.round = Round::Due(clock::monotonic() + self.state.pause(&self.document.rules));
@@ -236,11 +235,16 @@ impl Keeper {
         let status = self.board().status();
         let mut text = serde_json::to_string(&status).expect("a status has only text for keys");
         text.push('\n');
-        if text != self.written {
-            if let Err(error) = fs::replace_lightly(&self.status, text.as_bytes(), 0o644) {
-                self.teller.trouble("status", format!("{error:#}"));
+        if text == self.written {
+            return;
+        }
+        match fs::replace_lightly(&self.status, text.as_bytes(), 0o644) {
+            Ok(()) => {
+                self.teller.fine("status");
+                self.written = text;
             }
-            self.written = text;
+            // Tried again with the next round.
+            Err(error) => self.teller.trouble("status", format!("{error:#}")),
         }
     }
 }
@@ -251,9 +255,8 @@ fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
 
 /// The thread that asks the proofs: none of them can hold up the loop.
 fn prober(document: Arc<Document>, asked: Receiver<u64>, answer: SyncSender<(u64, Vec<Proven>)>) -> anyhow::Result<()> {
-    let limit = Duration::from_secs(u64::from(document.rules.timeout));
     let work = move || {
-        let http = Http::afresh(Limits::within(limit), Certificates::Ignored);
+        let http = chain::client(&document);
         while let Ok(number) = asked.recv() {
             if answer.send((number, chain::links(&document, &http))).is_err() {
                 return;

@@ -17,16 +17,15 @@ use anyhow::Context as _;
 use anymetal_contract::place;
 
 use crate::bird::Control;
-use crate::report::{Journal, Sink};
+use crate::report::Journal;
 use crate::retry::Backoff;
 use crate::sys::console::Console;
 use crate::sys::fs;
 use crate::wake::digest;
 use crate::world::World;
 pub(crate) use board::GuardStatus;
-pub(crate) use chain::{Proven, links, neighbour};
-use document::To;
-pub(crate) use document::{Document, reports};
+pub(crate) use chain::{Proven, whole};
+pub(crate) use document::Document;
 use keeper::Keeper;
 pub(crate) use loopback::{give_up, own};
 use tell::Teller;
@@ -47,11 +46,7 @@ pub(crate) fn keep(world: &World) -> anyhow::Result<Infallible> {
     world.hidden.add(document.tokens());
     let journal = Journal::of_guard(world, Console::of(false));
     for to in &document.reports {
-        let sink = match to {
-            To::Platform(url) => Sink::platform(url),
-            To::Webhook(url) => Sink::webhook(url),
-        };
-        journal.attach(sink, Backoff::NODE);
+        journal.attach(to, Backoff::NODE);
     }
     let prefixes: Vec<String> = document.prefixes.iter().map(ToString::to_string).collect();
     let plan = world.at(place::PLAN);

@@ -60,7 +60,7 @@ impl Teller {
             Stance::Withdrawn if change.proof.is_some() => {
                 (Outcome::Failed, Some(Reason::ProofFailed), format!("{prefixes} withdrawn"))
             }
-            Stance::Withdrawn | Stance::Drained | Stance::Maintenance if from.holding() == to.holding() => {
+            Stance::Withdrawn | Stance::Drained | Stance::Maintenance if !from.is_announced() => {
                 (Outcome::Waiting, None, format!("{prefixes} stays withdrawn"))
             }
             Stance::Withdrawn | Stance::Drained | Stance::Maintenance => {

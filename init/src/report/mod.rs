@@ -23,7 +23,8 @@ use crate::sys::console::Console;
 use crate::sys::{clock, fs};
 use crate::world::World;
 use outbox::Outbox;
-pub(crate) use sink::Sink;
+use sink::Sink;
+pub(crate) use sink::{To, known};
 
 /// Progress of one step is shown on the console at most so often; programs get all of it.
 const SHOWN_EVERY: Duration = Duration::from_secs(10);
@@ -80,6 +81,8 @@ struct Desk {
     /// What this run has said last, from number `first` on.
     said: VecDeque<Event>,
     first: u64,
+    /// How many of them are kept.
+    remembered: usize,
     /// How far each sink is, by its name.
     sinks: BTreeMap<String, Progress>,
     /// When progress was last shown on the console, by phase and step.
@@ -131,6 +134,7 @@ impl Journal {
             status: Status::new(&node),
             said: VecDeque::new(),
             first,
+            remembered: REMEMBERED,
             sinks: BTreeMap::new(),
             shown: BTreeMap::new(),
             complaints: Complaints::default(),
@@ -176,7 +180,7 @@ impl Journal {
             }
         }
         desk.said.push_back(event);
-        if desk.said.len() > REMEMBERED {
+        if desk.said.len() > desk.remembered {
             desk.said.pop_front();
             desk.first += 1;
         }
@@ -193,7 +197,8 @@ impl Journal {
     }
 
     /// Starts a sink, once: it gets what was said since it last accepted something, be it in an earlier run.
-    pub(crate) fn attach(self: &Arc<Self>, sink: Sink, backoff: Backoff) {
+    pub(crate) fn attach(self: &Arc<Self>, to: &To, backoff: Backoff) {
+        let sink = Sink::from(to);
         let cursor = sink::read_cursor(&self.cursors.join(sink.name())).unwrap_or(0);
         {
             let mut desk = self.desk();
@@ -328,8 +333,8 @@ impl Desk {
 
 /// Starts every sink that is known by now: the kernel command line's at once, the plan's with the plan, the platform's with the metadata.
 pub(crate) fn attach_known(journal: &Arc<Journal>, world: &World, backoff: Backoff) {
-    for sink in sink::known(world) {
-        journal.attach(sink, backoff);
+    for to in known(world) {
+        journal.attach(&to, backoff);
     }
 }
 

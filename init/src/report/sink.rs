@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anymetal_contract::Event;
 use anymetal_contract::plan::Report;
+use serde::{Deserialize, Serialize};
 
 use super::outbox::backlog;
 use super::platform::Told;
@@ -20,7 +21,7 @@ const REFUSALS: u32 = 3;
 
 /// Where to and in which form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Sink {
+pub(super) struct Sink {
     name: String,
     label: String,
     url: String,
@@ -45,25 +46,42 @@ enum Judged {
     Trouble(String),
 }
 
-/// The sinks that can be reached with what is known by now.
-pub(super) fn known(world: &World) -> Vec<Sink> {
-    let asked = world.overrides.report.iter().map(|url| Sink::webhook(url));
+/// Who hears of events, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum To {
+    Platform(String),
+    Webhook(String),
+}
+
+/// Who can be reached with what is known by now.
+pub(crate) fn known(world: &World) -> Vec<To> {
+    let asked = world.overrides.report.iter().map(|url| To::Webhook(url.clone()));
     let planned = world.plan.get().into_iter().flat_map(|planned| &planned.plan.reports);
     let planned = planned.filter_map(|report| match report {
-        Report::Webhook(url) => Some(Sink::webhook(url)),
-        Report::Platform => world.machine.get()?.user_state_url.as_deref().map(Sink::platform),
+        Report::Webhook(url) => Some(To::Webhook(url.clone())),
+        Report::Platform => world.machine.get()?.user_state_url.clone().map(To::Platform),
     });
     asked.chain(planned).collect()
 }
 
+impl From<&To> for Sink {
+    fn from(to: &To) -> Self {
+        match to {
+            To::Platform(url) => Self::platform(url),
+            To::Webhook(url) => Self::webhook(url),
+        }
+    }
+}
+
 impl Sink {
-    pub(crate) fn webhook(url: &str) -> Self {
+    fn webhook(url: &str) -> Self {
         // The name of its cursor. Part of a digest: a URL makes no file name, and holds what is nobody's business.
         let name = format!("webhook-{}", digest(url.as_bytes()).short());
         Self { name, label: format!("webhook {}", host(url)), url: url.to_owned(), form: Form::Whole }
     }
 
-    pub(crate) fn platform(url: &str) -> Self {
+    fn platform(url: &str) -> Self {
         Self {
             name: "platform".to_owned(),
             label: format!("platform {}", host(url)),

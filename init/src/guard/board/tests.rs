@@ -3,7 +3,7 @@ use crate::guard::tests::document;
 
 fn board() -> Board {
     let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-    let mut board = Board::new(&document(), 42, at(1_800_000_000));
+    let mut board = Board::new(document().into(), 42, at(1_800_000_000));
     let proven = |name: &str, why: Option<&str>| Proven::new(name, Duration::from_millis(2), why.map(str::to_owned));
     board.round(vec![proven("neighbour", None), proven("consul", Some("no \"leader\""))]);
     board.round(vec![proven("neighbour", None), proven("consul", None)]);
