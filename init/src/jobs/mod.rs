@@ -18,7 +18,7 @@ use crate::failure::{Because as _, Failure};
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
 use crate::secret::Secret;
-use crate::sys::sweep;
+use crate::sys::{fs, sweep};
 use crate::world::World;
 use standing::{Standing, standing};
 use submit::Submitted;
@@ -49,7 +49,7 @@ fn mend(world: &World, job: &Job, steps: &dyn Steps) -> anyhow::Result<()> {
     let mut removed = Vec::new();
     for folder in &job.data {
         for path in sweep::empty_files(&world.at(folder))? {
-            sweep::remove(&path)?;
+            fs::remove(&path)?;
             removed.push(path.display().to_string());
         }
     }

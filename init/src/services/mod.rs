@@ -20,7 +20,7 @@ use crate::failure::{Because as _, Failure};
 use crate::ledger::Applied;
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
-use crate::sys::sweep;
+use crate::sys::{fs, sweep};
 use crate::world::World;
 use unit::{Action, Standing, Unit};
 
@@ -208,7 +208,7 @@ fn mend(world: &World, service: &Service, steps: &dyn Steps) -> anyhow::Result<b
     systemd::stop(&service.unit)?;
     let empty = look()?;
     for path in &empty {
-        sweep::remove(path)?;
+        fs::remove(path)?;
     }
     let names: Vec<String> = empty.iter().map(|path| path.display().to_string()).collect();
     let message = format!("removed what a power cut left empty: {}", names.join(", "));

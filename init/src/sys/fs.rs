@@ -243,6 +243,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_file_is_removed_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "text").unwrap();
+        assert!(is_there(&path) && remove(&path).unwrap());
+        assert!(!is_there(&path) && !remove(&path).unwrap());
+        assert!(remove(folder.path()).is_err(), "a folder is no file");
+    }
+
+    #[test]
     fn a_replaced_file_is_whole_has_its_mode_and_leaves_nothing_beside() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("deep/er/file");

@@ -1,6 +1,5 @@
-//! What a power cut leaves of files that nobody synced: their names, with nothing in them. Found, removed, and made rarer.
-//! May not know whose files they are.
-#![expect(clippy::disallowed_methods, reason = "side effects live in sys/; this is the room for what a power cut left")]
+//! What a power cut leaves of files that nobody synced: their names, with nothing in them. Found, and made rarer.
+//! May not know whose files they are, nor remove them.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -38,16 +37,6 @@ fn look(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> anyhow::Result
     Ok(())
 }
 
-/// Removes a file, if it is there.
-pub(crate) fn remove(path: &Path) -> anyhow::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing {}", path.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Has the kernel write down all that it still holds (sync(2)): what programs have written up to now outlives a power cut.
 pub(crate) fn sync() {
     nix::unistd::sync();
@@ -55,6 +44,8 @@ pub(crate) fn sync() {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests prepare their own files")]
+
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -69,8 +60,7 @@ mod tests {
         }
         symlink("node-id", at("link")).unwrap();
         assert_eq!(empty_files(folder.path()).unwrap(), [at("node-id"), at("serf/local.keyring")]);
-        remove(&at("node-id")).unwrap();
-        remove(&at("node-id")).unwrap();
+        fs::remove_file(at("node-id")).unwrap();
         assert_eq!(empty_files(folder.path()).unwrap(), [at("serf/local.keyring")]);
         assert!(empty_files(&at("nothing")).unwrap().is_empty());
     }
