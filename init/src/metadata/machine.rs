@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::secret::Secret;
 
 /// One machine, as its platform describes it. Nothing here is in the platform's words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Machine {
     /// The platform's own id.
     pub(crate) id: Option<String>,

@@ -1,7 +1,6 @@
 //! Equinix Metal's document to our [`Machine`]: names, addresses and links; sessions are next door, in `neighbours`.
 //! May not stop at the first mistake: everything missing or contradictory is collected and named at once.
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -29,16 +28,11 @@ pub(super) fn machine(document: EquinixMetadata) -> Result<Machine, Failure> {
         hostname,
         metro: findings.text("metro", document.metro),
         facility: findings.text("facility", document.facility),
-        private4: None,
-        public4: None,
-        public6: None,
         private_subnets: private_subnets(document.private_subnets, &mut findings),
-        neighbours: Vec::new(),
         user_state_url: url("user_state_url", document.user_state_url, &mut findings),
         phone_home_url: url("phone_home_url", document.phone_home_url, &mut findings),
         customdata: document.customdata.and_then(|customdata| ours(&customdata)),
-        service: BTreeSet::new(),
-        warnings: Vec::new(),
+        ..Machine::default()
     };
     let addresses = document.network.and_then(|network| network.addresses).unwrap_or_default();
     place_addresses(&mut machine, &addresses, &mut findings);

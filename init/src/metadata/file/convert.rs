@@ -1,7 +1,6 @@
 //! A machine's own document to our [`Machine`]: names, addresses and links; sessions are next door, in `neighbours`.
 //! May not stop at the first mistake: everything missing, unknown or contradictory is collected and named at once.
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -23,22 +22,7 @@ const VERSION: u32 = 1;
 
 pub(super) fn machine(document: &Node) -> Result<Machine, Failure> {
     let mut findings = Findings::default();
-    let mut machine = Machine {
-        id: None,
-        hostname: String::new(),
-        metro: None,
-        facility: None,
-        private4: None,
-        public4: None,
-        public6: None,
-        private_subnets: Vec::new(),
-        neighbours: Vec::new(),
-        user_state_url: None,
-        phone_home_url: None,
-        customdata: None,
-        service: BTreeSet::new(),
-        warnings: Vec::new(),
-    };
+    let mut machine = Machine::default();
     if let Some(fields) = Fields::of("", document, &mut findings) {
         fill(&mut machine, fields, &mut findings);
     }

@@ -1,7 +1,6 @@
 //! Vultr's document to our [`Machine`]: names, addresses, links, and one BGP session for each family.
 //! May not stop at the first mistake: everything missing or contradictory is collected and named at once.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv4Net;
@@ -28,22 +27,7 @@ pub(super) fn machine(document: &Node) -> Result<Machine, Failure> {
     let hostname = document.word("hostname", findings);
     let hostname = findings.hostname(hostname, id.as_deref());
     let region = document.object("region", findings).word("regioncode", findings);
-    let mut machine = Machine {
-        id,
-        hostname,
-        metro: findings.text("region.regioncode", region),
-        facility: None,
-        private4: None,
-        public4: None,
-        public6: None,
-        private_subnets: Vec::new(),
-        neighbours: Vec::new(),
-        user_state_url: None,
-        phone_home_url: None,
-        customdata: None,
-        service: BTreeSet::new(),
-        warnings: Vec::new(),
-    };
+    let mut machine = Machine { id, hostname, metro: findings.text("region.regioncode", region), ..Machine::default() };
     let known = place_addresses(&mut machine, &document, findings);
     let bgp = document.object("bgp", findings);
     let mut sessions = Sessions::default();
