@@ -6,146 +6,20 @@
     reason = "a suite: starts programs and looks at what they leave"
 )]
 
+mod desk;
+mod secrets;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
-use anymetal_contract::plan::{Arch, Delivery, Plan};
+use anymetal_contract::plan::{Arch, Plan};
 use anymetal_contract::{Digest, Secrets, place};
-use anymetal_lab::cloud_init::{self, Written};
 use anymetal_lab::init_double::{ABILITIES, Double};
-use anymetal_lab::program;
 use sha2::{Digest as _, Sha256};
-use tempfile::TempDir;
 
-/// A site that needs one init and no digest of its own.
-const SITE: &str = "version: 1
-site: demo
-platform: equinix-metal
-os: debian-12
-architectures: [x86_64]
-anycast: {v4: [192.0.2.1/32]}
-components: {nomad: none}
-origins: [http://192.0.2.80/anymetal]
-";
-
-/// Its secrets, and all others: what the site does not want stays here.
-const SECRETS: &str = "version: 1
-site: demo
-bindle: {user: admin, password: bindle-password-x, salt: MDEyMzQ1Njc4OWFiY2RlZg==}
-consul_agent: c0000000-0000-4000-8000-000000000001
-consul_guard: c0000000-0000-4000-8000-000000000005
-consul_gossip: Y29uc3VsLWdvc3NpcC1jb25zdWwtZ29zc2lwLWNvbnM=
-consul_management: c0000000-0000-4000-8000-000000000002
-consul_nomad: c0000000-0000-4000-8000-000000000003
-consul_traefik: c0000000-0000-4000-8000-000000000004
-hippo_jwt: hippo-jwt-x-hippo-jwt-x-hippo-jwt-x
-hippo_password: hippo-password-x
-nomad_gossip: bm9tYWQtZ29zc2lwLW5vbWFkLWdvc3NpcC1ub21hZC0=
-nomad_management: d0000000-0000-4000-8000-000000000001
-";
-/// What is in every value that a site without Nomad wants.
-const VALUE: &str = "c0000000-0000-4000-8000-00000000000";
-
-/// A folder with `anymetal` and doubles of its inits beside it, as a release has them.
-struct Desk {
-    folder: TempDir,
-}
-
-impl Desk {
-    fn new() -> Self {
-        let desk = Self { folder: tempfile::tempdir().unwrap() };
-        fs::set_permissions(desk.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::create_dir(desk.path("bin")).unwrap();
-        program::copy(env!("CARGO_BIN_EXE_anymetal"), desk.path("bin/anymetal"));
-        for arch in Arch::ALL {
-            desk.put_init(&format!("bin/anymetal-init-{arch}"), &Double::of(arch));
-        }
-        desk.put("site.yaml", SITE);
-        desk.put("secrets.yaml", SECRETS);
-        fs::set_permissions(desk.path("secrets.yaml"), fs::Permissions::from_mode(0o600)).unwrap();
-        desk
-    }
-
-    fn path(&self, below: &str) -> PathBuf {
-        self.folder.path().join(below)
-    }
-
-    fn put(&self, below: &str, text: &str) {
-        fs::write(self.path(below), text).unwrap();
-    }
-
-    fn put_init(&self, below: &str, double: &Double) {
-        program::put(self.path(below), double.elf());
-    }
-
-    /// `anymetal` with these words, in the desk's folder.
-    fn run(&self, words: &[&str]) -> Output {
-        Command::new(self.path("bin/anymetal")).args(words).current_dir(self.folder.path()).output().unwrap()
-    }
-
-    fn build(&self, more: &[&str]) -> Output {
-        self.run(&[&["build", "site.yaml", "-o", "out"], more].concat())
-    }
-
-    fn built(&self, more: &[&str]) -> String {
-        let output = self.build(more);
-        assert!(output.status.success(), "{}", stderr(&output));
-        stdout(&output)
-    }
-
-    /// The build is refused as the author's mistake, nothing is written, and stderr says this.
-    fn refused(&self, more: &[&str], what: &str) {
-        let before = names(self.folder.path());
-        let output = self.build(more);
-        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-        assert!(stderr(&output).contains(what), "expected {what:?} in:\n{}", stderr(&output));
-        assert_eq!((stdout(&output).as_str(), names(self.folder.path())), ("", before));
-    }
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// The sha256 of a file by another program than ours.
-fn sha256(path: &Path) -> String {
-    let output = Command::new("sha256sum").arg(path).output().unwrap();
-    stdout(&output).split(' ').next().unwrap().to_owned()
-}
-
-/// What this Python program prints about the file; the distribution's Python, which cloud-init runs under, has the yaml module.
-fn python(program: &str, file: &Path) -> String {
-    let output = Command::new("/usr/bin/python3").arg("-c").arg(program).arg(file).output().expect("install python3");
-    assert!(output.status.success(), "install python3-yaml? {}", stderr(&output));
-    stdout(&output)
-}
-
-/// What cloud-init would write there.
-fn dropped(desk: &Desk, path: &str) -> Written {
-    let text = fs::read_to_string(desk.path("out/user-data")).unwrap();
-    let written = cloud_init::written(&text).unwrap().into_iter().find(|file| file.path == path);
-    written.unwrap_or_else(|| panic!("nothing is written to {path}"))
-}
-
-/// cloud-init's own opinion of a user-data.
-fn assert_schema_accepts(file: &Path) {
-    let output = Command::new("cloud-init").args(["schema", "--config-file"]).arg(file).output();
-    let output = output.expect("cloud-init is not on PATH: install the package cloud-init");
-    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
-}
+use desk::{Desk, SITE, assert_schema_accepts, dropped, names, python, sha256, stderr, stdout};
 
 #[test]
 fn out_holds_the_user_data_the_plan_and_each_init_by_its_digest() {
@@ -227,7 +101,7 @@ print(c['packages'], c['package_update'], c['runcmd'][3:], c['write_files'][4:],
 fn another_folder_user_zone_locale_home_and_umask_change_no_byte() {
     let (desk, other) = (Desk::new(), Desk::new());
     let said = desk.built(&[]);
-    fs::set_permissions(other.folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(other.path(""), fs::Permissions::from_mode(0o777)).unwrap();
     // that user may read it too, which is warned of
     fs::set_permissions(other.path("secrets.yaml"), fs::Permissions::from_mode(0o644)).unwrap();
     let words = "umask 077; exec \"$@\"";
@@ -318,150 +192,6 @@ fn sixteen_kibibytes_are_the_limit_unless_the_author_says_otherwise() {
     desk.refused(&["--max-size", "20000"], " over the limit of 20000\n");
     let said = desk.built(&["--max-size", "40000"]);
     assert!(said.contains("\nuser-data 2"), "{said}");
-}
-
-#[test]
-fn secrets_travel_as_the_site_says_and_only_those_that_are_wanted() {
-    // Into one folder: what was written for another way is gone.
-    let desk = Desk::new();
-    for (deliver, carrier) in
-        [("user-data", None), ("customdata", Some("customdata.json")), ("medium", Some("anymetal-secrets.json"))]
-    {
-        desk.put("site.yaml", &format!("{SITE}secrets: {{deliver: {deliver}}}\n"));
-        desk.built(&[]);
-        let mut files = vec!["plan.json", "sha256", "user-data"];
-        files.extend(carrier);
-        files.sort_unstable();
-        assert_eq!(names(&desk.path("out")), files);
-        let mode = |file: &str| fs::metadata(desk.path("out").join(file)).unwrap().mode() & 0o7777;
-        let text = fs::read_to_string(desk.path("out/user-data")).unwrap();
-        let document = match carrier {
-            None => {
-                let file = dropped(&desk, place::SECRETS);
-                assert_eq!((file.mode, mode("user-data")), (0o600, 0o600));
-                file.content
-            }
-            Some(carrier) => {
-                assert_eq!((mode(carrier), mode("user-data")), (0o600, 0o644));
-                assert!(!text.contains("secrets.json"), "{text}");
-                fs::read(desk.path("out").join(carrier)).unwrap()
-            }
-        };
-        let mut value: serde_json::Value = serde_json::from_slice(&document).unwrap();
-        if deliver == "customdata" {
-            value = value["anymetal"].take();
-        }
-        let secrets: Secrets = serde_json::from_value(value).unwrap();
-        let plan = fs::read(desk.path("out/plan.json")).unwrap();
-        let plan: Plan = serde_json::from_slice(&plan).unwrap();
-        assert_eq!(plan.secrets.map(Delivery::id), Some(deliver));
-        let wanted: Vec<_> = plan.wanted_secrets().into_iter().map(str::to_owned).collect();
-        assert_eq!(secrets.values.into_keys().collect::<Vec<_>>(), wanted);
-        assert_eq!(secrets.site, "demo");
-        // canonical, so the same secrets are the same bytes
-        assert!(!document.contains(&b'\n') && !document.contains(&b' '));
-    }
-}
-
-#[test]
-fn what_others_may_read_holds_no_secret_and_no_command_says_one() {
-    let desk = Desk::new();
-    let mut said = String::new();
-    for words in [
-        &["check", "site.yaml"][..],
-        &["build", "site.yaml", "-o", "out"],
-        &["rehearse", "site.yaml", "--metadata", "m.json", "-o", "root"],
-        &["secrets", "new", "site.yaml"],
-        &["-vv", "build", "site.yaml", "-o", "out"],
-    ] {
-        let output = desk.run(words);
-        said += &(stdout(&output) + &stderr(&output));
-    }
-    let mut open = vec![fs::read(desk.path("out/plan.json")).unwrap(), said.into_bytes()];
-    for name in names(&desk.path("out/sha256")) {
-        open.push(fs::read(desk.path("out/sha256").join(name)).unwrap());
-    }
-    let held = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(VALUE);
-    assert!(!open.iter().any(|bytes| held(bytes)));
-    assert!(held(&dropped(&desk, place::SECRETS).content), "the test looks for what there is not");
-}
-
-#[test]
-fn secrets_are_made_once_and_are_what_a_build_needs() {
-    let desk = Desk::new();
-    fs::remove_file(desk.path("secrets.yaml")).unwrap();
-    desk.refused(
-        &[],
-        "the site's secrets are not there: no secrets.yaml\nhint: `anymetal secrets new SITE` makes them",
-    );
-
-    let made = desk.run(&["secrets", "new", "site.yaml"]);
-    assert_eq!((stdout(&made).as_str(), made.status.code()), ("secrets.yaml\n", Some(0)), "{}", stderr(&made));
-    assert!(stderr(&made).contains("Consul: on a node, `consul_management` may do everything"), "{}", stderr(&made));
-    assert_eq!(fs::metadata(desk.path("secrets.yaml")).unwrap().mode() & 0o7777, 0o600);
-    let text = fs::read_to_string(desk.path("secrets.yaml")).unwrap();
-    assert!(text.contains("\nconsul_management: ") && !text.contains("hippo_password:"), "{text}");
-    desk.built(&[]);
-    assert!(desk.run(&["check", "site.yaml"]).status.success());
-
-    let again = desk.run(&["secrets", "new", "site.yaml"]);
-    assert_eq!((stdout(&again).as_str(), again.status.code()), ("secrets.yaml\n", Some(0)));
-    assert_eq!(stderr(&again), "secrets.yaml has all that the site needs already, and is left as it is\n");
-    assert_eq!(fs::read_to_string(desk.path("secrets.yaml")).unwrap(), text);
-}
-
-#[test]
-fn secrets_that_a_site_comes_to_need_are_added_and_the_others_stay() {
-    let desk = Desk::new();
-    // as an anymetal without a guard made it
-    let old = SECRETS.replace("consul_guard: c0000000-0000-4000-8000-000000000005\n", "");
-    desk.put("secrets.yaml", &old);
-    let check = desk.run(&["check", "site.yaml"]);
-    let said = "secrets.yaml: `consul_guard` is missing, and the site needs it; hint: `anymetal secrets new SITE` adds it and keeps \
-                the others; by hand: `consul_guard: …`, as `uuidgen` makes one\n1 mistake in secrets.yaml\n";
-    assert_eq!((stderr(&check).as_str(), check.status.code()), (said, Some(1)));
-    desk.refused(&[], said);
-
-    let added = desk.run(&["secrets", "new", "site.yaml"]);
-    assert_eq!((stdout(&added).as_str(), added.status.code()), ("secrets.yaml\n", Some(0)), "{}", stderr(&added));
-    assert!(stderr(&added).starts_with("secrets.yaml: added consul_guard; what was there is as it was\n"));
-    let text = fs::read_to_string(desk.path("secrets.yaml")).unwrap();
-    assert!(text.strip_prefix(&old).is_some_and(|more| more.contains("\nconsul_guard: ")), "{text}");
-    assert_eq!(fs::metadata(desk.path("secrets.yaml")).unwrap().mode() & 0o7777, 0o600);
-    desk.built(&[]);
-
-    // a file with a mistake in it is told of, and left as it is
-    let wrong = format!("{old}site: other\n");
-    desk.put("secrets.yaml", &wrong);
-    let refused = desk.run(&["secrets", "new", "site.yaml"]);
-    assert_eq!((stdout(&refused).as_str(), refused.status.code()), ("", Some(1)), "{}", stderr(&refused));
-    assert_eq!(fs::read_to_string(desk.path("secrets.yaml")).unwrap(), wrong);
-    fs::remove_file(desk.path("secrets.yaml")).unwrap();
-    std::os::unix::fs::symlink("nowhere", desk.path("secrets.yaml")).unwrap();
-    let link = desk.run(&["secrets", "new", "site.yaml"]);
-    assert_eq!(link.status.code(), Some(1));
-    assert!(stderr(&link).contains("secrets.yaml is there already and is no plain file"), "{}", stderr(&link));
-}
-
-#[test]
-fn a_site_that_gets_the_platform_needs_its_secrets() {
-    let desk = Desk::new();
-    fs::remove_file(desk.path("secrets.yaml")).unwrap();
-    assert!(desk.run(&["secrets", "new", "site.yaml"]).status.success());
-    desk.put("site.yaml", &SITE.replace("components: {nomad: none}\n", ""));
-    let check = desk.run(&["check", "site.yaml"]);
-    assert_eq!(check.status.code(), Some(1));
-    assert!(stderr(&check).contains("secrets.yaml: `hippo_password` is missing, and the site needs it; hint: "));
-    assert!(stderr(&check).ends_with(" mistakes in secrets.yaml\n"), "{}", stderr(&check));
-    assert!(desk.run(&["secrets", "new", "site.yaml"]).status.success());
-    assert_eq!(stderr(&desk.run(&["check", "site.yaml"])), "");
-}
-
-#[test]
-fn secrets_of_another_site_are_refused() {
-    let desk = Desk::new();
-    desk.put("secrets.yaml", &SECRETS.replace("site: demo", "site: other"));
-    desk.refused(&[], "secrets.yaml:2:7: these are the secrets of another site; hint: write `site: demo`");
 }
 
 /// The sample site with all there is: every component for both architectures, an ACME account, secrets in the user-data, canaries and a quorum.
