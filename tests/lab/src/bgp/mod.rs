@@ -39,11 +39,6 @@ pub enum Daemon {
 impl Daemon {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::GoBgp, Self::Frr, Self::Bird];
-
-    /// Whether it can announce this prefix. FRR 8.4 without zebra sends no IPv6 prefixes of its own; it takes those of others.
-    pub fn announces(self, prefix: &str) -> bool {
-        self != Self::Frr || !prefix.contains(':')
-    }
 }
 
 /// What a neighbour is told before it starts.
