@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anymetal::boot::neighbour::{ASN, CUSTOMER};
 use anymetal_lab::outside::Outside;
+use anymetal_lab::wait;
 
 /// One neighbour: a process of its own, as GoBGP tells those it speaks with apart by their address alone. It goes when this is dropped.
 pub struct GoBgp<'a> {
@@ -50,17 +51,15 @@ impl<'a> GoBgp<'a> {
 
     /// Waits until the session with the machine is established.
     pub fn wait_established(&self, limit: Duration) {
-        let began = Instant::now();
-        loop {
+        let mut state = String::new();
+        let established = wait::until(limit, || {
             // Until it runs it answers nothing.
             let said = self.ask(&["neighbor", &self.machine.to_string()]).unwrap_or_else(|why| why);
-            let state = said.lines().find(|line| line.trim_start().starts_with("BGP state")).unwrap_or(&said);
-            if state.contains("ESTABLISHED") {
-                return;
-            }
-            assert!(began.elapsed() < limit, "no session with {}: {state}", self.machine);
-            std::thread::sleep(Duration::from_millis(500));
-        }
+            let line = said.lines().find(|line| line.trim_start().starts_with("BGP state"));
+            line.unwrap_or(&said).clone_into(&mut state);
+            state.contains("ESTABLISHED")
+        });
+        assert!(established, "no session with {}: {state}", self.machine);
     }
 
     /// The prefixes the machine announces here, each with its communities as GoBGP words them.
@@ -74,15 +73,8 @@ impl<'a> GoBgp<'a> {
 
     /// Waits until the machine announces exactly these prefixes.
     pub fn wait_for_routes(&self, wanted: &[&str], limit: Duration) {
-        let began = Instant::now();
-        loop {
-            let routes = self.routes();
-            if routes.keys().map(String::as_str).eq(wanted.iter().copied()) {
-                return;
-            }
-            assert!(began.elapsed() < limit, "the neighbour has {routes:?} and not {wanted:?}");
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        let exactly = || self.routes().keys().map(String::as_str).eq(wanted.iter().copied());
+        assert!(wait::until(limit, exactly), "the neighbour has {:?} and not {wanted:?}", self.routes());
     }
 
     fn ask(&self, words: &[&str]) -> Result<String, String> {
@@ -128,10 +120,7 @@ fn gobgp_outside_has_a_session_with_md5_several_hops_away_and_what_is_announced(
     let mut bird = outside.command("/usr/sbin/bird");
     let mut bird = bird.args(["-f", "-c", "bird.conf", "-s", "bird.ctl"]).current_dir(folder.path()).spawn().unwrap();
     neighbour.wait_established(Duration::from_mins(1));
-    let began = Instant::now();
-    while neighbour.routes().is_empty() && began.elapsed() < Duration::from_secs(20) {
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait::until(Duration::from_secs(20), || !neighbour.routes().is_empty());
     assert_eq!(neighbour.routes(), BTreeMap::from([("2001:db8:a::7/128".to_owned(), vec![0xffff_0000])]));
     bird.kill().unwrap();
     bird.wait().unwrap();

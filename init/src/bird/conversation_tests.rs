@@ -8,10 +8,10 @@ use std::process::Child;
 use std::time::Duration;
 
 use anymetal_lab::namespace::Namespace;
+use anymetal_lab::wait;
 
 use super::control::Control;
 use super::holding::{self, Held, Holding};
-use crate::sys::clock::monotonic;
 
 const LIMIT: Duration = Duration::from_secs(5);
 const NODE: &str = include_str!("../../../tests/bird/node.conf");
@@ -46,12 +46,8 @@ impl Drop for Running {
     }
 }
 
-fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = monotonic() + Duration::from_secs(30);
-    while !is_so() {
-        assert!(monotonic() < until, "waited 30 s and never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+fn wait(what: &str, is_so: impl FnMut() -> bool) {
+    assert!(wait::until(Duration::from_secs(30), is_so), "waited 30 s and never: {what}");
 }
 
 fn network() -> Option<Namespace> {

@@ -193,36 +193,21 @@ mod tests {
         assert_eq!(taken, Refusal::Exhausted("network: reserved port collision http=8099".into()));
         let full = of(json!({"DynamicPorts": [{"Label": "http"}]}), &[("10.0.0.2", 20_000), ("10.0.0.2", 20_001)]);
         assert_eq!(full, Refusal::Exhausted("network: dynamic port selection failed".into()));
-        let group = json!({"Tasks": [{"Driver": "raw_exec"}], "Services": [{"Provider": "consul"}]});
-        let node = Node {
-            addresses: &[],
-            drivers: &["raw_exec"],
-            range: (1, 2),
-            consul: false,
-            taken: &BTreeSet::new(),
-            disk: 300,
-        };
-        let unknown = Refusal::Filtered("${attr.consul.version} semver >= 1.7.0".into());
-        assert_eq!(place(&group, &node).unwrap_err(), unknown);
-        let group = json!({"Tasks": [{"Driver": "raw_exec"}], "EphemeralDisk": {"SizeMB": 301}});
-        let node = Node {
-            addresses: &[],
-            drivers: &["raw_exec"],
-            range: (1, 2),
-            consul: false,
-            taken: &BTreeSet::new(),
-            disk: 300,
-        };
-        assert_eq!(place(&group, &node).unwrap_err(), Refusal::Exhausted("disk".into()));
-        let group = json!({"Tasks": [{"Driver": "docker"}]});
-        let node = Node {
-            addresses: &[],
-            drivers: &["raw_exec"],
-            range: (1, 2),
-            consul: false,
-            taken: &BTreeSet::new(),
-            disk: 300,
-        };
-        assert_eq!(place(&group, &node).unwrap_err(), Refusal::Filtered("missing drivers".into()));
+        let nobody = BTreeSet::new();
+        let node =
+            Node { addresses: &[], drivers: &["raw_exec"], range: (1, 2), consul: false, taken: &nobody, disk: 300 };
+        for (group, refusal) in [
+            (
+                json!({"Tasks": [{"Driver": "raw_exec"}], "Services": [{"Provider": "consul"}]}),
+                Refusal::Filtered("${attr.consul.version} semver >= 1.7.0".into()),
+            ),
+            (
+                json!({"Tasks": [{"Driver": "raw_exec"}], "EphemeralDisk": {"SizeMB": 301}}),
+                Refusal::Exhausted("disk".into()),
+            ),
+            (json!({"Tasks": [{"Driver": "docker"}]}), Refusal::Filtered("missing drivers".into())),
+        ] {
+            assert_eq!(place(&group, &node).unwrap_err(), refusal);
+        }
     }
 }
