@@ -4,11 +4,11 @@
 use anymetal_contract::{Reason, place};
 
 use crate::bird::{Control, PATIENCE};
-use crate::failure::{Because as _, Failure};
 use crate::guard::{self, GuardStatus};
 use crate::phase::{Answer, Steps};
 use crate::services;
 use crate::world::World;
+use anymetal_supply::failure::{Because as _, Failure};
 
 /// The phase's work.
 pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {

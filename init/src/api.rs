@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::secret::Secret;
-use crate::sys::http::{Certificates, Http, Limits, Question};
+use anymetal_supply::http::{Certificates, Http, Limits, Question};
 
 /// The longest answer that is read: a list of everything one node runs has some hundred kilobytes.
 const MOST: u64 = 4 << 20;

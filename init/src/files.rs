@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use anymetal_contract::{Outcome, Reason, plan};
 
-use crate::failure::{Because as _, Failure};
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
 use crate::render;
@@ -16,6 +15,7 @@ use crate::sys::fs::{self, Candidate, Found};
 use crate::sys::owner::{self, Owner};
 use crate::sys::process;
 use crate::world::World;
+use anymetal_supply::failure::{Because as _, Failure};
 
 /// How long a program may take to judge a file. They read it and answer; a minute is for a machine that is busy unpacking.
 const CHECK: Duration = Duration::from_mins(1);

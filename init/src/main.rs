@@ -10,7 +10,6 @@ mod boot;
 mod cli;
 mod cluster;
 mod facts;
-mod failure;
 mod files;
 #[cfg(test)]
 mod goldens;

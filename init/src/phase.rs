@@ -3,8 +3,8 @@
 
 use anymetal_contract::{Outcome, Phase, Reason, Unit};
 
-use crate::failure::Failure;
 use crate::world::World;
+use anymetal_supply::failure::Failure;
 
 /// One line of the table in `boot.rs`.
 pub(crate) struct Entry {

@@ -8,13 +8,13 @@ use anymetal_contract::plan::{Arch, Delivery, Format, KIND, Plan, Source, VERSIO
 use anymetal_contract::{Abilities, Phase, Reason, facts, place, secrets};
 use serde::Deserialize;
 
-use crate::failure::{Because as _, Failure};
 use crate::phase::{Answer, Steps};
 use crate::secrets::Secrets;
 use crate::sys::{fs, medium};
 use crate::wake::digest;
 use crate::world::{Planned, World};
 use crate::{abilities, files};
+use anymetal_supply::failure::{Because as _, Failure};
 
 /// The phase's work.
 pub(crate) fn work(world: &World, _: &dyn Steps) -> Result<Answer, Failure> {

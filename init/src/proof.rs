@@ -4,7 +4,7 @@
 use anymetal_contract::plan::{Answers, Canary, Tls};
 use serde::{Deserialize, Serialize};
 
-use crate::sys::http::{Http, Question};
+use anymetal_supply::http::{Http, Question};
 
 /// The most of an answer that is read, in bytes.
 const MOST: u64 = 64 * 1024;
@@ -101,7 +101,7 @@ mod tests {
     use anymetal_lab::http::{Response, Server};
 
     use super::*;
-    use crate::sys::http::{Certificates, Limits};
+    use anymetal_supply::http::{Certificates, Limits};
 
     #[test]
     fn a_name_is_asked_of_this_node_under_each_domain() {

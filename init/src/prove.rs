@@ -3,13 +3,13 @@
 
 use anymetal_contract::{Outcome, Reason, place};
 
-use crate::failure::{Because as _, Failure};
 use crate::guard::{self, Document, Proven};
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
 use crate::report;
 use crate::sys::fs;
 use crate::world::World;
+use anymetal_supply::failure::{Because as _, Failure};
 
 /// The phase's work.
 pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {

@@ -8,9 +8,9 @@ use anymetal_contract::plan::{File, Job};
 use tera::{Kwargs, State, Tera, TeraResult, Value};
 
 use crate::facts::Facts;
-use crate::failure::Failure;
 use crate::secret::Hidden;
 use crate::secrets::Secrets;
+use anymetal_supply::failure::Failure;
 
 /// What a template calls the map of its secrets.
 const SECRETS: &str = "secrets";

@@ -7,8 +7,8 @@ use anymetal_contract::secrets::{self, KIND, VERSION};
 use anymetal_contract::{Plan, Reason};
 use serde::Deserialize;
 
-use crate::failure::Failure;
 use crate::secret::Secret;
+use anymetal_supply::failure::Failure;
 
 /// What templates call the variables for the DNS provider.
 const ACME: &str = "acme";

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anymetal_contract::{Phase, Reason};
 
-use crate::failure::Failure;
 use crate::phase::{Answer, Steps};
 use crate::world::World;
+use anymetal_supply::failure::Failure;
 
 /// What has become of all other phases; made by the runner when none of them runs any more.
 #[derive(Debug, Clone)]

@@ -4,11 +4,11 @@
 use anymetal_contract::{Digest, Outcome, Reason, place};
 use sha2::{Digest as _, Sha256};
 
-use crate::failure::{Because as _, Failure};
 use crate::ledger::Keeper;
 use crate::phase::{Answer, Steps};
 use crate::sys::fs;
 use crate::world::World;
+use anymetal_supply::failure::{Because as _, Failure};
 
 const MACHINE_ID: &str = "/etc/machine-id";
 

@@ -8,10 +8,10 @@ use anymetal_contract::Reason;
 use anymetal_contract::plan::{Access, Acl, Policy, Token};
 
 use crate::api::Api;
-use crate::failure::Failure;
 use crate::render::{Template, render};
 use crate::secret::Secret;
 use crate::world::World;
+use anymetal_supply::failure::Failure;
 
 /// What came of it.
 #[derive(Debug, PartialEq, Eq)]

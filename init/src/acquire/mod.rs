@@ -1,32 +1,42 @@
 //! Every artefact of the plan into the content store, verified while it streams.
-//! May not touch the disk or the network itself: `sys::store` and `sys::http` do.
+//! May not touch the disk or the network itself: `anymetal_supply` does.
 
-pub(crate) mod amount;
 #[cfg(test)]
 mod misbehaving;
-mod origin;
 #[cfg(test)]
 pub(crate) mod tests;
-mod transfer;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anymetal_contract::plan::{Artefact, Component, Source};
-use anymetal_contract::{Outcome, Reason, place};
+use anymetal_contract::{Outcome, Reason, Unit, place};
 
-use amount::Amount;
-use origin::Missed;
-use transfer::{Clients, Got, Wanted};
+use anymetal_supply::amount::Amount;
+use anymetal_supply::origin::{self, Missed};
+use anymetal_supply::transfer::{self, Clients, Got, Wanted, Watch};
 
-use crate::failure::{Because as _, Failure};
 use crate::phase::{Answer, Steps};
-use crate::sys::http::Limits;
-use crate::sys::store::Store;
 use crate::world::World;
+use anymetal_supply::failure::{Because as _, Failure};
+use anymetal_supply::http::Limits;
+use anymetal_supply::store::Store;
 
 /// Transfers under way at a time: enough to fill a link when one origin is slow, few enough not to be taken for an attack.
 const AT_ONCE: usize = 4;
+
+/// A transfer's words, as the phase says them.
+struct Told<'a>(&'a dyn Steps);
+
+impl Watch for Told<'_> {
+    fn word(&self, name: &str, message: &str) {
+        self.0.step(name, Outcome::Progress, message);
+    }
+
+    fn progress(&self, name: &str, done: u64, total: Option<u64>) {
+        self.0.progress(name, done, total, Unit::Bytes);
+    }
+}
 
 /// Makes sure that every artefact this machine needs is in the store.
 pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
@@ -49,7 +59,7 @@ fn acquire(world: &World, steps: &dyn Steps, limits: Limits) -> Result<Answer, F
             loop {
                 let place = next.fetch_add(1, Ordering::Relaxed);
                 let Some(wanted) = wanted.get(place) else { return mine };
-                let result = transfer::fetch(&store, &clients, wanted, steps);
+                let result = transfer::fetch(&store, &clients, wanted, &Told(steps));
                 tell(wanted, &result, steps);
                 mine.push((place, result));
             }
@@ -76,6 +86,7 @@ pub(crate) fn artefact<'a>(world: &World, component: &'a Component) -> Result<Op
 /// What is needed, each digest once.
 fn wanted(world: &World) -> Result<Vec<Wanted<'_>>, Failure> {
     let plan = world.plan();
+    let origins = || world.overrides.origin.iter().chain(&plan.origins).map(String::as_str);
     let (mut seen, mut all) = (BTreeSet::new(), Vec::new());
     for component in &plan.components {
         let Some(artefact) = artefact(world, component)? else { continue };
@@ -83,8 +94,9 @@ fn wanted(world: &World) -> Result<Vec<Wanted<'_>>, Failure> {
             all.push(Wanted {
                 name: &component.name,
                 title: format!("{} {}", component.name, component.version),
-                candidates: origin::candidates(world.overrides.origin.as_deref(), &plan.origins, artefact),
-                artefact,
+                sha256: &artefact.sha256,
+                size: artefact.size,
+                candidates: origin::candidates(origins(), &artefact.sha256, &artefact.urls),
             });
         }
     }
@@ -93,9 +105,9 @@ fn wanted(world: &World) -> Result<Vec<Wanted<'_>>, Failure> {
 
 /// Stops before the first byte when what is to come, as far as its size is known, does not fit.
 fn require_room(store: &Store, wanted: &[Wanted]) -> Result<(), Failure> {
-    let missing = wanted.iter().filter(|wanted| !store.has(&wanted.artefact.sha256));
+    let missing = wanted.iter().filter(|wanted| !store.has(wanted.sha256));
     let needed = missing
-        .filter_map(|wanted| Some(wanted.artefact.size?.saturating_sub(store.part_length(&wanted.artefact.sha256))))
+        .filter_map(|wanted| Some(wanted.size?.saturating_sub(store.part_length(wanted.sha256))))
         .fold(0, u64::saturating_add);
     let free = store.free().because(Reason::HostFault)?;
     if needed > free {

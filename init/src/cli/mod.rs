@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use anymetal_contract::Reason;
 use clap::{Args, Parser, Subcommand};
 
-use crate::failure::Failure;
+use anymetal_supply::failure::Failure;
 
 /// Turns this machine into one node of its site, and says how far it is.
 #[derive(Debug, Parser)]

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anymetal_contract::{Plan, Reason, facts};
 
 use super::Facts;
-use crate::failure::Failure;
 use crate::metadata::{self, Family, Machine};
+use anymetal_supply::failure::Failure;
 
 /// Names everything the plan's templates need and this node does not have.
 pub(super) fn lacking(plan: &Plan, machine: &Machine, facts: &Facts) -> Result<(), Failure> {

@@ -12,12 +12,12 @@ use anymetal_contract::plan::{Arch, Component, Firewall, Guard, Hippo, Source, T
 use anymetal_contract::{Outcome, Plan, facts, place};
 use serde::Serialize;
 
-use crate::failure::Failure;
 use crate::metadata::{Family, Machine, Management};
 use crate::phase::{Answer, Steps};
 use crate::secret::Secret;
 use crate::secrets::Secrets;
 use crate::world::World;
+use anymetal_supply::failure::Failure;
 use neighbours::{Neighbour, Route};
 pub(crate) use sound::doubts;
 

@@ -10,10 +10,10 @@ use anymetal_contract::{Plan, Reason};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::failure::Failure;
 use crate::metadata::{Machine, Way};
 use crate::secret::Secret;
 use crate::secrets::Secrets;
+use anymetal_supply::failure::Failure;
 
 /// A neighbour as a template sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -6,9 +6,9 @@ use ipnet::IpNet;
 
 use super::neighbours::{Neighbour, Route};
 use crate::bird;
-use crate::failure::Failure;
 use crate::metadata::{Accepted, Family, Machine, Way, is_link_local};
 use crate::secret::Secret;
+use anymetal_supply::failure::Failure;
 
 /// Whether every session can come up; names every reason why one cannot, and what to do.
 pub(super) fn judge(neighbours: &[Neighbour], routes: &[Route]) -> Result<(), Failure> {

@@ -12,7 +12,7 @@ use crate::bird::{Control, PATIENCE, Protocol, established};
 use crate::cluster;
 use crate::proof::Request;
 use crate::sys::clock;
-use crate::sys::http::{Certificates, Http, Limits};
+use anymetal_supply::http::{Certificates, Http, Limits};
 
 /// The name of the first link.
 const NEIGHBOUR: &str = "neighbour";

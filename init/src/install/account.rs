@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use anymetal_contract::Reason;
 
-use crate::failure::{Because as _, Failure};
 use crate::sys::{fs, owner, process};
 use crate::world::World;
+use anymetal_supply::failure::{Because as _, Failure};
 
 /// Where homes are.
 const HOMES: &str = "/var/lib";

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anymetal_contract::Reason;
 use anymetal_contract::plan::{Component, HostPackage};
 
-use crate::failure::Failure;
 use crate::sys::process;
+use anymetal_supply::failure::Failure;
 
 /// How long a program may take to print its version; a cold disk under software emulation needs a second or two.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -9,7 +9,7 @@ use anymetal_lab::archive::{Entry, Kind, gzip, noise, patched, tar, tar_gz, tar_
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
 
 use super::unpack::{Sink, unpack, unreadable};
-use crate::failure::Failure;
+use anymetal_supply::failure::Failure;
 
 #[derive(Default)]
 struct Taken(BTreeMap<String, Vec<u8>>);

@@ -7,7 +7,7 @@ use anymetal_contract::Reason;
 use anymetal_contract::plan::Member;
 
 use super::record;
-use crate::failure::Failure;
+use anymetal_supply::failure::Failure;
 
 /// Members of one archive. The largest of the field, a self-contained .NET publication (Hippo), has about 600.
 pub(super) const MOST_ENTRIES: usize = 10_000;

@@ -27,13 +27,13 @@ use record::Record;
 use unpack::Sink;
 
 use crate::acquire;
-use crate::failure::{Because as _, Failure};
 use crate::phase::{Answer, Steps};
 use crate::sys::process;
-use crate::sys::pump::{BUFFER, Copying};
-use crate::sys::store::Store;
 use crate::sys::tree::{self, Staging};
 use crate::world::World;
+use anymetal_supply::failure::{Because as _, Failure};
+use anymetal_supply::pump::{BUFFER, Copying};
+use anymetal_supply::store::Store;
 
 /// Makes sure that every component is at its place and that the host has the programs it must have.
 pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {

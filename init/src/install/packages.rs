@@ -8,10 +8,10 @@ use std::time::Duration;
 use anymetal_contract::plan::{Component, Source};
 use anymetal_contract::{Outcome, Reason};
 
-use crate::failure::{Because as _, Failure};
 use crate::phase::Steps;
 use crate::plan::count;
 use crate::sys::process;
+use anymetal_supply::failure::{Because as _, Failure};
 
 /// How long a question to dpkg may take.
 const QUESTION: Duration = Duration::from_secs(30);

@@ -12,8 +12,8 @@ use tar::{Archive, Entry, EntryType};
 
 use super::limits::{Census, Kind, MOST_HEADER, bomb, broken};
 use super::unpack::{Exactly, OverLimit, Sink, unreadable};
-use crate::failure::Failure;
-use crate::sys::pump::BUFFER;
+use anymetal_supply::failure::Failure;
+use anymetal_supply::pump::BUFFER;
 
 /// What was read so far, on both sides of the decompressor.
 #[derive(Default)]

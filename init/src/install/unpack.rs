@@ -8,7 +8,7 @@ use anymetal_contract::plan::{Format, Member};
 
 use super::limits::{broken, hostile};
 use super::{tarball, zipped};
-use crate::failure::Failure;
+use anymetal_supply::failure::Failure;
 
 /// Where members go.
 pub(super) trait Sink {

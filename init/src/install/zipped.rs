@@ -10,7 +10,7 @@ use zip::{CompressionMethod, ZipArchive, ZipReadOptions};
 
 use super::limits::{Census, Kind, MOST_ENTRIES, MOST_HEADER, bomb, broken, hostile};
 use super::unpack::{Exactly, Sink, unreadable};
-use crate::failure::Failure;
+use anymetal_supply::failure::Failure;
 
 /// The end record of a zip archive, without its comment (APPNOTE 4.3.16).
 const END: usize = 22;

@@ -7,7 +7,7 @@ use super::standing::{Told, current, telling_task};
 use crate::api::Api;
 use crate::facts::Facts;
 use crate::proof;
-use crate::sys::http::{Certificates, Http, Limits};
+use anymetal_supply::http::{Certificates, Http, Limits};
 
 /// How much of a task's log is read from its end, in bytes, and how many of its lines are told.
 const TAIL: u64 = 8192;

@@ -14,12 +14,12 @@ use anymetal_contract::{Outcome, Reason};
 
 use crate::access;
 use crate::api::Api;
-use crate::failure::{Because as _, Failure};
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
 use crate::secret::Secret;
 use crate::sys::{fs, sweep};
 use crate::world::World;
+use anymetal_supply::failure::{Because as _, Failure};
 use standing::{Standing, standing};
 use submit::Submitted;
 

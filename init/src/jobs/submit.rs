@@ -11,11 +11,11 @@ use super::ask;
 use super::standing::{self, Standing};
 use super::wire::NomadJob;
 use crate::api::Api;
-use crate::failure::{Because as _, Failure};
 use crate::phase::Answer;
 use crate::render::render;
 use crate::sys::fs;
 use crate::world::World;
+use anymetal_supply::failure::{Because as _, Failure};
 
 /// The key of a job's `Meta` that holds the digest of what it was made from.
 const DIGEST: &str = "anymetal_digest";

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::error::Category;
 
 use super::findings::QUOTED;
-use crate::failure::Failure;
+use anymetal_supply::failure::Failure;
 
 /// The document in its sender's form.
 pub(super) fn document<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {

@@ -11,13 +11,13 @@ use anymetal_contract::{Outcome, Reason};
 
 use super::clock::{Correction, correction};
 use super::{Machine, Platform, Service, Whence, file, named, unspoken};
-use crate::failure::Failure;
 use crate::phase::{Answer, Steps};
 use crate::secrets::Secrets;
 use crate::sys::clock_step;
-use crate::sys::http::{Certificates, Http, Limits, Question};
-use crate::sys::resolve;
 use crate::world::World;
+use anymetal_supply::failure::Failure;
+use anymetal_supply::http::{Certificates, Http, Limits, Question};
+use anymetal_supply::resolve;
 
 /// The largest document that is read. Real ones have 3 to 10 KB; `customdata` may make them longer.
 const MOST: u64 = 1024 * 1024;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use anymetal_contract::Reason;
 
 use super::machine::Machine;
-use crate::failure::Failure;
+use anymetal_supply::failure::Failure;
 
 /// The longest hostname (RFC 1035 section 2.3.4).
 const HOSTNAME_MOST: usize = 253;

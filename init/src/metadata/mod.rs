@@ -4,7 +4,7 @@
 use anymetal_contract::Reason;
 use anymetal_contract::plan::Anycast;
 
-use crate::failure::Failure;
+use anymetal_supply::failure::Failure;
 
 mod answer;
 mod clock;

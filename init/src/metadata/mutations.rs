@@ -6,7 +6,7 @@ use proptest::sample::Index;
 use serde_json::Value;
 
 use super::Machine;
-use crate::failure::Failure;
+use anymetal_supply::failure::Failure;
 
 /// The longest thing a reader may say of a document of a few kilobytes, in bytes.
 const LONGEST: usize = 64 * 1024;

@@ -12,9 +12,9 @@ use super::platform::Told;
 use super::{Journal, words};
 use crate::retry::Backoff;
 use crate::sys::fs;
-use crate::sys::http::{Certificates, Http, Limits};
 use crate::wake::digest;
 use crate::world::World;
+use anymetal_supply::http::{Certificates, Http, Limits};
 
 /// How often an event that is refused is sent before it is skipped: Equinix answers 400 for passing trouble too.
 const REFUSALS: u32 = 3;

@@ -9,13 +9,13 @@ use std::time::Duration;
 use anymetal_contract::{Outcome, Phase, Reason, Unit};
 
 use super::thin::{Progress, Waits};
-use crate::failure::Failure;
 use crate::phase::{Answer, Late, Steps, Work};
 use crate::report::words::amount;
 use crate::report::{Amount, Journal, Said};
 use crate::retry::Backoff;
 use crate::sys::clock;
 use crate::world::World;
+use anymetal_supply::failure::Failure;
 
 /// How a phase ended.
 #[derive(Debug)]

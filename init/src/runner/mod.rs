@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use anymetal_contract::{Outcome, Phase, Reason};
 
-use crate::failure::Failure;
 use crate::ledger::Ended;
 use crate::phase::Entry;
 use crate::report::{self, Journal, Said};
@@ -19,6 +18,7 @@ use crate::retry::Backoff;
 use crate::settle::{Failed, Verdict};
 use crate::sys::clock;
 use crate::world::World;
+use anymetal_supply::failure::Failure;
 use attempt::{Doom, Ending, Patience, Voice, attempt};
 
 /// A boot to be run.

@@ -16,12 +16,12 @@ use anymetal_contract::{Outcome, Reason};
 use crate::access::{self, Ensured};
 use crate::api::{self, Api};
 use crate::cluster;
-use crate::failure::{Because as _, Failure};
 use crate::ledger::Applied;
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
 use crate::sys::{fs, sweep};
 use crate::world::World;
+use anymetal_supply::failure::{Because as _, Failure};
 use unit::{Action, Standing, Unit};
 
 /// Of how many waits in a row the first few, and then every so many, also tell the unit's last lines: at about 20 s, then every five minutes.

@@ -66,7 +66,7 @@ mod tests {
     #![expect(clippy::disallowed_methods, reason = "tests talk to it as any client may")]
 
     use super::*;
-    use crate::sys::http::{Certificates, Http, Limits};
+    use anymetal_supply::http::{Certificates, Http, Limits};
 
     fn talk(port: u16, request: &[u8]) -> String {
         let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();

@@ -13,7 +13,7 @@ use anymetal_contract::Digest;
 use nix::fcntl::OFlag;
 use sha2::Digest as _;
 
-use super::pump::{BUFFER, Copying, pump};
+use anymetal_supply::pump::{BUFFER, Copying, pump};
 
 /// The link that points at the version in use.
 pub(crate) const CURRENT: &str = "current";

@@ -13,8 +13,8 @@ use super::super::findings::{Findings, quoted};
 use super::super::{Machine, Management};
 use super::neighbours;
 use super::wire::{EquinixAddress, EquinixMetadata};
-use crate::failure::Failure;
 use crate::secret::Secret;
+use anymetal_supply::failure::Failure;
 
 /// What is reached through the private gateway when a document does not say: all documents that say it have this.
 const PRIVATE_SUBNETS: &str = "10.0.0.0/8";

@@ -2,7 +2,7 @@
 //! May not touch the network, and nothing outside this room may know these words.
 
 use super::{Machine, Platform, Service, Whence, answer};
-use crate::failure::Failure;
+use anymetal_supply::failure::Failure;
 
 mod convert;
 mod neighbours;

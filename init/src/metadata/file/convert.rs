@@ -13,7 +13,7 @@ use super::super::node::Node;
 use super::super::{Machine, Management};
 use super::fields::{self, Fields};
 use super::neighbours;
-use crate::failure::Failure;
+use anymetal_supply::failure::Failure;
 
 /// The `kind` of the document.
 const KIND: &str = "anymetal.machine";

@@ -5,11 +5,11 @@ use anymetal_contract::{Reason, place};
 
 use super::super::fetch::accept;
 use super::PLATFORM;
-use crate::failure::{Because as _, Failure};
 use crate::phase::{Answer, Steps};
 use crate::sys::fs::{self, Found};
 use crate::sys::medium;
 use crate::world::World;
+use anymetal_supply::failure::{Because as _, Failure};
 
 /// One look. Nothing found is final: the document or the volume may still be brought, and a mistake corrected.
 pub(in super::super) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {

@@ -40,7 +40,7 @@
 
 use super::node::Node;
 use super::{Machine, Platform, Whence};
-use crate::failure::Failure;
+use anymetal_supply::failure::Failure;
 
 mod convert;
 mod fields;

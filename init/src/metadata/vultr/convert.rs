@@ -10,7 +10,7 @@ use super::super::node::Node;
 use super::super::sessions::Sessions;
 use super::super::{Family, Machine, Management, Neighbour, Way};
 use super::field::Object;
-use crate::failure::Failure;
+use anymetal_supply::failure::Failure;
 
 /// Hops to a neighbour that is not on-link: what the platform's own guides to its BGP write for every kind of server.
 const HOPS: u8 = 2;

@@ -3,7 +3,7 @@
 
 use super::node::Node;
 use super::{Machine, Platform, Service, Whence, answer};
-use crate::failure::Failure;
+use anymetal_supply::failure::Failure;
 
 mod convert;
 mod field;

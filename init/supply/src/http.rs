@@ -12,51 +12,58 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use ureq::unversioned::transport::DefaultConnector;
 
-use super::resolve::Resolver;
+use crate::resolve::Resolver;
 
 /// A blocking HTTP client. Follows redirects, keeps connections, trusts the web's own roots.
 #[derive(Clone)]
-pub(crate) struct Http {
+pub struct Http {
     agent: ureq::Agent,
     silence: Duration,
 }
 
 /// Something to ask. No `Debug`: a header may be a token.
-pub(crate) struct Question<'a> {
-    pub(crate) method: &'a str,
-    pub(crate) url: &'a str,
-    pub(crate) headers: &'a [(&'a str, &'a str)],
+pub struct Question<'a> {
+    /// `GET`, `POST`, …
+    pub method: &'a str,
+    /// In full.
+    pub url: &'a str,
+    /// Names and values.
+    pub headers: &'a [(&'a str, &'a str)],
     /// A JSON document.
-    pub(crate) body: Option<&'a str>,
+    pub body: Option<&'a str>,
 }
 
 /// What came back, whatever the status.
-pub(crate) struct Answered {
-    pub(crate) status: u16,
+pub struct Answered {
+    /// The status code.
+    pub status: u16,
     /// The `Date` header, as it was sent.
-    pub(crate) date: Option<String>,
-    pub(crate) body: Vec<u8>,
+    pub date: Option<String>,
+    /// All of it.
+    pub body: Vec<u8>,
 }
 
 /// A body that is still coming.
-pub(crate) struct Stream {
-    pub(crate) status: u16,
+pub struct Stream {
+    /// The status code.
+    pub status: u16,
     /// What the server says the whole body of this answer is long, in bytes.
-    pub(crate) length: Option<u64>,
+    pub length: Option<u64>,
     /// Where in the whole file the body begins, when the server said so (`Content-Range` of a 206), in bytes.
-    pub(crate) first: Option<u64>,
+    pub first: Option<u64>,
     /// Ends with an error when nothing, or nearly nothing, has come for [`Limits::silence`].
-    pub(crate) body: Box<dyn Read + Send>,
+    pub body: Box<dyn Read + Send>,
 }
 
 /// How long one request may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) connect: Duration,
+pub struct Limits {
+    /// Until the connection stands.
+    pub connect: Duration,
     /// From the first byte sent to the last byte received; `None` for streams, which may take as long as they flow.
-    pub(crate) whole: Option<Duration>,
+    pub whole: Option<Duration>,
     /// Silence that ends a transfer: each read of the socket, and of a stream also a flow below [`LEAST_FLOW`] for so long.
-    pub(crate) silence: Duration,
+    pub silence: Duration,
 }
 
 /// Bytes per second below which a stream counts as silent: at this rate the smallest artefact of a site would take most of a day,
@@ -85,37 +92,38 @@ impl Habits {
 
 impl Limits {
     /// A short question: metadata, a health check, a report.
-    pub(crate) const QUESTION: Self = Self {
+    pub const QUESTION: Self = Self {
         connect: Duration::from_secs(5),
         whole: Some(Duration::from_secs(20)),
         silence: Duration::from_secs(10),
     };
     /// A file.
-    pub(crate) const TRANSFER: Self =
-        Self { connect: Duration::from_secs(10), whole: None, silence: Duration::from_secs(30) };
+    pub const TRANSFER: Self = Self { connect: Duration::from_secs(10), whole: None, silence: Duration::from_secs(30) };
 
     /// One answer within this time.
-    pub(crate) const fn within(limit: Duration) -> Self {
+    pub const fn within(limit: Duration) -> Self {
         Self { connect: limit, whole: Some(limit), silence: limit }
     }
 }
 
 /// Whether the peer's certificate is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Certificates {
+pub enum Certificates {
+    /// Against the web's own roots.
     Checked,
     /// Only for bytes that are pinned by digest anyway: a wrong clock at first boot must not strand the node.
     Ignored,
 }
 
 impl Http {
-    pub(crate) fn new(limits: Limits, certificates: Certificates) -> Self {
+    /// A client that keeps connections and follows redirects.
+    pub fn new(limits: Limits, certificates: Certificates) -> Self {
         Self::with(Habits::Usual, limits, certificates)
     }
 
     /// A client that makes a new connection for every question, as one that was made long ago proves nothing about the next; and that follows no
     /// redirect, as that leads to somebody else.
-    pub(crate) fn afresh(limits: Limits, certificates: Certificates) -> Self {
+    pub fn afresh(limits: Limits, certificates: Certificates) -> Self {
         Self::with(Habits::Afresh, limits, certificates)
     }
 
@@ -134,7 +142,7 @@ impl Http {
             .max_idle_connections(kept)
             .input_buffer_size(buffer)
             .output_buffer_size(buffer)
-            .user_agent(concat!("anymetal-init/", env!("CARGO_PKG_VERSION")))
+            .user_agent(concat!("anymetal/", env!("CARGO_PKG_VERSION")))
             .accept("*/*")
             .build();
         let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), Resolver::default());
@@ -142,13 +150,13 @@ impl Http {
     }
 
     /// Asks for a document of at most `most` bytes.
-    pub(crate) fn get(&self, url: &str, most: u64) -> anyhow::Result<Answered> {
+    pub fn get(&self, url: &str, most: u64) -> anyhow::Result<Answered> {
         let response = self.agent.get(url).call().with_context(|| format!("asking {url}"))?;
         answered(response, url, most)
     }
 
     /// Sends a JSON document. The answer's body is read to at most 64 KiB.
-    pub(crate) fn post_json(&self, url: &str, body: &str) -> anyhow::Result<Answered> {
+    pub fn post_json(&self, url: &str, body: &str) -> anyhow::Result<Answered> {
         let response = self
             .agent
             .post(url)
@@ -159,7 +167,7 @@ impl Http {
     }
 
     /// Asks anything, with these headers. The answer's body is read to at most `most` bytes.
-    pub(crate) fn ask(&self, question: &Question<'_>, most: u64) -> anyhow::Result<Answered> {
+    pub fn ask(&self, question: &Question<'_>, most: u64) -> anyhow::Result<Answered> {
         let Question { method, url, headers, body } = question;
         let doing = || format!("asking {url}");
         let mut request = ureq::http::Request::builder().method(*method).uri(*url);
@@ -177,7 +185,7 @@ impl Http {
     }
 
     /// Opens a file, from this byte on.
-    pub(crate) fn open(&self, url: &str, from: u64) -> anyhow::Result<Stream> {
+    pub fn open(&self, url: &str, from: u64) -> anyhow::Result<Stream> {
         let mut request = self.agent.get(url);
         if from > 0 {
             request = request.header("range", format!("bytes={from}-"));
@@ -196,7 +204,7 @@ impl Http {
 }
 
 /// Whether a request failed because the peer's certificate, or TLS with it, was not accepted.
-pub(crate) fn certificate_refused(error: &anyhow::Error) -> bool {
+pub fn certificate_refused(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| match cause.downcast_ref::<ureq::Error>() {
         Some(ureq::Error::Rustls(_) | ureq::Error::Tls(_)) => true,
         // rustls reports a failed handshake through the stream, as invalid data.
@@ -206,7 +214,7 @@ pub(crate) fn certificate_refused(error: &anyhow::Error) -> bool {
 }
 
 /// Whether reading a body failed because nothing, or nearly nothing, came any more.
-pub(crate) fn fell_silent(error: &io::Error) -> bool {
+pub fn fell_silent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut
         || error
             .get_ref()

@@ -3,30 +3,37 @@
 
 use std::fmt;
 
-use anymetal_contract::plan::Artefact;
 use anymetal_contract::{Digest, Reason, place};
 
-use super::amount::Amount;
+use crate::amount::Amount;
 use crate::failure::Failure;
 
 /// One place to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Candidate {
+pub struct Candidate {
     /// The full URL.
-    pub(super) url: String,
+    pub url: String,
     /// What a success is said to have come from: the origin, or scheme and host of a full URL.
-    pub(super) base: String,
+    pub base: String,
 }
 
 /// What a place said instead of giving the artefact.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Said {
+pub enum Said {
     /// A whole file, and another one.
     OtherBytes(Digest),
     /// That the file is so long, while the plan pins another length.
-    OtherLength { claimed: u64, pinned: u64 },
+    OtherLength {
+        /// What it says, in bytes.
+        claimed: u64,
+        /// What it must be, in bytes.
+        pinned: u64,
+    },
     /// More bytes than the file may have.
-    TooMuch { most: u64 },
+    TooMuch {
+        /// That many, in bytes.
+        most: u64,
+    },
     /// This status.
     Status(u16),
     /// Nothing, or not all; the words say how it ended.
@@ -35,20 +42,25 @@ pub(super) enum Said {
 
 /// Why an artefact is not in the store.
 #[derive(Debug)]
-pub(super) enum Missed {
+pub enum Missed {
     /// It will not get there.
     Never(Failure),
     /// It may get there when it is tried again.
-    NotYet { reason: Reason, message: String },
+    NotYet {
+        /// The stable word.
+        reason: Reason,
+        /// What every place said.
+        message: String,
+    },
 }
 
 /// All places to ask for an artefact, in order, each once.
-pub(super) fn candidates(first: Option<&str>, origins: &[String], artefact: &Artefact) -> Vec<Candidate> {
-    let addressed = first.into_iter().chain(origins.iter().map(String::as_str)).map(|origin| {
+pub fn candidates<'a>(origins: impl Iterator<Item = &'a str>, sha256: &Digest, urls: &[String]) -> Vec<Candidate> {
+    let addressed = origins.map(|origin| {
         let origin = origin.trim_end_matches('/');
-        Candidate { url: format!("{origin}/{}", place::blob(&artefact.sha256)), base: shown(origin) }
+        Candidate { url: format!("{origin}/{}", place::blob(sha256)), base: shown(origin) }
     });
-    let full = artefact.urls.iter().map(|url| Candidate { url: url.clone(), base: host_of(&shown(url)).to_owned() });
+    let full = urls.iter().map(|url| Candidate { url: url.clone(), base: host_of(&shown(url)).to_owned() });
     let mut all: Vec<Candidate> = Vec::new();
     for candidate in addressed.chain(full) {
         if !all.iter().any(|other| other.url == candidate.url) {
@@ -59,7 +71,7 @@ pub(super) fn candidates(first: Option<&str>, origins: &[String], artefact: &Art
 }
 
 /// What follows when no place gave the artefact: final when every one of them has another file, else worth another try.
-pub(super) fn judge(title: &str, digest: &Digest, said: &[(&Candidate, Said)]) -> Missed {
+pub fn judge(title: &str, digest: &Digest, said: &[(&Candidate, Said)]) -> Missed {
     let each: Vec<_> = said.iter().map(|(asked, said)| format!("{} {said}", shown(&asked.url))).collect();
     let message = format!("no origin gave {title} (sha256 {}…): {}", digest.short(), each.join("; "));
     let wrong = said.iter().filter(|(_, said)| said.is_wrong()).count();
@@ -75,7 +87,7 @@ pub(super) fn judge(title: &str, digest: &Digest, said: &[(&Candidate, Said)]) -
 }
 
 /// A URL for people: without user, password, query and fragment, which may be secret.
-pub(super) fn shown(url: &str) -> String {
+pub fn shown(url: &str) -> String {
     let plain = url.split(['?', '#']).next().unwrap_or(url);
     let Some((scheme, rest)) = plain.split_once("://") else { return plain.to_owned() };
     let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
@@ -109,25 +121,16 @@ impl fmt::Display for Said {
 
 #[cfg(test)]
 mod tests {
-    use anymetal_contract::plan::Format;
-
     use super::*;
 
-    fn artefact(urls: &[&str]) -> Artefact {
-        Artefact {
-            sha256: Digest::of([0xab; 32]),
-            size: None,
-            format: Format::Zip,
-            members: vec![],
-            urls: urls.iter().map(|url| (*url).to_owned()).collect(),
-        }
-    }
+    const AB: [u8; 32] = [0xab; 32];
 
     #[test]
-    fn the_override_goes_first_then_the_plans_origins_then_the_artefacts_own_urls() {
+    fn origins_go_first_then_full_urls() {
         let blob = format!("sha256/{}", "ab".repeat(32));
-        let own = artefact(&["https://releases.example/consul/consul_1.8.7.zip"]);
-        let all = candidates(Some("http://10.0.2.2:8000/"), &["https://mirror.example/am".into()], &own);
+        let own = ["https://releases.example/consul/consul_1.8.7.zip".to_owned()];
+        let origins = ["http://10.0.2.2:8000/", "https://mirror.example/am"];
+        let all = candidates(origins.into_iter(), &Digest::of(AB), &own);
         let urls: Vec<_> = all.iter().map(|candidate| (candidate.url.as_str(), candidate.base.as_str())).collect();
         assert_eq!(
             urls,
@@ -141,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_place_named_twice_is_asked_once() {
-        assert_eq!(candidates(Some("http://a/"), &["http://a".into()], &artefact(&[])).len(), 1);
+        assert_eq!(candidates(["http://a/", "http://a"].into_iter(), &Digest::of(AB), &[]).len(), 1);
     }
 
     #[test]

@@ -13,15 +13,15 @@ use anymetal_contract::Digest;
 use nix::fcntl::OFlag;
 use sha2::Digest as _;
 
-use super::pump::{BUFFER, Copying, pump};
+use crate::pump::{BUFFER, Copying, pump};
 
 /// The content store.
-pub(crate) struct Store {
+pub struct Store {
     dir: PathBuf,
 }
 
 /// An artefact that is coming: its file, and the hash of what is there so far. Dropped, it stays on disk to be resumed.
-pub(crate) struct Part {
+pub struct Part {
     path: PathBuf,
     blob: PathBuf,
     file: File,
@@ -31,7 +31,7 @@ pub(crate) struct Part {
 
 impl Store {
     /// Opens the store, making its folders 0700 where they are missing.
-    pub(crate) fn open(dir: PathBuf) -> anyhow::Result<Self> {
+    pub fn open(dir: PathBuf) -> anyhow::Result<Self> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -46,12 +46,12 @@ impl Store {
     }
 
     /// Whether there is something under this name, right or wrong.
-    pub(crate) fn has(&self, digest: &Digest) -> bool {
+    pub fn has(&self, digest: &Digest) -> bool {
         self.blob(digest).symlink_metadata().is_ok()
     }
 
     /// What the file under this name really has for a digest, and its length; `None` when there is no file.
-    pub(crate) fn measure(&self, digest: &Digest) -> anyhow::Result<Option<(Digest, u64)>> {
+    pub fn measure(&self, digest: &Digest) -> anyhow::Result<Option<(Digest, u64)>> {
         let path = self.blob(digest);
         let mut file = match read_only().open(&path) {
             Ok(file) => file,
@@ -64,19 +64,19 @@ impl Store {
     }
 
     /// Opens an artefact for reading.
-    pub(crate) fn read(&self, digest: &Digest) -> anyhow::Result<File> {
+    pub fn read(&self, digest: &Digest) -> anyhow::Result<File> {
         let path = self.blob(digest);
         read_only().open(&path).with_context(|| format!("opening {}", path.display()))
     }
 
     /// Removes an artefact whose bytes are not what its name says.
-    pub(crate) fn discard(&self, digest: &Digest) -> anyhow::Result<()> {
+    pub fn discard(&self, digest: &Digest) -> anyhow::Result<()> {
         let path = self.blob(digest);
         std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))
     }
 
     /// Opens or begins the `.part` of an artefact, hashing what is there already.
-    pub(crate) fn part(&self, digest: &Digest) -> anyhow::Result<Part> {
+    pub fn part(&self, digest: &Digest) -> anyhow::Result<Part> {
         let path = self.dir.join(format!("{digest}.part"));
         let open = || {
             let mut options = OpenOptions::new();
@@ -91,34 +91,34 @@ impl Store {
     }
 
     /// How long the `.part` of an artefact is, without looking into it; 0 when there is none.
-    pub(crate) fn part_length(&self, digest: &Digest) -> u64 {
+    pub fn part_length(&self, digest: &Digest) -> u64 {
         std::fs::symlink_metadata(self.dir.join(format!("{digest}.part"))).map_or(0, |found| found.len())
     }
 
     /// Bytes a program may still write to the store's file system.
-    pub(crate) fn free(&self) -> anyhow::Result<u64> {
+    pub fn free(&self) -> anyhow::Result<u64> {
         free(&self.dir)
     }
 
     /// Where the store is, for messages.
-    pub(crate) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         &self.dir
     }
 }
 
 impl Part {
     /// Bytes that are there.
-    pub(crate) fn length(&self) -> u64 {
+    pub fn length(&self) -> u64 {
         self.length
     }
 
     /// The digest of the bytes that are there.
-    pub(crate) fn digest(&self) -> Digest {
+    pub fn digest(&self) -> Digest {
         Digest::of(self.hash.clone().finalize().into())
     }
 
     /// Adds what is read, at the end. What came before an error of reading stays.
-    pub(crate) fn extend(&mut self, read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Result<(), Copying> {
+    pub fn extend(&mut self, read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Result<(), Copying> {
         let Self { path, file, hash, length, .. } = self;
         pump(read, |bytes| {
             file.write_all(bytes).with_context(|| format!("writing {}", path.display()))?;
@@ -129,7 +129,7 @@ impl Part {
     }
 
     /// Forgets what is there.
-    pub(crate) fn clear(&mut self) -> anyhow::Result<()> {
+    pub fn clear(&mut self) -> anyhow::Result<()> {
         self.file
             .set_len(0)
             .and_then(|()| self.file.seek(SeekFrom::Start(0)))
@@ -140,12 +140,12 @@ impl Part {
     }
 
     /// Removes the file: what it holds is of no use, or its room is needed.
-    pub(crate) fn remove(self) -> anyhow::Result<()> {
+    pub fn remove(self) -> anyhow::Result<()> {
         std::fs::remove_file(&self.path).with_context(|| format!("removing {}", self.path.display()))
     }
 
     /// Puts the artefact in its place, durably: the file first, then its name.
-    pub(crate) fn keep(self) -> anyhow::Result<()> {
+    pub fn keep(self) -> anyhow::Result<()> {
         self.file.sync_all().with_context(|| format!("writing {} to the disk", self.path.display()))?;
         std::fs::rename(&self.path, &self.blob).with_context(|| format!("renaming {}", self.path.display()))?;
         let dir = self.blob.parent().expect("a blob lies in the store's folder");
@@ -154,7 +154,7 @@ impl Part {
 }
 
 /// Bytes an unprivileged program may still write to the file system that holds `path`.
-pub(crate) fn free(path: &Path) -> anyhow::Result<u64> {
+pub fn free(path: &Path) -> anyhow::Result<u64> {
     let found = nix::sys::statvfs::statvfs(path).with_context(|| format!("asking how full {} is", path.display()))?;
     #[allow(
         clippy::useless_conversion,

@@ -5,19 +5,21 @@ use std::io;
 use std::sync::mpsc;
 
 /// Bytes moved at a time: large enough that system calls do not count.
-pub(crate) const BUFFER: usize = 64 * 1024;
+pub const BUFFER: usize = 64 * 1024;
 /// Buffers under way: one being filled, one being emptied, two to even out the difference. A pump takes 256 KiB.
 const BUFFERS: usize = 4;
 
 /// Which side failed.
 #[derive(Debug)]
-pub(crate) enum Copying {
+pub enum Copying {
+    /// What gives.
     Reading(io::Error),
+    /// What takes.
     Writing(anyhow::Error),
 }
 
 /// Moves everything, in order. What was read before an error of reading is written all the same.
-pub(crate) fn pump(
+pub fn pump(
     mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
     mut write: impl FnMut(&[u8]) -> anyhow::Result<()> + Send,
 ) -> Result<(), Copying> {

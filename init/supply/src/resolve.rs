@@ -11,7 +11,7 @@ use ureq::unversioned::transport::NextTimeout;
 /// ureq's resolver, but for hosts that are addresses already: there is nothing to look up, and ureq would start a thread for each. For the guard, which
 /// asks ten of them every two seconds, that was most of its work.
 #[derive(Debug, Default)]
-pub(crate) struct Resolver(DefaultResolver);
+pub struct Resolver(DefaultResolver);
 
 impl resolver::Resolver for Resolver {
     fn resolve(&self, uri: &Uri, config: &Config, limit: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
@@ -31,7 +31,7 @@ fn literal(uri: &Uri) -> Option<SocketAddr> {
 }
 
 /// The sockets of an `http` or `https` URL: at its own port, and at those of both schemes. None when its host cannot be looked up.
-pub(crate) fn sockets(url: &str) -> Vec<SocketAddr> {
+pub fn sockets(url: &str) -> Vec<SocketAddr> {
     let Some((scheme, rest)) = url.split_once("://") else { return Vec::new() };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let own = if scheme == "https" { 443 } else { 80 };

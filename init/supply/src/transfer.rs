@@ -4,16 +4,14 @@
 use std::io::Read as _;
 
 use anyhow::Context as _;
-use anymetal_contract::plan::Artefact;
-use anymetal_contract::{Outcome, Reason, Unit};
+use anymetal_contract::{Digest, Reason};
 
-use super::amount::Amount;
-use super::origin::{Candidate, Missed, Said, judge, shown};
+use crate::amount::Amount;
 use crate::failure::{Because as _, Failure};
-use crate::phase::Steps;
-use crate::sys::http::{self, Certificates, Http, Limits, Stream};
-use crate::sys::pump::Copying;
-use crate::sys::store::{Part, Store};
+use crate::http::{self, Certificates, Http, Limits, Stream};
+use crate::origin::{Candidate, Missed, Said, judge, shown};
+use crate::pump::Copying;
+use crate::store::{Part, Store};
 
 /// What an artefact without a pinned size may have at most: four times the largest of the field's archives (a Nomad with all its
 /// drivers is below half a gigabyte), so that a wrong URL cannot fill the disk.
@@ -25,27 +23,45 @@ const WORTHWHILE: u64 = 1 << 20;
 /// Bytes between two words on progress.
 const PROGRESS: u64 = 512 * 1024;
 
-/// An artefact that a component needs.
-pub(super) struct Wanted<'a> {
-    /// The component, which is the step's name.
-    pub(super) name: &'a str,
+/// A blob that is wanted, by its digest.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// The step's name: the component.
+    pub name: &'a str,
     /// Name and version, for messages.
-    pub(super) title: String,
-    pub(super) artefact: &'a Artefact,
-    pub(super) candidates: Vec<Candidate>,
+    pub title: String,
+    /// What its bytes must have.
+    pub sha256: &'a Digest,
+    /// In bytes, when it is known; a transfer of another length is refused early.
+    pub size: Option<u64>,
+    /// Where it may be, in the order in which they are asked.
+    pub candidates: Vec<Candidate>,
+}
+
+/// Who hears how a transfer goes.
+pub trait Watch: Sync {
+    /// Something happened that a person may want to know, of the step of that name.
+    fn word(&self, name: &str, message: &str);
+    /// So many bytes are there, of so many when that is known.
+    fn progress(&self, name: &str, done: u64, total: Option<u64>);
 }
 
 /// How an artefact got into the store.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Got {
+pub enum Got {
     /// It was there.
     Same,
     /// So many bytes came, the last of them from there.
-    Fetched { bytes: u64, base: String },
+    Fetched {
+        /// How long it is.
+        bytes: u64,
+        /// Which place; see [`Candidate::base`].
+        base: String,
+    },
 }
 
 /// The clients that transfers share: one that checks certificates, one that does not.
-pub(super) struct Clients {
+pub struct Clients {
     checked: Http,
     ignoring: Http,
     limits: Limits,
@@ -68,7 +84,7 @@ struct Asking<'a> {
     clients: &'a Clients,
     wanted: &'a Wanted<'a>,
     candidate: &'a Candidate,
-    steps: &'a dyn Steps,
+    watch: &'a dyn Watch,
     /// Its certificate was refused once.
     unchecked: bool,
     /// The bytes in the part began with another answer than the present one.
@@ -76,15 +92,16 @@ struct Asking<'a> {
 }
 
 impl Clients {
-    pub(super) fn new(limits: Limits) -> Self {
+    /// Both of them, with these limits.
+    pub fn new(limits: Limits) -> Self {
         let (checked, ignoring) = (Http::new(limits, Certificates::Checked), Http::new(limits, Certificates::Ignored));
         Self { checked, ignoring, limits }
     }
 }
 
 /// Makes sure that the artefact is in the store.
-pub(super) fn fetch(store: &Store, clients: &Clients, wanted: &Wanted, steps: &dyn Steps) -> Result<Got, Missed> {
-    let digest = &wanted.artefact.sha256;
+pub fn fetch(store: &Store, clients: &Clients, wanted: &Wanted, watch: &dyn Watch) -> Result<Got, Missed> {
+    let digest = wanted.sha256;
     match store.measure(digest).because(Reason::HostFault).map_err(Missed::Never)? {
         Some((found, _)) if found == *digest => return Ok(Got::Same),
         Some((found, _)) => {
@@ -93,13 +110,13 @@ pub(super) fn fetch(store: &Store, clients: &Clients, wanted: &Wanted, steps: &d
                 wanted.title,
                 found.short()
             );
-            steps.step(wanted.name, Outcome::Progress, &message);
+            watch.word(wanted.name, &message);
             store.discard(digest).because(Reason::HostFault).map_err(Missed::Never)?;
         }
         None => {}
     }
     let mut part = store.part(digest).because(Reason::HostFault).map_err(Missed::Never)?;
-    match round(clients, wanted, steps, &mut part) {
+    match round(clients, wanted, watch, &mut part) {
         Ok(Got::Fetched { bytes, base }) => {
             part.keep()
                 .because(Reason::HostFault)
@@ -118,25 +135,25 @@ pub(super) fn fetch(store: &Store, clients: &Clients, wanted: &Wanted, steps: &d
 }
 
 /// Asks each place in order until the part is whole and right.
-fn round(clients: &Clients, wanted: &Wanted, steps: &dyn Steps, part: &mut Part) -> Result<Got, Missed> {
-    let digest = &wanted.artefact.sha256;
+fn round(clients: &Clients, wanted: &Wanted, watch: &dyn Watch, part: &mut Part) -> Result<Got, Missed> {
+    let digest = wanted.sha256;
     if part.length() > 0 {
         if part.digest() == *digest {
             return Ok(Got::Fetched { bytes: part.length(), base: "an earlier run".into() });
         }
-        if wanted.artefact.size.is_some_and(|size| part.length() >= size) {
+        if wanted.size.is_some_and(|size| part.length() >= size) {
             part.clear().because(Reason::HostFault).map_err(Missed::Never)?;
         }
     }
     let mut said: Vec<(&Candidate, Said)> = Vec::new();
     for (place, candidate) in wanted.candidates.iter().enumerate() {
-        let mut asking = Asking { clients, wanted, candidate, steps, unchecked: false, resumed: part.length() > 0 };
+        let mut asking = Asking { clients, wanted, candidate, watch, unchecked: false, resumed: part.length() > 0 };
         match asking.ask(part).map_err(Missed::Never)? {
             None => return Ok(Got::Fetched { bytes: part.length(), base: candidate.base.clone() }),
             Some(words) => {
                 if let Some(next) = wanted.candidates.get(place + 1) {
                     let message = format!("{} {words}; asking {}", shown(&candidate.url), next.base);
-                    steps.step(wanted.name, Outcome::Progress, &message);
+                    watch.word(wanted.name, &message);
                 }
                 said.push((candidate, words));
             }
@@ -153,7 +170,7 @@ impl Asking<'_> {
             let before = part.length();
             self.resumed = before > 0;
             let odd = match self.request(part)? {
-                Ended::Whole if part.digest() == self.wanted.artefact.sha256 => return Ok(None),
+                Ended::Whole if part.digest() == *self.wanted.sha256 => return Ok(None),
                 Ended::Whole => Said::OtherBytes(part.digest()),
                 Ended::Odd(said) => said,
                 Ended::Said(said) => return Ok(Some(said)),
@@ -189,7 +206,7 @@ impl Asking<'_> {
             (status, _) => return Ok(Ended::Said(Said::Status(status))),
         };
         let claimed = stream.length.map(|length| start.saturating_add(length));
-        let pinned = self.wanted.artefact.size;
+        let pinned = self.wanted.size;
         match (claimed, pinned) {
             (Some(claimed), Some(pinned)) if claimed != pinned => {
                 return Ok(Ended::Said(Said::OtherLength { claimed, pinned }));
@@ -215,7 +232,7 @@ impl Asking<'_> {
                         self.candidate.base,
                         causes(&error)
                     );
-                    self.steps.step(self.wanted.name, Outcome::Progress, &message);
+                    self.watch.word(self.wanted.name, &message);
                     self.unchecked = true;
                 }
                 other => return other,
@@ -226,8 +243,8 @@ impl Asking<'_> {
 
     /// The body into the part, up to what may come.
     fn stream(&self, mut stream: Stream, part: &mut Part, claimed: Option<u64>) -> Result<Ended, Failure> {
-        let expected = self.wanted.artefact.size.or(claimed);
-        let most = self.wanted.artefact.size.unwrap_or(MOST);
+        let expected = self.wanted.size.or(claimed);
+        let most = self.wanted.size.unwrap_or(MOST);
         let (mut length, mut spoken, mut too_much) = (part.length(), part.length(), false);
         let copied = part.extend(|buffer| {
             let read = stream.body.read(buffer)?;
@@ -238,7 +255,7 @@ impl Asking<'_> {
             length += read as u64;
             if length - spoken >= PROGRESS || (read == 0 && length > spoken) {
                 spoken = length;
-                self.steps.progress(self.wanted.name, length, expected, Unit::Bytes);
+                self.watch.progress(self.wanted.name, length, expected);
             }
             Ok(read)
         });
@@ -277,7 +294,7 @@ fn with_room(failure: Failure, store: &Store, wanted: &Wanted) -> Failure {
     if failure.reason != Reason::DiskFull {
         return failure;
     }
-    let needed = wanted.artefact.size.map_or("it".to_owned(), |size| Amount(size).to_string());
+    let needed = wanted.size.map_or("it".to_owned(), |size| Amount(size).to_string());
     let free = store.free().map_or("an unknown amount".to_owned(), |free| Amount(free).to_string());
     let message =
         format!("storing {}: {needed} must fit into {}, where {free} is free", wanted.title, store.dir().display());

@@ -7,24 +7,27 @@ use anymetal_contract::Reason;
 
 /// What a phase fails with. The reason is for programs, the error chain for people.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) reason: Reason,
-    pub(crate) error: anyhow::Error,
+pub struct Failure {
+    /// The stable word.
+    pub reason: Reason,
+    /// What happened, outermost first.
+    pub error: anyhow::Error,
 }
 
 impl Failure {
-    pub(crate) fn new(reason: Reason, message: impl fmt::Display + fmt::Debug + Send + Sync + 'static) -> Self {
+    /// A failure that has no cause below it.
+    pub fn new(reason: Reason, message: impl fmt::Display + fmt::Debug + Send + Sync + 'static) -> Self {
         Self { reason, error: anyhow::Error::msg(message) }
     }
 
     /// The whole chain on one line, outermost first.
-    pub(crate) fn chain(&self) -> String {
+    pub fn chain(&self) -> String {
         format!("{:#}", self.error)
     }
 }
 
 /// Gives a reason to an error that has none yet.
-pub(crate) trait Because<T> {
+pub trait Because<T> {
     /// `reason` unless the chain says that a disk is full, which is its own reason whoever meets it.
     fn because(self, reason: Reason) -> Result<T, Failure>;
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// So many bytes, written in decimal units with one digit after the point: `41.3 MB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Amount(pub(crate) u64);
+pub struct Amount(pub u64);
 
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

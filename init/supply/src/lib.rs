@@ -1,0 +1,11 @@
+//! Bytes by their digest: where they can be had, how they come, where they are kept. Both programs fetch and keep by this.
+//! May not decide what is wanted: a plan does; nor speak to anybody: whoever fetches is told, and says it in his own way.
+
+pub mod amount;
+pub mod failure;
+pub mod http;
+pub mod origin;
+pub mod pump;
+pub mod resolve;
+pub mod store;
+pub mod transfer;
