@@ -4,6 +4,7 @@ pub mod boot;
 pub mod cli;
 pub mod component;
 pub mod init_binary;
+pub mod lock;
 pub mod plan;
 #[cfg(test)]
 mod sample;

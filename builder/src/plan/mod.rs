@@ -3,6 +3,7 @@
 
 mod canonical;
 mod fit;
+mod needs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,7 @@ use crate::site::model::{Choice, Registration};
 use canonical::LARGEST_INTEGER;
 pub use canonical::{canonical, digest};
 pub use fit::fit;
+pub use needs::{Need, needs};
 
 /// The phases every plan has work for. `wake`, `plan` and `settle` are always there and not named.
 const PHASES: [Phase; 8] = [

@@ -4,9 +4,11 @@
 //! Inputs are closed (an unknown field is an error), outputs are open (a reader of events tolerates what it does not know).
 
 pub mod abilities;
+pub mod bundle;
 pub mod digest;
 pub mod event;
 pub mod facts;
+pub mod packages;
 pub mod phase;
 pub mod place;
 pub mod plan;

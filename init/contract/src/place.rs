@@ -14,6 +14,14 @@ pub const MEDIUM_SECRETS: &str = "anymetal-secrets.json";
 pub const MACHINE: &str = "/etc/anymetal/machine.json";
 /// The same on a volume, at its top; [`MEDIUM`] are the labels.
 pub const MEDIUM_MACHINE: &str = "anymetal-machine.json";
+/// Who may sign plans: public keys in minisign's form, one per line, 0644. While there is such a file, init refuses a plan that none of them signed.
+pub const SIGNERS: &str = "/etc/anymetal/signers";
+/// The plan's detached signature, in minisign's form.
+pub const SIGNATURE: &str = "/etc/anymetal/plan.json.minisig";
+/// A bundle ([`crate::bundle`]) on the node's own disk.
+pub const BUNDLE: &str = "/var/lib/anymetal/bundle.tar";
+/// The same on a volume, at its top; [`MEDIUM`] are the labels.
+pub const MEDIUM_BUNDLE: &str = "anymetal-bundle.tar";
 /// The few lines of sh that fetch `anymetal-init`, 0755, dropped by cloud-init.
 pub const FETCH: &str = "/etc/anymetal/fetch-init";
 /// The unit that runs the first boot, dropped by cloud-init.

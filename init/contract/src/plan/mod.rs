@@ -49,8 +49,15 @@ pub struct Plan {
     /// Content-addressed origins, base URLs without a trailing slash: a blob is at `<origin>/sha256/<hex>`. Tried in this order, before an
     /// artefact's own URLs.
     pub origins: Vec<String>,
+    /// Where blobs are taken from, in this order; left out, [`Supply::ALL`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supplies: Vec<Supply>,
     /// What is installed.
     pub components: Vec<Component>,
+    /// The packages of the operating system that are installed, when they are pinned: for each architecture the list ([`crate::packages`]), which
+    /// is a blob itself. Left out, they come from the system's own archive.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub packages: BTreeMap<Arch, Listed>,
     /// What is rendered, in this order.
     pub files: Vec<File>,
     /// What is started, in this order.
@@ -82,7 +89,9 @@ impl Default for Plan {
             bgp: Bgp::default(),
             phases: BTreeSet::new(),
             origins: Vec::new(),
+            supplies: Vec::new(),
             components: Vec::new(),
+            packages: BTreeMap::new(),
             files: Vec::new(),
             services: Vec::new(),
             jobs: Vec::new(),
@@ -194,6 +203,42 @@ impl fmt::Display for Arch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.id())
     }
+}
+
+/// Where blobs are taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Supply {
+    /// A bundle on the node's own disk or on a volume; see [`crate::place::BUNDLE`].
+    Bundle,
+    /// The plan's origins.
+    Origins,
+    /// A blob's own URLs.
+    Upstream,
+}
+
+impl Supply {
+    /// All of them, in the order a plan has that says nothing: what is nearest first.
+    pub const ALL: [Self; 3] = [Self::Bundle, Self::Origins, Self::Upstream];
+
+    /// The word in documents.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Bundle => "bundle",
+            Self::Origins => "origins",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+/// A list of packages, pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listed {
+    /// The sha256 of the list, canonical JSON.
+    pub sha256: Digest,
+    /// Its size in bytes.
+    pub size: u64,
 }
 
 /// One component: a program and how it comes onto the node.

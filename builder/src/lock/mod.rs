@@ -1,0 +1,6 @@
+//! `site.lock`: what every name and version of a site was resolved to, by digest.
+//! May not make a plan of it: `plan` does.
+
+pub mod document;
+
+pub use document::Lock;

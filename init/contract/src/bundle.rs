@@ -1,0 +1,54 @@
+//! A bundle: one tar with everything the nodes of a site need, and what is in it by name.
+//! May not open one: `anymetal-supply` reads, the builder writes.
+//!
+//! Members, in this order: [`INDEX`], [`PLAN`], [`SIGNATURE`] when the plan is signed, then every blob as `sha256/<hex>` ([`crate::place::blob`]),
+//! by digest. Unpacked into a web root it is an origin.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Digest;
+use crate::plan::Arch;
+
+/// The `kind` of every index.
+pub const KIND: &str = "anymetal.bundle";
+/// The `version` of the form described here.
+pub const VERSION: u32 = 1;
+
+/// The index, canonical JSON: the first member.
+pub const INDEX: &str = "index.json";
+/// The plan, canonical JSON.
+pub const PLAN: &str = "plan.json";
+/// The plan's detached signature, in minisign's form.
+pub const SIGNATURE: &str = "plan.json.minisig";
+
+/// What is in a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Index {
+    /// Always [`KIND`].
+    pub kind: String,
+    /// Always [`VERSION`].
+    pub version: u32,
+    /// The site's name.
+    pub site: String,
+    /// The plan digest.
+    pub plan: Digest,
+    /// The `anymetal-init` for each architecture, which is among the blobs.
+    pub inits: BTreeMap<Arch, Digest>,
+    /// Every blob, by digest.
+    pub blobs: Vec<Blob>,
+}
+
+/// One blob.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blob {
+    /// Its digest.
+    pub sha256: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What it is, for people: `consul 1.21.5 x86_64`. Of a blob that is several things, all of them, separated by commas.
+    pub name: String,
+}
