@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-demo setup-rust bird3 init init-x86_64 init-aarch64 anymetal artefacts platform doubles bindle check cargo-test bench-guard shipped boot goldens
+.PHONY: help demo test setup setup-demo setup-rust bird3 init init-x86_64 init-aarch64 anymetal artefacts platform doubles bindle check cargo-test bench-guard bench-acquire shipped boot goldens
 
 TOOLCHAIN := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 CARGO_DIR := $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)
@@ -17,7 +17,7 @@ PLATFORM := target/platform
 
 DEMO_PACKAGES := ca-certificates e2fsprogs gcc gcc-aarch64-linux-gnu libc6-dev libc6-dev-arm64-cross mmdebstrap musl-tools qemu-system-x86 qemu-utils uidmap
 TEST_PACKAGES := $(DEMO_PACKAGES) bird2 busybox cloud-init curl dash file frr gobgpd iproute2 nftables openssl perl procps python3 python3-yaml \
-	qemu-user shellcheck systemd util-linux wget
+	qemu-user shellcheck systemd unzip util-linux wget
 
 help:
 	@echo 'make demo      build everything, boot one node in QEMU and watch it come up'
@@ -25,6 +25,7 @@ help:
 	@echo 'make init      only the static first-boot binaries'
 	@echo 'make anymetal  the builder, optimised: target/release/anymetal'
 	@echo 'make bench-guard  what the guard takes while all is well'
+	@echo 'make bench-acquire  fetching and installing, beside a shell that does it'
 	@echo 'make platform  what the suites install; real programs from COMPONENTS=DIR, DIR/<component>/<version>/<program>'
 
 demo: setup-demo init artefacts
@@ -47,6 +48,10 @@ cargo-test: init artefacts platform bird3
 bench-guard: init
 	ANYMETAL_HEALTH_SECONDS=120 ANYMETAL_INIT=$(CURDIR)/target/x86_64-unknown-linux-musl/ship/anymetal-init \
 		cargo test -p anymetal-init --test anycast ten_minutes -- --nocapture
+
+# Acquire and install beside curl, sha256sum, unzip and tar one after the other: ratios, both in the same run.
+bench-acquire: init
+	ANYMETAL_INIT=$(CURDIR)/target/x86_64-unknown-linux-musl/ship/anymetal-init cargo bench -p anymetal-init --bench acquire
 
 shipped: init
 	cargo test -p anymetal --features shipped --test shipped
