@@ -20,6 +20,7 @@ use crate::phase::{Answer, Steps};
 use crate::world::World;
 use anymetal_supply::failure::{Because as _, Failure};
 use anymetal_supply::http::Limits;
+use anymetal_supply::stock;
 use anymetal_supply::store::Store;
 
 /// Transfers under way at a time: enough to fill a link when one origin is slow, few enough not to be taken for an attack.
@@ -50,7 +51,7 @@ fn acquire(world: &World, steps: &dyn Steps, limits: Limits) -> Result<Answer, F
         return Ok(Answer::Same("this plan has no artefacts".into()));
     }
     let store = Store::open(world.at(place::STORE)).because(Reason::HostFault)?;
-    require_room(&store, &wanted)?;
+    stock::require_room(&store, &wanted)?;
     let clients = Clients::new(limits);
     let next = AtomicUsize::new(0);
     let mut got: Vec<(usize, Result<Got, Missed>)> = std::thread::scope(|scope| {
@@ -103,25 +104,6 @@ fn wanted(world: &World) -> Result<Vec<Wanted<'_>>, Failure> {
     Ok(all)
 }
 
-/// Stops before the first byte when what is to come, as far as its size is known, does not fit.
-fn require_room(store: &Store, wanted: &[Wanted]) -> Result<(), Failure> {
-    let missing = wanted.iter().filter(|wanted| !store.has(wanted.sha256));
-    let needed = missing
-        .filter_map(|wanted| Some(wanted.size?.saturating_sub(store.part_length(wanted.sha256))))
-        .fold(0, u64::saturating_add);
-    let free = store.free().because(Reason::HostFault)?;
-    if needed > free {
-        let message = format!(
-            "the artefacts need {} more in {}, where {} is free",
-            Amount(needed),
-            store.dir().display(),
-            Amount(free)
-        );
-        return Err(Failure::new(Reason::DiskFull, message));
-    }
-    Ok(())
-}
-
 fn tell(wanted: &Wanted, result: &Result<Got, Missed>, steps: &dyn Steps) {
     match result {
         Ok(Got::Same) => {
@@ -151,7 +133,7 @@ fn sum_up(results: impl Iterator<Item = Result<Got, Missed>>) -> Result<Answer, 
                 }
             }
             Err(Missed::Never(failure)) => failed.push(failure),
-            Err(Missed::NotYet { reason, message }) => waiting.push((reason, message)),
+            Err(Missed::NotYet { reason, message, .. }) => waiting.push((reason, message)),
         }
     }
     if failed.len() == 1 {
