@@ -1,6 +1,7 @@
 //! The builder of anymetal: from one site to everything its nodes boot from.
 
 pub mod boot;
+pub mod cache;
 pub mod cli;
 pub mod component;
 pub mod init_binary;

@@ -31,6 +31,10 @@ commands! {
     Check => check,
     /// Make a site's secrets
     Secrets => secrets,
+    /// Get every blob of a site into the cache
+    Fetch => fetch,
+    /// Say what is in the cache, look it over, throw away what no site needs
+    Cache => cache,
     /// Write what a site's machines boot from, and print the plan digest
     Build => build,
     /// Show the exact files one machine would get

@@ -3,7 +3,9 @@
 
 pub mod boot;
 pub mod build;
+pub mod cache;
 pub mod check;
+pub mod fetch;
 pub mod rehearse;
 pub mod secrets;
 

@@ -2,6 +2,7 @@
 
 pub mod blobs;
 pub mod cache;
+pub mod carried;
 pub mod clock;
 pub mod converse;
 pub mod inits;
