@@ -71,10 +71,15 @@ impl Store {
         read_only().open(&path).with_context(|| format!("opening {}", path.display()))
     }
 
-    /// Removes an artefact whose bytes are not what its name says.
+    /// Removes an artefact, if it is there: its bytes are not what its name says, or nobody needs it.
     pub fn discard(&self, digest: &Digest) -> anyhow::Result<()> {
         let path = self.blob(digest);
-        std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("removing {}", path.display()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Opens or begins the `.part` of an artefact; see [`Part::open`].

@@ -106,7 +106,12 @@ pub fn fetch(store: &Store, clients: &Clients, wanted: &Wanted, watch: &dyn Watc
     match round(clients, wanted, watch, &mut part) {
         Ok(got) => keep(part, store, wanted).map(|()| got).map_err(Missed::Never),
         Err(Missed::Never(failure)) => Err(Missed::Never(give_up(part, failure, store, wanted))),
-        other => other,
+        Err(not_yet) => {
+            if part.length() == 0 {
+                part.remove().because(Reason::HostFault).map_err(Missed::Never)?;
+            }
+            Err(not_yet)
+        }
     }
 }
 
