@@ -18,6 +18,7 @@ mod install;
 mod jobs;
 mod ledger;
 mod metadata;
+mod packages;
 mod phase;
 mod plan;
 mod proof;

@@ -140,7 +140,9 @@ fn without(plan: &Plan, arch: Arch) -> Vec<String> {
         Source::Artefacts(artefacts) => !artefacts.contains_key(&arch),
         Source::HostPackage(_) => false,
     });
-    lacking.map(|component| format!("no artefact of {} for {arch}", component.name)).collect()
+    let unlisted = !plan.packages.is_empty() && !plan.packages.contains_key(&arch);
+    let list = unlisted.then(|| format!("no list of packages for {arch}"));
+    lacking.map(|component| format!("no artefact of {} for {arch}", component.name)).chain(list).collect()
 }
 
 fn unsound(plan: &Plan) -> Vec<String> {
@@ -303,6 +305,12 @@ mod tests {
         let failure = judge(&sound(), Arch::Aarch64).unwrap_err();
         assert_eq!(failure.reason, Reason::NoArtefact);
         assert_eq!(failure.chain(), "the plan does not fit this machine: no artefact of consul for aarch64");
+        let mut plan = sound();
+        plan["components"] = json!([]);
+        plan["packages"] = json!({"x86_64": {"sha256": "b".repeat(64), "size": 7}});
+        judge(&plan, Arch::X86_64).unwrap();
+        let failure = judge(&plan, Arch::Aarch64).unwrap_err();
+        assert_eq!(failure.chain(), "the plan does not fit this machine: no list of packages for aarch64");
     }
 
     #[test]

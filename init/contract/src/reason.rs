@@ -28,7 +28,9 @@ pub enum Reason {
     ArchiveHostile,
     /// The archive is damaged, or the member the plan names is not in it.
     ArchiveBroken,
-    /// A program the plan expects on the host is not there, or is too old.
+    /// The list of packages that the plan pins cannot be read, or is for another machine.
+    PackagesUnsound,
+    /// A program the plan expects on the host is not there, or is too old; or the host does not take a package.
     HostPackageMissing,
     /// Facts that templates need have no value.
     FactsMissing,
@@ -66,7 +68,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::PlanUnreadable,
         Self::PlanBeyondInit,
         Self::MachineIdMissing,
@@ -78,6 +80,7 @@ impl Reason {
         Self::ArtefactMismatch,
         Self::ArchiveHostile,
         Self::ArchiveBroken,
+        Self::PackagesUnsound,
         Self::HostPackageMissing,
         Self::FactsMissing,
         Self::BgpUnsound,
@@ -111,6 +114,7 @@ impl Reason {
             Self::ArtefactMismatch => "artefact-mismatch",
             Self::ArchiveHostile => "archive-hostile",
             Self::ArchiveBroken => "archive-broken",
+            Self::PackagesUnsound => "packages-unsound",
             Self::HostPackageMissing => "host-package-missing",
             Self::FactsMissing => "facts-missing",
             Self::BgpUnsound => "bgp-unsound",
@@ -159,6 +163,7 @@ impl Reason {
             Self::ArchiveBroken => {
                 "compare the archive with the publisher's, and the member's name in the site with the archive's listing"
             }
+            Self::PackagesUnsound => "lock the site's packages again with this `anymetal`, and build again",
             Self::HostPackageMissing => {
                 "use an image that has the package, or add it to `packages` in the site's `cloud_config`"
             }

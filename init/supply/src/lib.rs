@@ -8,4 +8,5 @@ pub mod origin;
 pub mod pump;
 pub mod resolve;
 pub mod store;
+pub mod take;
 pub mod transfer;

@@ -15,13 +15,13 @@ use crate::store::{Part, Store};
 
 /// What an artefact without a pinned size may have at most: four times the largest of the field's archives (a Nomad with all its
 /// drivers is below half a gigabyte), so that a wrong URL cannot fill the disk.
-const MOST: u64 = 2 << 30;
+pub(crate) const MOST: u64 = 2 << 30;
 /// How often one place is asked in a round when its answers break off without having brought much.
 const TRIES: u32 = 3;
 /// What an answer that broke off must have brought for the next one not to count as a try.
 const WORTHWHILE: u64 = 1 << 20;
 /// Bytes between two words on progress.
-const PROGRESS: u64 = 512 * 1024;
+pub(crate) const PROGRESS: u64 = 512 * 1024;
 
 /// A blob that is wanted, by its digest.
 #[derive(Debug, Clone)]
@@ -99,11 +99,12 @@ impl Clients {
     }
 }
 
-/// Makes sure that the artefact is in the store.
-pub fn fetch(store: &Store, clients: &Clients, wanted: &Wanted, watch: &dyn Watch) -> Result<Got, Missed> {
+/// Whether the artefact is in the store, whole and right. A copy that is damaged is said and removed.
+pub fn is_kept(store: &Store, wanted: &Wanted, watch: &dyn Watch) -> Result<bool, Failure> {
     let digest = wanted.sha256;
-    match store.measure(digest).because(Reason::HostFault).map_err(Missed::Never)? {
-        Some((found, _)) if found == *digest => return Ok(Got::Same),
+    match store.measure(digest).because(Reason::HostFault)? {
+        None => Ok(false),
+        Some((found, _)) if found == *digest => Ok(true),
         Some((found, _)) => {
             let message = format!(
                 "the store's copy of {} is damaged (sha256 {}…); fetching it again",
@@ -111,10 +112,18 @@ pub fn fetch(store: &Store, clients: &Clients, wanted: &Wanted, watch: &dyn Watc
                 found.short()
             );
             watch.word(wanted.name, &message);
-            store.discard(digest).because(Reason::HostFault).map_err(Missed::Never)?;
+            store.discard(digest).because(Reason::HostFault)?;
+            Ok(false)
         }
-        None => {}
     }
+}
+
+/// Makes sure that the artefact is in the store.
+pub fn fetch(store: &Store, clients: &Clients, wanted: &Wanted, watch: &dyn Watch) -> Result<Got, Missed> {
+    if is_kept(store, wanted, watch).map_err(Missed::Never)? {
+        return Ok(Got::Same);
+    }
+    let digest = wanted.sha256;
     let mut part = store.part(digest).because(Reason::HostFault).map_err(Missed::Never)?;
     match round(clients, wanted, watch, &mut part) {
         Ok(Got::Fetched { bytes, base }) => {
@@ -290,7 +299,7 @@ fn causes(error: &anyhow::Error) -> String {
 }
 
 /// A full disk is told with what is needed and what is free.
-fn with_room(failure: Failure, store: &Store, wanted: &Wanted) -> Failure {
+pub(crate) fn with_room(failure: Failure, store: &Store, wanted: &Wanted) -> Failure {
     if failure.reason != Reason::DiskFull {
         return failure;
     }
