@@ -2,6 +2,7 @@
 //! May not decide what is wanted: a plan does; nor speak to anybody: whoever fetches is told, and says it in his own way.
 
 pub mod amount;
+pub mod bundle;
 pub mod failure;
 pub mod http;
 pub mod origin;
