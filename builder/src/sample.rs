@@ -47,5 +47,6 @@ pub(crate) fn abilities() -> Abilities {
         formats: words(&["zip", "tar.gz"]),
         ready: words(&["active", "consul-leader", "nomad-node", "announced"]),
         secrets: words(&["user-data", "customdata", "medium"]),
+        signatures: words(&["minisign"]),
     }
 }

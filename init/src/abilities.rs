@@ -17,7 +17,7 @@ static RECORD: &str = concat!(
     r#"","plans":[1],"#,
     r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","jobs","prove","announce","settle"],"#,
     r#""platforms":["equinix-metal","vultr","file"],"formats":["zip","tar.gz"],"ready":["active","consul-leader","nomad-node","announced"],"#,
-    r#""secrets":["user-data","customdata","medium"]}"#,
+    r#""secrets":["user-data","customdata","medium"],"signatures":["minisign"]}"#,
     "\n",
 );
 
@@ -38,6 +38,7 @@ pub(crate) fn own() -> Abilities {
         formats: words(&["zip", "tar.gz"]),
         ready: words(&["active", "consul-leader", "nomad-node", "announced"]),
         secrets: words(&Delivery::ALL.map(Delivery::id)),
+        signatures: words(&["minisign"]),
     }
 }
 

@@ -33,6 +33,9 @@ pub struct Abilities {
     /// Ways by which it takes secrets.
     #[serde(default)]
     pub secrets: Vec<String>,
+    /// Forms of signatures it checks a plan by.
+    #[serde(default)]
+    pub signatures: Vec<String>,
 }
 
 /// The record's text within a binary, when it has one: what stands between [`MARK`] and the line feed.

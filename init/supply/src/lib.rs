@@ -7,5 +7,6 @@ pub mod http;
 pub mod origin;
 pub mod pump;
 pub mod resolve;
+pub mod signature;
 pub mod store;
 pub mod transfer;

@@ -10,7 +10,7 @@ pub const ABILITIES: &str = concat!(
     r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","jobs","prove","announce","settle"],"#,
     r#""platforms":["equinix-metal","vultr","file"],"formats":["zip","tar.gz"],"#,
     r#""ready":["active","consul-leader","nomad-node","announced"],"#,
-    r#""secrets":["user-data","customdata","medium"]}"#
+    r#""secrets":["user-data","customdata","medium"],"signatures":["minisign"]}"#
 );
 
 /// How a double differs from a good one.
