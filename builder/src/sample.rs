@@ -48,5 +48,6 @@ pub(crate) fn abilities() -> Abilities {
         ready: words(&["active", "consul-leader", "nomad-node", "announced"]),
         secrets: words(&["user-data", "customdata", "medium"]),
         supplies: words(&["bundle", "origins", "upstream"]),
+        signatures: words(&["minisign"]),
     }
 }

@@ -31,6 +31,7 @@ mod secret;
 mod secrets;
 mod services;
 mod settle;
+mod signature;
 mod status;
 mod sys;
 mod wake;

@@ -36,6 +36,9 @@ pub struct Abilities {
     /// Where it takes blobs from, when the plan says an order.
     #[serde(default)]
     pub supplies: Vec<String>,
+    /// Forms of signatures it checks a plan by.
+    #[serde(default)]
+    pub signatures: Vec<String>,
 }
 
 /// The record's text within a binary, when it has one: what stands between [`MARK`] and the line feed.

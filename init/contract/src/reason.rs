@@ -10,6 +10,12 @@ pub enum Reason {
     PlanUnreadable,
     /// The plan asks for something this init cannot do.
     PlanBeyondInit,
+    /// There is a list of who may sign plans ([`crate::place::SIGNERS`]), and the plan has no signature.
+    PlanUnsigned,
+    /// The plan's signature is by nobody who may sign, or not over this plan.
+    PlanSignatureWrong,
+    /// The list of who may sign plans cannot be read, or has something in it that is no key.
+    SignersUnusable,
     /// The machine has no machine id.
     MachineIdMissing,
     /// The metadata service did not answer, or not with success, until the deadline; or there was no document of the machine's own.
@@ -68,9 +74,12 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::PlanUnreadable,
         Self::PlanBeyondInit,
+        Self::PlanUnsigned,
+        Self::PlanSignatureWrong,
+        Self::SignersUnusable,
         Self::MachineIdMissing,
         Self::MetadataUnreachable,
         Self::MetadataInvalid,
@@ -105,6 +114,9 @@ impl Reason {
         match self {
             Self::PlanUnreadable => "plan-unreadable",
             Self::PlanBeyondInit => "plan-beyond-init",
+            Self::PlanUnsigned => "plan-unsigned",
+            Self::PlanSignatureWrong => "plan-signature-wrong",
+            Self::SignersUnusable => "signers-unusable",
             Self::MachineIdMissing => "machine-id-missing",
             Self::MetadataUnreachable => "metadata-unreachable",
             Self::MetadataInvalid => "metadata-invalid",
@@ -142,6 +154,11 @@ impl Reason {
                 "rebuild the user-data with the `anymetal` that belongs to this init, and provision again"
             }
             Self::PlanBeyondInit => "build the user-data with the init it pins: `anymetal build` checks its abilities",
+            Self::PlanUnsigned => "sign the plan, as `anymetal build --sign` does, and provision again",
+            Self::PlanSignatureWrong => {
+                "do not trust this plan before you know who changed it: build and sign it again with a key of the site's `signers`, and provision again"
+            }
+            Self::SignersUnusable => "put the site's `signers` there, one public key in a line, or provision again",
             Self::MachineIdMissing => "boot with systemd, or run `systemd-machine-id-setup`",
             Self::MetadataUnreachable => {
                 "check that the machine's network and default route work (on Equinix Metal: a Layer 3 or hybrid mode), \

@@ -2,6 +2,7 @@
 //! May not touch the disk or the network itself: `anymetal_supply` does.
 
 mod blob;
+mod bundle;
 #[cfg(test)]
 mod misbehaving;
 mod said;

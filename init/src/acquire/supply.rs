@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use anymetal_contract::plan::Supply;
-use anymetal_contract::{Outcome, Reason, Unit};
+use anymetal_contract::{Outcome, Reason, Unit, place};
 
 use super::blob::Blob;
+use super::bundle::{self, Near};
 use crate::phase::Steps;
 use crate::world::World;
 use anymetal_supply::failure::Failure;
@@ -21,19 +22,23 @@ pub(super) struct Supplies<'a> {
     store: &'a Store,
     steps: &'a dyn Steps,
     clients: Clients,
+    bundle: Option<Near>,
     order: Vec<Ask>,
 }
 
 /// One thing that is asked, and then the next.
 #[derive(Debug, PartialEq, Eq)]
 enum Ask {
+    Bundle,
     /// URLs of these supplies, as one list.
     Web(Vec<Supply>),
 }
 
 impl<'a> Supplies<'a> {
     pub(super) fn of(world: &'a World, store: &'a Store, steps: &'a dyn Steps, limits: Limits) -> Self {
-        Self { world, store, steps, clients: Clients::new(limits), order: asks(&world.plan().supplies) }
+        let order = asks(&world.plan().supplies);
+        let bundle = if order.contains(&Ask::Bundle) { bundle::find(world, steps) } else { None };
+        Self { world, store, steps, clients: Clients::new(limits), bundle, order }
     }
 
     /// Makes sure that the blob is in the store.
@@ -44,20 +49,46 @@ impl<'a> Supplies<'a> {
         }
         let mut missed = Vec::new();
         for ask in &self.order {
-            let Ask::Web(supplies) = ask;
-            let wanted = Wanted { candidates: self.candidates(supplies, blob), ..wanted(blob) };
-            if wanted.candidates.is_empty() {
-                continue;
-            }
-            match transfer::fetch(self.store, &self.clients, &wanted, &watch) {
-                Err(miss) if is_theirs(&miss) => missed.push(miss),
-                ended => return ended,
+            let ended = match ask {
+                Ask::Bundle => self.bundle.as_ref().and_then(|near| near.give(self.store, blob, &watch)),
+                Ask::Web(supplies) => self.fetch(supplies, blob, &watch),
+            };
+            match ended {
+                None => {}
+                Some(Err(miss)) if is_theirs(&miss) => {
+                    if let (Ask::Bundle, Missed::Never(failure)) = (ask, &miss) {
+                        self.steps.step(blob.name, Outcome::Progress, &failure.chain());
+                    }
+                    missed.push(miss);
+                }
+                Some(ended) => return ended,
             }
         }
-        if missed.is_empty() {
-            missed.push(origin::judge(&blob.title, blob.sha256, &[]));
+        Err(together(missed).unwrap_or_else(|| self.nowhere(blob)))
+    }
+
+    /// From the web; `None` when there is nobody to ask.
+    fn fetch(&self, supplies: &[Supply], blob: &Blob, watch: &Told) -> Option<Result<Got, Missed>> {
+        let wanted = Wanted { candidates: self.candidates(supplies, blob), ..wanted(blob) };
+        if wanted.candidates.is_empty() {
+            return None;
         }
-        Err(together(missed))
+        Some(transfer::fetch(self.store, &self.clients, &wanted, watch))
+    }
+
+    /// Nobody could be asked for it. A bundle may still be brought, where one is asked.
+    fn nowhere(&self, blob: &Blob) -> Missed {
+        let Blob { title, sha256, .. } = blob;
+        if !self.order.contains(&Ask::Bundle) {
+            return origin::judge(title, sha256, &[]);
+        }
+        let bundle = match &self.bundle {
+            Some(near) => format!("{} does not have it", near.name()),
+            None => format!("there is no bundle {}, nor {} on a volume", place::BUNDLE, place::MEDIUM_BUNDLE),
+        };
+        let message =
+            format!("the plan names no origin and no URL for {title} (sha256 {}…), and {bundle}", sha256.short());
+        Missed::NotYet { reason: Reason::ArtefactUnreachable, message }
     }
 
     fn candidates(&self, supplies: &[Supply], blob: &Blob) -> Vec<origin::Candidate> {
@@ -86,7 +117,7 @@ fn asks(named: &[Supply]) -> Vec<Ask> {
             continue;
         }
         match (supply, asks.last_mut()) {
-            (Supply::Bundle, _) => {}
+            (Supply::Bundle, _) => asks.push(Ask::Bundle),
             (Supply::Origins | Supply::Upstream, Some(Ask::Web(run))) => run.push(*supply),
             (Supply::Origins | Supply::Upstream, _) => asks.push(Ask::Web(vec![*supply])),
         }
@@ -95,7 +126,7 @@ fn asks(named: &[Supply]) -> Vec<Ask> {
 }
 
 /// The blob as a transfer wants it, with nowhere to ask yet.
-fn wanted<'a>(blob: &'a Blob) -> Wanted<'a> {
+pub(super) fn wanted<'a>(blob: &'a Blob) -> Wanted<'a> {
     let Blob { name, title, sha256, size, .. } = blob;
     Wanted { name, title: title.clone(), sha256, size: *size, candidates: Vec::new() }
 }
@@ -108,10 +139,10 @@ fn is_theirs(missed: &Missed) -> bool {
     }
 }
 
-/// What all of them have said: final when each one's word is.
-fn together(mut missed: Vec<Missed>) -> Missed {
-    if missed.len() == 1 {
-        return missed.remove(0);
+/// What all of them have said, if anybody has: final when each one's word is.
+fn together(mut missed: Vec<Missed>) -> Option<Missed> {
+    if missed.len() < 2 {
+        return missed.pop();
     }
     let never = missed.iter().all(|missed| matches!(missed, Missed::Never(_)));
     let said: Vec<_> = missed
@@ -124,11 +155,11 @@ fn together(mut missed: Vec<Missed>) -> Missed {
     let wrong = said.iter().any(|(reason, _)| *reason == Reason::ArtefactMismatch);
     let reason = if wrong { Reason::ArtefactMismatch } else { Reason::ArtefactUnreachable };
     let message = said.into_iter().map(|(_, words)| words).collect::<Vec<_>>().join("; ");
-    if never { Missed::Never(Failure::new(reason, message)) } else { Missed::NotYet { reason, message } }
+    Some(if never { Missed::Never(Failure::new(reason, message)) } else { Missed::NotYet { reason, message } })
 }
 
 /// A transfer's words, as the phase says them.
-struct Told<'a>(&'a dyn Steps);
+pub(super) struct Told<'a>(&'a dyn Steps);
 
 impl Watch for Told<'_> {
     fn word(&self, name: &str, message: &str) {

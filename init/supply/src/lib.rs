@@ -8,6 +8,7 @@ pub mod http;
 pub mod origin;
 pub mod pump;
 pub mod resolve;
+pub mod signature;
 pub mod store;
 pub mod take;
 pub mod transfer;
