@@ -47,7 +47,7 @@ pub(crate) fn check_own(world: &World, plan: &[u8]) -> Result<Option<KeyId>, Fai
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![expect(clippy::disallowed_methods, reason = "tests prepare their own files")]
 
     use std::os::unix::fs::symlink;
@@ -60,15 +60,15 @@ mod tests {
     use crate::world::Overrides;
 
     // Made by minisign 0.11 with `-W`, `-t 'anymetal plan'` and `-c anymetal`.
-    const KEY: &str = "RWTLD4XAwkHHNr5cteLPfYZ/cZNtLqie50vRjHLnIICHVazXQbxDbNaZ\n";
-    const SIGNATURE: &str = concat!(
+    pub(crate) const KEY: &str = "RWTLD4XAwkHHNr5cteLPfYZ/cZNtLqie50vRjHLnIICHVazXQbxDbNaZ\n";
+    pub(crate) const SIGNATURE: &str = concat!(
         "untrusted comment: anymetal\n",
         "RUTLD4XAwkHHNr6DVhRZ9F6aFJC93Fc5MbvmY6e4pS622KjbXgTlVH8Qx3xlp6tXbwSCryBhze4kt80ZyMpbYyzWIclihowBUgs=\n",
         "trusted comment: anymetal plan\n",
         "Y/fck563Ocx75UDkxyNjziYZQFAVh70KjKZWln5f7L72FrwWepAuDK2oq27wGBnawogEFieTLsupmnOqZDndCQ==\n",
     );
-    const PLAN: &str = "{\"kind\":\"anymetal.plan\"}";
-    const OTHER: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\n";
+    pub(crate) const PLAN: &str = "{\"kind\":\"anymetal.plan\"}";
+    pub(crate) const OTHER: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\n";
 
     struct Silent;
 

@@ -4,6 +4,8 @@
 mod blob;
 mod bundle;
 #[cfg(test)]
+mod bundle_tests;
+#[cfg(test)]
 mod misbehaving;
 mod said;
 mod supply;

@@ -170,3 +170,23 @@ impl Watch for Told<'_> {
         self.0.progress(name, done, total, Unit::Bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_is_the_plans_nothing_twice_and_what_is_nearest_first_when_it_says_nothing() {
+        use Supply::{Bundle, Origins, Upstream};
+        for (named, order) in [
+            (vec![], vec![Ask::Bundle, Ask::Web(vec![Origins, Upstream])]),
+            (vec![Upstream, Origins, Upstream], vec![Ask::Web(vec![Upstream, Origins])]),
+            (
+                vec![Origins, Bundle, Upstream, Bundle],
+                vec![Ask::Web(vec![Origins]), Ask::Bundle, Ask::Web(vec![Upstream])],
+            ),
+        ] {
+            assert_eq!(asks(&named), order, "{named:?}");
+        }
+    }
+}
