@@ -217,13 +217,12 @@ fn files_that_were_carried_in_are_taken_by_digest_or_name_and_wrong_ones_are_not
         assert_eq!(*line, blob.line(from));
     }
     assert_eq!(
-        ran.times(&format!("{}: stick/{} gave other bytes (sha256 ", blobs[3].name, name(3))),
+        ran.times(&format!("{}: stick/{} has other bytes (sha256 ", blobs[3].name, name(3))),
         1,
         "{}",
         ran.stderr
     );
-    let short =
-        format!("{}: stick/{} offers 5 bytes where 7000 are pinned; it is passed over\n", blobs[4].name, name(4));
+    let short = format!("{}: stick/{} has 5 bytes where 7000 are pinned; it is passed over\n", blobs[4].name, name(4));
     assert_eq!(ran.times(&short), 1, "{}", ran.stderr);
     assert_eq!(server.requests().len(), 8);
     assert_eq!(lines.last(), Some(&"fetched 12 of 12 blobs, 84.0 kB; 12 in cache"));

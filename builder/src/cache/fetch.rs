@@ -1,16 +1,16 @@
 //! Every blob that is sought into the cache: several at a time, asked for again where that may help.
 //! May not print: it tells `show`; and gives back what became of each.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 use anymetal_supply::amount::Amount;
-use anymetal_supply::carried::{self, Carried};
 use anymetal_supply::failure::Failure;
 use anymetal_supply::http::Limits;
 use anymetal_supply::origin::Missed;
-use anymetal_supply::stock;
 use anymetal_supply::transfer::{self, Clients, Got, Wanted, Watch as _};
+use anymetal_supply::{stock, take};
 
 use super::{Cache, Show, Sought, crew};
 use crate::sys::{carried as files, clock};
@@ -41,7 +41,8 @@ pub fn fetch(cache: &Cache, sought: &[Sought], how: How, show: &Show) -> Result<
     let mut had: Vec<Option<Had>> = sought.iter().map(|sought| there(sought).then_some(Ok(Got::Same))).collect();
     let mut open: Vec<usize> = (0..sought.len()).filter(|place| had[*place].is_none()).collect();
     let missing: Vec<_> = open.iter().map(|place| wanted[*place].clone()).collect();
-    stock::require_room(cache.store(), &missing).map_err(|failure| failure.error)?;
+    stock::require_room(cache.store(), missing.iter().map(|wanted| (wanted.sha256, wanted.size)))
+        .map_err(|failure| failure.error)?;
     let begun = |wanted: &Wanted| cache.store().part_length(wanted.sha256);
     show.expect(missing.iter().map(|wanted| (wanted.name, wanted.size, begun(wanted))));
     let clients = Clients::new(Limits::TRANSFER);
@@ -83,28 +84,31 @@ pub fn fetch(cache: &Cache, sought: &[Sought], how: How, show: &Show) -> Result<
 
 /// One blob, from the files that were carried in or else from the net.
 fn obtain(cache: &Cache, clients: &Clients, sought: &Sought, wanted: &Wanted, show: &Show) -> Result<Got, Missed> {
-    if let Some(got) = carried(cache, sought, wanted, show).map_err(Missed::Never)? {
-        return Ok(got);
+    if stock::is_kept(cache.store(), wanted.sha256).map_err(Missed::Never)? {
+        return Ok(Got::Same);
+    }
+    for path in &sought.files {
+        let wrong = match carried(cache, path, wanted, show).map_err(Missed::Never)? {
+            None => continue,
+            Some(Ok(bytes)) => return Ok(Got::Fetched { bytes, base: path.display().to_string() }),
+            Some(Err(wrong)) => wrong,
+        };
+        show.word(wanted.name, &format!("{} {wrong}; it is passed over", path.display()));
     }
     transfer::fetch(cache.store(), clients, wanted, show)
 }
 
-fn carried(cache: &Cache, sought: &Sought, wanted: &Wanted, show: &Show) -> Result<Option<Got>, Failure> {
-    for path in &sought.files {
-        let (mut file, length) = match files::open(path) {
-            Ok(Some(found)) => found,
-            Ok(None) => continue,
-            Err(error) => {
-                show.word(wanted.name, &format!("{error:#}; it is passed over"));
-                continue;
-            }
-        };
-        let carried = Carried { base: path.display().to_string(), length, bytes: &mut file };
-        if let Some(got) = carried::take(cache.store(), wanted, show, carried)? {
-            return Ok(Some(got));
-        }
+/// From this file, if there is one: how many bytes, or what is wrong with it.
+fn carried(cache: &Cache, path: &Path, wanted: &Wanted, show: &Show) -> Result<Option<Result<u64, String>>, Failure> {
+    let (file, length) = match files::open(path) {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(None),
+        Err(error) => return Ok(Some(Err(format!("cannot be read ({error})")))),
+    };
+    if let Some(pinned) = wanted.size.filter(|pinned| *pinned != length) {
+        return Ok(Some(Err(format!("has {length} bytes where {pinned} are pinned"))));
     }
-    Ok(None)
+    take::take(cache.store(), wanted, file, show).map(Some)
 }
 
 fn said(got: &Got) -> String {

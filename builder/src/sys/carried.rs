@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a room of sys: opens files")]
 
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -16,17 +16,16 @@ pub fn folder(path: &Path) -> Result<()> {
 }
 
 /// The plain file under that path, open, with its length in bytes; `None` when there is none.
-pub fn open(path: &Path) -> Result<Option<(File, u64)>> {
-    let reading = || format!("reading {}", path.display());
+pub fn open(path: &Path) -> io::Result<Option<(File, u64)>> {
     let there = match std::fs::metadata(path) {
         // `NotADirectory`: a part of the path is a file
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
-        other => other.with_context(reading)?,
+        other => other?,
     };
     if !there.is_file() {
         return Ok(None);
     }
-    Ok(Some((File::open(path).with_context(reading)?, there.len())))
+    Ok(Some((File::open(path)?, there.len())))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! May not fetch: whoever claims a place fills it.
 
 use anyhow::Context as _;
-use anymetal_contract::Reason;
+use anymetal_contract::{Digest, Reason};
 
 use crate::amount::Amount;
 use crate::failure::{Because as _, Failure};
@@ -11,10 +11,10 @@ use crate::store::Store;
 use crate::transfer::{Wanted, Watch};
 
 /// Stops before the first byte when what is to come, as far as its size is known, does not fit.
-pub fn require_room(store: &Store, wanted: &[Wanted]) -> Result<(), Failure> {
-    let missing = wanted.iter().filter(|wanted| !store.has(wanted.sha256));
-    let needed = missing
-        .filter_map(|wanted| Some(wanted.size?.saturating_sub(store.part_length(wanted.sha256))))
+pub fn require_room<'a>(store: &Store, wanted: impl Iterator<Item = (&'a Digest, Option<u64>)>) -> Result<(), Failure> {
+    let needed = wanted
+        .filter(|(digest, _)| !store.has(digest))
+        .filter_map(|(digest, size)| Some(size?.saturating_sub(store.part_length(digest))))
         .fold(0, u64::saturating_add);
     let free = store.free().because(Reason::HostFault)?;
     if needed > free {
@@ -29,17 +29,21 @@ pub fn require_room(store: &Store, wanted: &[Wanted]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether the artefact is in the store, whole and right.
+pub fn is_kept(store: &Store, digest: &Digest) -> Result<bool, Failure> {
+    Ok(store.measure(digest).because(Reason::HostFault)?.is_some_and(|(found, _)| found == *digest))
+}
+
 /// The artefact's part, which is then nobody else's; `None` when the artefact is in the store, perhaps because somebody else got it while he was
 /// waited for. One that is there and damaged is removed.
 pub(crate) fn claim(store: &Store, wanted: &Wanted, watch: &dyn Watch) -> Result<Option<Part>, Failure> {
     let (digest, title) = (wanted.sha256, &wanted.title);
-    let found = || store.measure(digest).because(Reason::HostFault);
-    if found()?.is_some_and(|(found, _)| found == *digest) {
+    if is_kept(store, digest)? {
         return Ok(None);
     }
     let waiting = || watch.word(wanted.name, &format!("somebody else is fetching {title}; waiting"));
     let part = store.part(digest, waiting).because(Reason::HostFault)?;
-    match found()? {
+    match store.measure(digest).because(Reason::HostFault)? {
         Some((found, _)) if found == *digest => {
             part.remove().because(Reason::HostFault)?;
             return Ok(None);

@@ -15,11 +15,12 @@ use crate::store::Store;
 
 /// What an artefact without a pinned size may have at most: four times the largest of the field's archives (a Nomad with all its
 /// drivers is below half a gigabyte), so that a wrong URL cannot fill the disk.
-const MOST: u64 = 2 << 30;
+pub(crate) const MOST: u64 = 2 << 30;
 /// How often one place is asked in a round when its answers break off without having brought much.
 const TRIES: u32 = 3;
 /// What an answer that broke off must have brought for the next one not to count as a try.
 const WORTHWHILE: u64 = 1 << 20;
+
 /// A blob that is wanted, by its digest.
 #[derive(Debug, Clone)]
 pub struct Wanted<'a> {
