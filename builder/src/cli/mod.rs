@@ -4,8 +4,10 @@
 pub mod boot;
 pub mod build;
 pub mod check;
+pub mod diff;
 pub mod rehearse;
 pub mod secrets;
+pub mod verify;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
