@@ -1,6 +1,7 @@
 //! Side effects: the only rooms that touch files, programs, clocks and the network.
 
 pub mod blobs;
+pub mod bundle;
 pub mod cache;
 pub mod carried;
 pub mod clock;

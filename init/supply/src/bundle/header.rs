@@ -33,7 +33,9 @@ pub fn header(name: &str, size: u64) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, name.as_bytes());
-    FIELDS.iter().for_each(|(at, bytes, _)| put(*at, bytes));
+    for (at, bytes, _) in FIELDS {
+        put(at, bytes);
+    }
     put(SIZE.start, format!("{size:011o}").as_bytes());
     let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
     block[SUM..SUM + 7].copy_from_slice(format!("{sum:06o}\0").as_bytes());

@@ -34,7 +34,7 @@ pub struct Bundle {
 }
 
 /// The content of one blob, to be read once.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Section<'b> {
     file: &'b File,
     at: u64,
@@ -68,7 +68,7 @@ impl Bundle {
             block = walk.block()?;
         }
         walk.end(&block)?;
-        Ok(Self { text, index, plan, signature, places, file })
+        Ok(Self { file, text, index, plan, signature, places })
     }
 
     /// What is in it.
@@ -175,7 +175,7 @@ impl Walk<'_> {
             header::name(block)
         );
         self.padding = 0;
-        self.last = "its last member".to_owned();
+        "its last member".clone_into(&mut self.last);
         ensure!(self.block()? == END[..BLOCK], "its end mark is not whole");
         ensure!(self.at == self.length, "{} bytes stand behind its end mark", self.length - self.at);
         Ok(())
