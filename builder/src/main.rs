@@ -33,7 +33,7 @@ commands! {
     Secrets => secrets,
     /// Get every blob of a site into the cache
     Fetch => fetch,
-    /// Say what is in the cache, look it over, throw away what no site needs
+    /// Say what is in the cache; list, verify and prune it
     Cache => cache,
     /// Write what a site's machines boot from, and print the plan digest
     Build => build,

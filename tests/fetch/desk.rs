@@ -75,7 +75,7 @@ pub struct Desk {
 impl Desk {
     pub fn new(blobs: &[Blob], origins: &[&str]) -> Self {
         let desk = Self { folder: tempfile::tempdir().unwrap() };
-        desk.put("site.yaml", &site(blobs, origins));
+        desk.put("site.yaml", site(blobs, origins));
         desk
     }
 

@@ -61,18 +61,20 @@ pub fn fetch(cache: &Cache, sought: &[Sought], how: How, show: &Show) -> Result<
                 Ok(got) => had[place] = Some(Ok(got)),
                 Err(Missed::Never(failure)) => had[place] = Some(Err(failure.chain())),
                 Err(Missed::NotYet { message, settled, .. }) => {
-                    match patience[place].next(settled, begun(&wanted[place]), how.retries) {
-                        None => had[place] = Some(Err(message)),
-                        Some(wait) => {
-                            show.word(wanted[place].name, &format!("{message}; asking again"));
-                            again.push(place);
-                            pause = pause.max(wait);
-                        }
+                    let next = patience[place].next(settled, begun(&wanted[place]), how.retries);
+                    if let Some(wait) = next {
+                        show.word(wanted[place].name, &message);
+                        again.push(place);
+                        pause = pause.max(wait);
+                    } else {
+                        had[place] = Some(Err(message));
                     }
                 }
             }
         }
         if !again.is_empty() {
+            let blobs = if again.len() == 1 { "1 blob".to_owned() } else { format!("{} blobs", again.len()) };
+            show.say(&format!("asking again for {blobs}"));
             // Not all who were cut off at once come back at once.
             clock::pause(pause.mul_f64(0.5 + fastrand::f64() / 2.0));
         }

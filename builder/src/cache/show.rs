@@ -1,7 +1,7 @@
 //! Transfers as they go, on stderr: on a terminal a bar for each and one for all, elsewhere a line when one ends.
 //! May not decide anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +24,7 @@ const STEP: u64 = 64 * 1024;
 /// Where transfers are shown.
 pub struct Show {
     tally: Mutex<Tally>,
+    said: Mutex<BTreeSet<String>>,
     bars: Option<Bars>,
 }
 
@@ -45,7 +46,7 @@ impl Show {
             let sum = all.add(ProgressBar::new(0));
             Bars { all, sum, each: Mutex::default() }
         });
-        Self { tally: Mutex::default(), bars }
+        Self { tally: Mutex::default(), said: Mutex::default(), bars }
     }
 
     /// These are to come: name, size in bytes when it is known, and bytes that are there already.
@@ -121,8 +122,12 @@ impl Show {
 }
 
 impl Watch for Show {
+    /// The same sentence is said once, however often something is tried.
     fn word(&self, name: &str, message: &str) {
-        self.say(&line(name, message));
+        let line = line(name, message);
+        if held(&self.said).insert(line.clone()) {
+            self.say(&line);
+        }
     }
 
     fn progress(&self, name: &str, done: u64, total: Option<u64>) {
@@ -182,7 +187,7 @@ mod tests {
 
     #[test]
     fn all_together_is_what_is_known_of_each() {
-        let show = Show { tally: Mutex::default(), bars: None };
+        let show = Show { tally: Mutex::default(), said: Mutex::default(), bars: None };
         show.expect([("a", Some(100), 40), ("b", Some(50), 0), ("c", None, 0)].into_iter());
         assert_eq!(held(&show.tally).sum(), (40, 150));
         show.progress("a", 70, Some(100));

@@ -29,7 +29,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// List the blobs: digest, bytes, and what it is if one of these sites knows
+    /// List the blobs: digest, bytes, and the name these sites have for it
     List {
         /// Sites' files
         sites: Vec<PathBuf>,
@@ -43,7 +43,7 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Read every blob, and name those whose bytes are not what their digest says
+    /// Read every blob, and name those that are damaged
     Verify {
         /// Remove them
         #[arg(long)]
