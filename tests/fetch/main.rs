@@ -11,10 +11,13 @@ mod desk;
 mod shared;
 
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use anymetal_lab::archive::noise;
-use anymetal_lab::disk;
 use anymetal_lab::http::{Response, Server};
+use anymetal_lab::{disk, tls};
 
 use desk::{Blob, DEAD, Desk, Meter, asked, flip, good, misbehaving, platform, ranges};
 
@@ -42,6 +45,40 @@ fn every_blob_of_a_site_comes_by_its_digest_and_a_second_run_asks_nobody() {
     lines.push("fetched 0 of 12 blobs, 0 bytes; 12 in cache".into());
     assert_eq!((second.done(), second.stderr.as_str()), (lines.iter().map(String::as_str).collect(), ""));
     assert_eq!(server.requests().len(), 12, "it asked again");
+}
+
+#[test]
+fn as_many_come_at_a_time_as_was_said() {
+    let blobs = platform(2000);
+    for (words, jobs) in [([].as_slice(), 4), (&["--jobs", "2"], 2)] {
+        let (crowd, most) = (Arc::new((Mutex::new(0_usize), Condvar::new())), Arc::new(AtomicUsize::new(0)));
+        let server = misbehaving(&blobs, {
+            let most = Arc::clone(&most);
+            move |_, _, _| {
+                let (here, changed) = &*crowd;
+                let mut count = here.lock().unwrap();
+                *count += 1;
+                most.fetch_max(*count, Ordering::SeqCst);
+                changed.notify_all();
+                // The first ones wait for each other, with a limit that only a failing test meets.
+                let few = |_: &mut usize| most.load(Ordering::SeqCst) < jobs;
+                let (mut count, _) = changed.wait_timeout_while(count, Duration::from_secs(20), few).unwrap();
+                *count -= 1;
+            }
+        });
+        Desk::new(&blobs, &[&server.url()]).fetch(words).done();
+        assert_eq!(most.load(Ordering::SeqCst), jobs);
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_accepted_is_said_and_the_digest_decides() {
+    let blob = Blob::consul(noise(2000, 10));
+    let server = tls::Expired::start(blob.bytes.clone());
+    let ran = Desk::new(std::slice::from_ref(&blob), &[&server.url()]).fetch(&[]);
+    assert_eq!(ran.done()[0], blob.line(&server.url()));
+    let words = format!("{}: the certificate of {} is not accepted (", blob.name, server.url());
+    assert_eq!(ran.times(&words), 1, "{}", ran.stderr);
 }
 
 #[test]
@@ -235,7 +272,7 @@ fn files_that_were_carried_in_are_taken_by_digest_or_name_and_wrong_ones_are_not
     assert!(ran.stderr.starts_with("anymetal: looking at nowhere: "), "{}", ran.stderr);
 }
 
-/// Needs to mount; without that right only what cannot fit by its size is tried.
+/// Needs to mount, and says so without that right.
 #[test]
 fn a_disk_without_room_is_told_and_nothing_half_written_stays() {
     let pinned = Blob::consul(noise(600_000, 9));
