@@ -1,8 +1,12 @@
 //! The builder of anymetal: from one site to everything its nodes boot from.
 
 pub mod boot;
+pub mod bundle;
+pub mod cache;
 pub mod cli;
 pub mod component;
+pub mod diff;
+pub mod form;
 pub mod init_binary;
 pub mod lock;
 pub mod plan;
@@ -13,3 +17,4 @@ pub mod site;
 pub mod sys;
 pub mod template;
 pub mod userdata;
+pub mod verify;

@@ -31,8 +31,16 @@ commands! {
     Check => check,
     /// Make a site's secrets
     Secrets => secrets,
+    /// Get every blob of a site into the cache
+    Fetch => fetch,
+    /// Say what is in the cache; list, verify and prune it
+    Cache => cache,
     /// Write what a site's machines boot from, and print the plan digest
     Build => build,
+    /// Prove that forms are whole, untouched and of one plan
+    Verify => verify,
+    /// Say what another plan changes for a node
+    Diff => diff,
     /// Show the exact files one machine would get
     Rehearse => rehearse,
     /// Boot a machine in QEMU against a simulated platform

@@ -44,8 +44,10 @@ pub(crate) fn abilities() -> Abilities {
         plans: vec![1],
         phases: Phase::ALL.iter().map(|phase| phase.id().to_owned()).collect(),
         platforms: words(&["equinix-metal", "vultr", "file"]),
-        formats: words(&["zip", "tar.gz"]),
+        formats: words(&["zip", "tar.gz", "deb"]),
         ready: words(&["active", "consul-leader", "nomad-node", "announced"]),
         secrets: words(&["user-data", "customdata", "medium"]),
+        supplies: words(&["bundle", "origins", "upstream"]),
+        signatures: words(&["minisign"]),
     }
 }

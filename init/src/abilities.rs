@@ -2,7 +2,7 @@
 //! May not do any of it.
 
 use anymetal_contract::abilities::{KIND, VERSION};
-use anymetal_contract::plan::{self, Delivery};
+use anymetal_contract::plan::{self, Delivery, Supply};
 use anymetal_contract::{Abilities, Phase};
 
 use crate::{boot, metadata};
@@ -16,8 +16,8 @@ static RECORD: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     r#"","plans":[1],"#,
     r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","jobs","prove","announce","settle"],"#,
-    r#""platforms":["equinix-metal","vultr","file"],"formats":["zip","tar.gz"],"ready":["active","consul-leader","nomad-node","announced"],"#,
-    r#""secrets":["user-data","customdata","medium"]}"#,
+    r#""platforms":["equinix-metal","vultr","file"],"formats":["zip","tar.gz","deb"],"ready":["active","consul-leader","nomad-node","announced"],"#,
+    r#""secrets":["user-data","customdata","medium"],"supplies":["bundle","origins","upstream"],"signatures":["minisign"]}"#,
     "\n",
 );
 
@@ -35,9 +35,11 @@ pub(crate) fn own() -> Abilities {
             .map(|entry| entry.phase.id().to_owned())
             .collect(),
         platforms: words(&metadata::platforms()),
-        formats: words(&["zip", "tar.gz"]),
+        formats: words(&["zip", "tar.gz", "deb"]),
         ready: words(&["active", "consul-leader", "nomad-node", "announced"]),
         secrets: words(&Delivery::ALL.map(Delivery::id)),
+        supplies: words(&Supply::ALL.map(Supply::id)),
+        signatures: words(&["minisign"]),
     }
 }
 
@@ -61,7 +63,7 @@ mod tests {
     #[test]
     fn the_words_are_those_of_the_contract() {
         let written = |format: Format| serde_json::to_value(format).unwrap().as_str().unwrap().to_owned();
-        assert_eq!(own().formats, [written(Format::Zip), written(Format::TarGz)]);
+        assert_eq!(own().formats, [written(Format::Zip), written(Format::TarGz), "deb".to_owned()]);
         let all =
             [Ready::Active, Ready::ConsulLeader(String::new()), Ready::NomadNode(String::new()), Ready::Announced];
         assert_eq!(own().ready, all.map(|ready| ready.id().to_owned()));

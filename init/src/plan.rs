@@ -1,4 +1,4 @@
-//! The phase `plan`: the plan is read, its digest known, and this init able to do what it asks.
+//! The phase `plan`: the plan is signed where it has to be, read, its digest known, and this init able to do what it asks.
 //! May not repair a plan: the builder makes them.
 
 use std::fmt;
@@ -13,20 +13,23 @@ use crate::secrets::Secrets;
 use crate::sys::{fs, medium};
 use crate::wake::digest;
 use crate::world::{Planned, World};
-use crate::{abilities, files};
+use crate::{abilities, files, signature};
 use anymetal_supply::failure::{Because as _, Failure};
 
 /// The phase's work.
 pub(crate) fn work(world: &World, _: &dyn Steps) -> Result<Answer, Failure> {
     let bytes = fs::read(&world.plan_file).because(Reason::PlanUnreadable)?;
+    // before a byte of it is taken for anything
+    let signer = signature::check_own(world, &bytes)?;
     let plan = read(&bytes)?;
     check(&plan, world.arch)?;
     let digest = digest(&bytes);
     if let Some(why) = read_secrets(world, &plan)? {
         return Ok(why);
     }
+    let signed = signer.map(|key| format!(", signed by the key {key}")).unwrap_or_default();
     let sentence = format!(
-        "plan {} of site {}: {}, {}, {}",
+        "plan {} of site {}{signed}: {}, {}, {}",
         digest.short(),
         plan.site,
         count(plan.components.len(), "component"),
@@ -140,7 +143,9 @@ fn without(plan: &Plan, arch: Arch) -> Vec<String> {
         Source::Artefacts(artefacts) => !artefacts.contains_key(&arch),
         Source::HostPackage(_) => false,
     });
-    lacking.map(|component| format!("no artefact of {} for {arch}", component.name)).collect()
+    let unlisted = !plan.packages.is_empty() && !plan.packages.contains_key(&arch);
+    let list = unlisted.then(|| format!("no list of packages for {arch}"));
+    lacking.map(|component| format!("no artefact of {} for {arch}", component.name)).chain(list).collect()
 }
 
 fn unsound(plan: &Plan) -> Vec<String> {
@@ -303,6 +308,12 @@ mod tests {
         let failure = judge(&sound(), Arch::Aarch64).unwrap_err();
         assert_eq!(failure.reason, Reason::NoArtefact);
         assert_eq!(failure.chain(), "the plan does not fit this machine: no artefact of consul for aarch64");
+        let mut plan = sound();
+        plan["components"] = json!([]);
+        plan["packages"] = json!({"x86_64": {"sha256": "b".repeat(64), "size": 7}});
+        judge(&plan, Arch::X86_64).unwrap();
+        let failure = judge(&plan, Arch::Aarch64).unwrap_err();
+        assert_eq!(failure.chain(), "the plan does not fit this machine: no list of packages for aarch64");
     }
 
     #[test]

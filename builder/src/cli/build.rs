@@ -4,22 +4,31 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use anymetal_contract::bundle as contract;
 use anymetal_contract::plan::Delivery;
 use anymetal_contract::{Digest, Plan, place};
 
 use super::{Failed, Outcome, say, talk};
+use crate::bundle::{self, Layout};
 use crate::init_binary::{self, Init};
 use crate::site::Site;
-use crate::sys::parts;
+use crate::sys::bundle::Beside;
 use crate::sys::write::{self, Entry};
+use crate::sys::{blobs, cache, parts};
 use crate::userdata::Cargo;
 use crate::{plan, userdata};
 
 /// The file of what goes into the platform's own document about each machine.
 pub(super) const CUSTOMDATA: &str = "customdata.json";
+/// The file of the form `bundle`.
+pub(super) const BUNDLE: &str = "bundle.tar";
 
 /// What `build --help` says of the output.
-const OUTPUT: &str = "In OUT: user-data, plan.json, and sha256/<digest> for each anymetal-init.
+const OUTPUT: &str = "In OUT: user-data, plan.json, and sha256/<digest> for each anymetal-init; with
+`--form user-data,bundle` also bundle.tar, which has the plan, each init and
+every archive by its digest, the archives taken from the cache that `anymetal
+fetch` fills. Unpacked, it is an origin. Signed as OUT/plan.json.minisig says.
+
 Serve OUT/sha256, and nothing else of OUT, as <origin>/sha256 of one of the
 site's `origins`. The site's secrets are where its `secrets.deliver` says: in
 user-data, customdata.json or anymetal-secrets.json, which is then mode 0600.
@@ -27,7 +36,8 @@ user-data, customdata.json or anymetal-secrets.json, which is then mode 0600.
 On stdout, in this order, each on a line of its own:
   plan sha256:<digest>
   user-data <bytes> bytes
-  init <architecture> sha256:<digest>";
+  init <architecture> sha256:<digest>
+  bundle <bytes> bytes, <n> blobs";
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -47,19 +57,25 @@ pub struct Args {
     /// Allow a user-data of so many bytes; 16384 are safe everywhere
     #[arg(long, value_name = "BYTES")]
     max_size: Option<usize>,
+    /// Where archives for the bundle are, as sha256/<digest>
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
 }
 
 /// A form in which a plan travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
+pub(super) enum Form {
     /// A cloud-config
     UserData,
+    /// One tar with all that the nodes need
+    Bundle,
 }
 
 /// All that is written, before anything is.
 pub(super) struct Made {
     plan: Vec<u8>,
-    user_data: String,
+    /// When it is wanted.
+    user_data: Option<String>,
     /// Whether the user-data carries the secrets.
     secret: bool,
     /// What the operator puts into the platform's own document about each machine, JSON; when the secrets travel so.
@@ -76,11 +92,33 @@ pub fn run(args: &Args) -> Outcome {
     write::accepts(&args.output).map_err(Failed::Input)?;
     let drafted = plan::draft(&site).map_err(Failed::Input)?;
     let secrets = super::secrets(&site, &drafted)?;
-    let made = Made::of(&site, &drafted, secrets.as_deref(), &args.init, args.max_size).map_err(Failed::Input)?;
+    let made =
+        Made::of(&site, &drafted, secrets.as_deref(), &args.init, &args.form, args.max_size).map_err(Failed::Input)?;
+    let bundled = if args.form.contains(&Form::Bundle) { Some(made.bundle(&drafted, args)?) } else { None };
     made.write(&args.output)?;
     say(format_args!("plan sha256:{}", plan::digest(&made.plan)))?;
-    say(format_args!("user-data {} bytes", made.user_data.len()))?;
-    made.inits.iter().try_for_each(|init| say(format_args!("init {} sha256:{}", init.arch, init.sha256)))
+    if let Some(user_data) = &made.user_data {
+        say(format_args!("user-data {} bytes", user_data.len()))?;
+    }
+    made.inits.iter().try_for_each(|init| say(format_args!("init {} sha256:{}", init.arch, init.sha256)))?;
+    bundled.map_or(Ok(()), |bundled| bundled.put(&args.output))
+}
+
+/// A bundle that is whole, beside its place; or nothing, when what is there already is the same.
+struct Bundled {
+    new: Option<Beside>,
+    size: u64,
+    blobs: usize,
+}
+
+impl Bundled {
+    /// Puts it in its place and says what it is.
+    fn put(self, out: &Path) -> Outcome {
+        if let Some(new) = self.new {
+            new.put(&out.join(BUNDLE))?;
+        }
+        say(format_args!("bundle {} bytes, {} blobs", self.size, self.blobs))
+    }
 }
 
 impl Made {
@@ -90,6 +128,7 @@ impl Made {
         drafted: &Plan,
         secrets: Option<&[u8]>,
         inits: &[PathBuf],
+        form: &[Form],
         max_size: Option<usize>,
     ) -> anyhow::Result<Self> {
         let inits = init_binary::find(&site.architectures, inits)?;
@@ -100,16 +139,52 @@ impl Made {
         let pins: BTreeMap<_, Digest> = inits.iter().map(|(arch, init)| (*arch, init.sha256.clone())).collect();
         let by = |way: Delivery| secrets.filter(|_| drafted.secrets == Some(way));
         let inside = by(Delivery::UserData);
-        let made = userdata::make(site, Cargo { plan: &plan, secrets: inside, inits: &pins }, max_size)?;
+        let packed = || userdata::make(site, Cargo { plan: &plan, secrets: inside, inits: &pins }, max_size);
+        let made = form.contains(&Form::UserData).then(packed).transpose()?;
+        let (user_data, warnings) = made.map_or((None, Vec::new()), |made| (Some(made.text), made.warnings));
         Ok(Self {
             secret: inside.is_some(),
             customdata: by(Delivery::Customdata).map(customdata),
             medium: by(Delivery::Medium).map(<[u8]>::to_vec),
             plan,
-            user_data: made.text,
+            user_data,
             inits: inits.into_values().collect(),
-            warnings: made.warnings,
+            warnings,
         })
+    }
+
+    /// The bundle, written beside its place when it is not there already.
+    fn bundle(&self, drafted: &Plan, args: &Args) -> Result<Bundled, Failed> {
+        let cache = args.cache.clone().map_or_else(cache::root, Ok)?;
+        let cached = blobs::list(&[cache])?;
+        let signature = self.signature(&args.output)?;
+        let cargo = bundle::Cargo {
+            plan: drafted,
+            text: &self.plan,
+            signature: signature.as_deref(),
+            inits: &self.inits,
+            lists: &BTreeMap::new(),
+            cached: &cached,
+        };
+        let layout = Layout::of(cargo).map_err(Failed::Input)?;
+        let there = layout.is_at(&args.output.join(BUNDLE))?;
+        let new = if there { None } else { Some(layout.beside(&args.output)?) };
+        Ok(Bundled { new, size: layout.size(), blobs: layout.blobs() })
+    }
+
+    /// The signature in OUT, when it is of this plan.
+    fn signature(&self, out: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+        let path = out.join(contract::SIGNATURE);
+        let Some(signature) = parts::read_if_there(&path)? else { return Ok(None) };
+        let digest = format!("sha256:{}", plan::digest(&self.plan));
+        let ours = String::from_utf8_lossy(&signature).contains(&digest);
+        if !ours {
+            talk(format_args!(
+                "warning: {} is of another plan, so the bundle has no signature; hint: `anymetal sign`, then build again",
+                path.display()
+            ));
+        }
+        Ok(ours.then_some(signature))
     }
 
     /// Says what is worth a warning, and writes everything into the folder.
@@ -128,8 +203,8 @@ impl Made {
         let secrets = [(CUSTOMDATA, &self.customdata), (place::MEDIUM_SECRETS, &self.medium)];
         let secrets = secrets.into_iter().filter_map(|(name, bytes)| Some(Entry::private(name, bytes.as_deref()?)));
         let user_data = if self.secret { Entry::private } else { Entry::open };
-        let last = [Entry::open("plan.json", &self.plan), user_data("user-data", self.user_data.as_bytes())];
-        inits.chain(secrets).chain(last).collect()
+        let user_data = self.user_data.as_ref().map(|text| user_data("user-data", text.as_bytes()));
+        inits.chain(secrets).chain([Entry::open(contract::PLAN, &self.plan)]).chain(user_data).collect()
     }
 }
 

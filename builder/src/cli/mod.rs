@@ -3,9 +3,13 @@
 
 pub mod boot;
 pub mod build;
+pub mod cache;
 pub mod check;
+pub mod diff;
+pub mod fetch;
 pub mod rehearse;
 pub mod secrets;
+pub mod verify;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;

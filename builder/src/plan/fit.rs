@@ -26,6 +26,12 @@ pub fn fit(plan: &Plan, abilities: &Abilities) -> Result<()> {
             need("archive format", word(artefact.format), &abilities.formats);
         }
     }
+    if !plan.packages.is_empty() {
+        need("archive format", PACKAGE, &abilities.formats);
+    }
+    for supply in &plan.supplies {
+        need("supply", supply.id(), &abilities.supplies);
+    }
     for service in &plan.services {
         need("readiness", service.ready.id(), &abilities.ready);
     }
@@ -44,6 +50,9 @@ pub fn fit(plan: &Plan, abilities: &Abilities) -> Result<()> {
     )
 }
 
+/// The word in [`Abilities::formats`] of an init that installs pinned packages.
+const PACKAGE: &str = "deb";
+
 /// The word in [`Abilities::formats`]: what the plan writes.
 const fn word(format: plan::Format) -> &'static str {
     match format {
@@ -54,9 +63,24 @@ const fn word(format: plan::Format) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use anymetal_contract::Digest;
+    use anymetal_contract::plan::{Arch, Listed, Supply};
+
     use super::super::make;
     use super::*;
     use crate::sample::{abilities, site as sample};
+
+    #[test]
+    fn an_init_that_knows_neither_packages_nor_supplies_is_refused_only_a_plan_that_names_some() {
+        let mut plan = make(&sample(), &abilities()).unwrap();
+        let older = Abilities { formats: vec!["zip".into(), "tar.gz".into()], supplies: vec![], ..abilities() };
+        fit(&plan, &older).unwrap();
+        plan.packages = [(Arch::X86_64, Listed { sha256: Digest::of([1; 32]), size: 9 })].into();
+        plan.supplies = vec![Supply::Upstream];
+        fit(&plan, &abilities()).unwrap();
+        let error = fit(&plan, &older).unwrap_err().to_string();
+        assert!(error.contains("does not know archive format deb, supply upstream\nhint: "), "{error}");
+    }
 
     #[test]
     fn each_ability_init_lacks_is_named() {

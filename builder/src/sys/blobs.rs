@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use anymetal_contract::Digest;
@@ -12,22 +12,41 @@ use anymetal_contract::Digest;
 pub fn list(folders: &[PathBuf]) -> anyhow::Result<BTreeMap<Digest, (PathBuf, u64)>> {
     let mut blobs = BTreeMap::new();
     for folder in folders {
-        let folder = folder.join("sha256");
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => return Err(error).with_context(|| format!("listing {}", folder.display())),
-        };
-        for entry in entries {
-            let path = entry.with_context(|| format!("listing {}", folder.display()))?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<Digest>().ok());
-            let size = std::fs::metadata(&path).with_context(|| format!("looking at {}", path.display()))?;
-            if let Some(digest) = name.filter(|_| size.is_file()) {
-                blobs.entry(digest).or_insert((path, size.len()));
-            }
+        for (digest, path, size) in files(folder, "")? {
+            blobs.entry(digest).or_insert((path, size));
         }
     }
     Ok(blobs)
+}
+
+/// Blobs that are still coming to a folder, or were left so: digest to bytes that are there.
+pub fn parts(folder: &Path) -> anyhow::Result<BTreeMap<Digest, u64>> {
+    Ok(files(folder, ".part")?.into_iter().map(|(digest, _, size)| (digest, size)).collect())
+}
+
+/// Files that are named by a digest and this. One that goes away meanwhile is none.
+fn files(folder: &Path, end: &str) -> anyhow::Result<Vec<(Digest, PathBuf, u64)>> {
+    let folder = folder.join("sha256");
+    let listing = || format!("listing {}", folder.display());
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(listing),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(listing)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(end));
+        let Some(digest) = name.and_then(|name| name.parse::<Digest>().ok()) else { continue };
+        match std::fs::metadata(&path) {
+            Ok(found) if found.is_file() => files.push((digest, path, found.len())),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("looking at {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(files)
 }
 
 #[cfg(test)]
@@ -45,7 +64,11 @@ mod tests {
         let blobs = list(&[folder.path().join("not there"), folder.path().to_owned()]).unwrap();
         assert_eq!(
             blobs.into_iter().map(|(digest, (_, size))| (digest.to_string(), size)).collect::<Vec<_>>(),
-            [(name, 12)]
+            [(name.clone(), 12)]
         );
+        assert!(parts(folder.path()).unwrap().is_empty());
+        std::fs::write(folder.path().join(format!("sha256/{name}.part")), "half").unwrap();
+        assert_eq!(parts(folder.path()).unwrap(), BTreeMap::from([(name.parse().unwrap(), 4)]));
+        assert_eq!(list(&[folder.path().to_owned()]).unwrap().len(), 1, "a part was taken for a blob");
     }
 }

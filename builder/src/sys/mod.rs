@@ -1,7 +1,9 @@
 //! Side effects: the only rooms that touch files, programs, clocks and the network.
 
 pub mod blobs;
+pub mod bundle;
 pub mod cache;
+pub mod carried;
 pub mod clock;
 pub mod converse;
 pub mod inits;

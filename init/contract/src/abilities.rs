@@ -26,13 +26,19 @@ pub struct Abilities {
     pub phases: Vec<String>,
     /// Platforms whose metadata it reads.
     pub platforms: Vec<String>,
-    /// Archive formats it unpacks.
+    /// Archive formats it unpacks, `deb` among them when it installs pinned packages.
     pub formats: Vec<String>,
     /// Readiness it can wait for.
     pub ready: Vec<String>,
     /// Ways by which it takes secrets.
     #[serde(default)]
     pub secrets: Vec<String>,
+    /// Where it takes blobs from, when the plan says an order.
+    #[serde(default)]
+    pub supplies: Vec<String>,
+    /// Forms of signatures it checks a plan by.
+    #[serde(default)]
+    pub signatures: Vec<String>,
 }
 
 /// The record's text within a binary, when it has one: what stands between [`MARK`] and the line feed.

@@ -10,6 +10,12 @@ pub enum Reason {
     PlanUnreadable,
     /// The plan asks for something this init cannot do.
     PlanBeyondInit,
+    /// There is a list of who may sign plans ([`crate::place::SIGNERS`]), and the plan has no signature.
+    PlanUnsigned,
+    /// The plan's signature is by nobody who may sign, or not over this plan.
+    PlanSignatureWrong,
+    /// The list of who may sign plans cannot be read, or has something in it that is no key.
+    SignersUnusable,
     /// The machine has no machine id.
     MachineIdMissing,
     /// The metadata service did not answer, or not with success, until the deadline; or there was no document of the machine's own.
@@ -28,7 +34,9 @@ pub enum Reason {
     ArchiveHostile,
     /// The archive is damaged, or the member the plan names is not in it.
     ArchiveBroken,
-    /// A program the plan expects on the host is not there, or is too old.
+    /// The list of packages that the plan pins cannot be read, or is for another machine.
+    PackagesUnsound,
+    /// A program the plan expects on the host is not there, or is too old; or the host does not take a package.
     HostPackageMissing,
     /// Facts that templates need have no value.
     FactsMissing,
@@ -66,9 +74,12 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 32] = [
         Self::PlanUnreadable,
         Self::PlanBeyondInit,
+        Self::PlanUnsigned,
+        Self::PlanSignatureWrong,
+        Self::SignersUnusable,
         Self::MachineIdMissing,
         Self::MetadataUnreachable,
         Self::MetadataInvalid,
@@ -78,6 +89,7 @@ impl Reason {
         Self::ArtefactMismatch,
         Self::ArchiveHostile,
         Self::ArchiveBroken,
+        Self::PackagesUnsound,
         Self::HostPackageMissing,
         Self::FactsMissing,
         Self::BgpUnsound,
@@ -102,6 +114,9 @@ impl Reason {
         match self {
             Self::PlanUnreadable => "plan-unreadable",
             Self::PlanBeyondInit => "plan-beyond-init",
+            Self::PlanUnsigned => "plan-unsigned",
+            Self::PlanSignatureWrong => "plan-signature-wrong",
+            Self::SignersUnusable => "signers-unusable",
             Self::MachineIdMissing => "machine-id-missing",
             Self::MetadataUnreachable => "metadata-unreachable",
             Self::MetadataInvalid => "metadata-invalid",
@@ -111,6 +126,7 @@ impl Reason {
             Self::ArtefactMismatch => "artefact-mismatch",
             Self::ArchiveHostile => "archive-hostile",
             Self::ArchiveBroken => "archive-broken",
+            Self::PackagesUnsound => "packages-unsound",
             Self::HostPackageMissing => "host-package-missing",
             Self::FactsMissing => "facts-missing",
             Self::BgpUnsound => "bgp-unsound",
@@ -138,6 +154,11 @@ impl Reason {
                 "rebuild the user-data with the `anymetal` that belongs to this init, and provision again"
             }
             Self::PlanBeyondInit => "build the user-data with the init it pins: `anymetal build` checks its abilities",
+            Self::PlanUnsigned => "sign the plan, as `anymetal build --sign` does, and provision again",
+            Self::PlanSignatureWrong => {
+                "do not trust this plan before you know who changed it: build and sign it again with a key of the site's `signers`, and provision again"
+            }
+            Self::SignersUnusable => "put the site's `signers` there, one public key in a line, or provision again",
             Self::MachineIdMissing => "boot with systemd, or run `systemd-machine-id-setup`",
             Self::MetadataUnreachable => {
                 "check that the machine's network and default route work (on Equinix Metal: a Layer 3 or hybrid mode), \
@@ -159,6 +180,7 @@ impl Reason {
             Self::ArchiveBroken => {
                 "compare the archive with the publisher's, and the member's name in the site with the archive's listing"
             }
+            Self::PackagesUnsound => "lock the site's packages again with this `anymetal`, and build again",
             Self::HostPackageMissing => {
                 "use an image that has the package, or add it to `packages` in the site's `cloud_config`"
             }

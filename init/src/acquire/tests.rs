@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use anymetal_contract::plan::{Arch, Format, Plan};
-use anymetal_contract::{Digest, Unit};
+use anymetal_contract::{Digest, Outcome, Unit, place};
 use anymetal_lab::archive::{noise, sha256};
 use anymetal_lab::disk;
 use anymetal_lab::http::{Response, Server};

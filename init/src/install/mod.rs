@@ -7,6 +7,7 @@ mod host;
 mod hostile;
 mod limits;
 mod packages;
+mod pinned;
 mod record;
 mod tarball;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use anyhow::Context as _;
 use anymetal_contract::plan::{Artefact, Component, Member, Source};
 use anymetal_contract::{Outcome, Reason, place};
 
+use packages::Became;
 use record::Record;
 use unpack::Sink;
 
@@ -41,9 +43,9 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
 }
 
 /// As [`work`], with the host's programs looked up elsewhere.
-fn install(world: &World, steps: &dyn Steps, path: &OsStr) -> Result<Answer, Failure> {
+pub(crate) fn install(world: &World, steps: &dyn Steps, path: &OsStr) -> Result<Answer, Failure> {
     let components = &world.plan().components;
-    if components.is_empty() {
+    if components.is_empty() && world.plan().packages.is_empty() {
         return Ok(Answer::Same("this plan has no components".into()));
     }
     let mut wanted = Vec::new();
@@ -55,7 +57,12 @@ fn install(world: &World, steps: &dyn Steps, path: &OsStr) -> Result<Answer, Fai
         wanted.push((component, artefact));
     }
     // What the host brings first: all that is missing is said at once, and nothing is unpacked in vain.
-    let (mut words, mut changed) = (Vec::new(), packages::ensure(components, steps, path)?);
+    let (mut words, mut changed) = match packages::ensure(world, steps, path)? {
+        Became::Same if world.plan().packages.is_empty() => (Vec::new(), false),
+        Became::Same => (vec!["packages in place".to_owned()], false),
+        Became::Changed => (vec!["packages installed".to_owned()], true),
+        Became::Waits(why) => return Ok(Answer::waiting(Reason::HostPackageMissing, why)),
+    };
     let hosts = hosts(components, steps, path)?;
     let mut hosts = hosts.into_iter();
     for (component, artefact) in wanted {

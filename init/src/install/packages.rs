@@ -1,5 +1,5 @@
-//! Packages of the operating system that components need: what is missing is installed from the system's own archive, as an administrator would.
-//! May not choose a package: the plan names them.
+//! Packages of the operating system that components need: from the plan's list when it has one, else what is missing is installed from the
+//! system's own archive, as an administrator would. May not choose a package: the plan names them.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -8,9 +8,12 @@ use std::time::Duration;
 use anymetal_contract::plan::{Component, Source};
 use anymetal_contract::{Outcome, Reason};
 
+use super::pinned;
+use crate::packages::listed;
 use crate::phase::Steps;
 use crate::plan::count;
 use crate::sys::process;
+use crate::world::World;
 use anymetal_supply::failure::{Because as _, Failure};
 
 /// How long a question to dpkg may take.
@@ -22,19 +25,56 @@ const TOLD: usize = 10;
 /// Nobody is there to be asked, and whoever else runs apt at a first boot (unattended upgrades do) is waited for.
 const APT: [&str; 6] = ["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300"];
 
-/// Makes sure that the host has every package the components name. Says whether anything was installed.
-pub(super) fn ensure(components: &[Component], steps: &dyn Steps, path: &OsStr) -> Result<bool, Failure> {
+/// What became of the host's packages.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Became {
+    Same,
+    Changed,
+    /// Somebody else has to finish first; in words.
+    Waits(String),
+}
+
+/// Makes sure that the host has every package the components name.
+pub(super) fn ensure(world: &World, steps: &dyn Steps, path: &OsStr) -> Result<Became, Failure> {
+    let components = &world.plan().components;
+    let Some(listed) = listed(world)? else { return from_archive(components, steps, path) };
+    let became = pinned::ensure(world, listed, steps)?;
+    if let Became::Waits(_) = became {
+        return Ok(became);
+    }
+    let missing = missing(world, components, path)?;
+    if missing.is_empty() {
+        return Ok(became);
+    }
+    let message = format!("the system lacks {}, and the plan's list of packages does not have that", missing.join(" "));
+    Err(Failure::new(Reason::HostPackageMissing, message))
+}
+
+/// What the components name and neither the system has nor its list has brought.
+fn missing<'a>(world: &World, components: &'a [Component], path: &OsStr) -> Result<Vec<&'a str>, Failure> {
+    let named = named(components);
+    let installed = world.dpkg().installed(&named, world.arch).because(Reason::HostPackageMissing)?;
+    let mut missing: Vec<_> = named.into_iter().filter(|name| !installed.contains_key(*name)).collect();
+    missing.extend(absent_programs(components, path));
+    Ok(missing)
+}
+
+fn named(components: &[Component]) -> Vec<&str> {
     let named: BTreeSet<&str> =
         components.iter().flat_map(|component| &component.packages).map(String::as_str).collect();
+    named.into_iter().collect()
+}
+
+fn from_archive(components: &[Component], steps: &dyn Steps, path: &OsStr) -> Result<Became, Failure> {
     let mut missing = Vec::new();
-    for package in named {
+    for package in named(components) {
         if !is_installed(package)? {
             missing.push(package);
         }
     }
     missing.extend(absent_programs(components, path));
     if missing.is_empty() {
-        return Ok(false);
+        return Ok(Became::Same);
     }
     let list = missing.join(" ");
     steps.step(
@@ -49,7 +89,7 @@ pub(super) fn ensure(components: &[Component], steps: &dyn Steps, path: &OsStr) 
     let said = process::run("env", &install, WORK).because(Reason::HostPackageMissing)?;
     if said.success {
         steps.step("packages", Outcome::Done, &format!("installed from the system's archive: {list}"));
-        return Ok(true);
+        return Ok(Became::Changed);
     }
     let complaints = if renewed.success { Vec::new() } else { renewed.last_lines(TOLD / 2) };
     let lines = [complaints, said.last_lines(TOLD)].concat().join("\n");

@@ -24,6 +24,15 @@ pub(crate) fn read_if_there(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     }
 }
 
+/// The file, open for reading, or nothing when there is none. A link in its place is not followed.
+pub(crate) fn open_if_there(path: &Path) -> anyhow::Result<Option<File>> {
+    let opened = OpenOptions::new().read(true).custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits()).open(path);
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some).with_context(|| format!("opening {}", path.display())),
+    }
+}
+
 /// The whole file as text.
 pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
     fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))

@@ -2,10 +2,15 @@
 //! May not decide what is wanted: a plan does; nor speak to anybody: whoever fetches is told, and says it in his own way.
 
 pub mod amount;
+pub mod bundle;
 pub mod failure;
 pub mod http;
 pub mod origin;
+pub mod part;
 pub mod pump;
 pub mod resolve;
+pub mod signature;
+pub mod stock;
 pub mod store;
+pub mod take;
 pub mod transfer;

@@ -51,6 +51,8 @@ pub enum Missed {
         reason: Reason,
         /// What every place said.
         message: String,
+        /// Whether none said that it is only for now, so that asking soon would bring the same.
+        settled: bool,
     },
 }
 
@@ -82,7 +84,8 @@ pub fn judge(title: &str, digest: &Digest, said: &[(&Candidate, Said)]) -> Misse
         Missed::Never(Failure::new(Reason::ArtefactMismatch, message))
     } else {
         let reason = if wrong > 0 { Reason::ArtefactMismatch } else { Reason::ArtefactUnreachable };
-        Missed::NotYet { reason, message }
+        let settled = said.iter().all(|(_, said)| said.is_wrong() || said.is_refusal());
+        Missed::NotYet { reason, message, settled }
     }
 }
 
@@ -104,6 +107,11 @@ impl Said {
     /// Whether the place answered properly, with a file that is not the artefact.
     fn is_wrong(&self) -> bool {
         matches!(self, Self::OtherBytes(_) | Self::OtherLength { .. } | Self::TooMuch { .. })
+    }
+
+    /// Whether the place does not have it, or not for us (RFC 9110, section 15.5): any status of a client's mistake but those that ask for patience.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Status(status @ 400..=499) if !matches!(status, 408 | 425 | 429))
     }
 }
 
@@ -178,12 +186,12 @@ mod tests {
             "no origin gave consul 1.8.7 (sha256 abababababab…): https://a/x gave other bytes (sha256 dededededede…); \
              https://b/x offers 9 bytes where 12 are pinned"
         );
-        let Missed::NotYet { reason, message } =
+        let Missed::NotYet { reason, message, settled } =
             judge("consul 1.8.7", &digest, &[(&a, other), (&b, Said::Status(404))])
         else {
             panic!("a place that may come back is waited for")
         };
-        assert_eq!(reason, Reason::ArtefactMismatch);
+        assert_eq!((reason, settled), (Reason::ArtefactMismatch, true));
         assert!(message.ends_with("https://b/x answered 404"), "{message}");
         let silent = Said::Broke("sent nothing".into());
         assert!(matches!(
@@ -191,5 +199,23 @@ mod tests {
             Missed::NotYet { reason: Reason::ArtefactUnreachable, .. }
         ));
         assert!(matches!(judge("consul 1.8.7", &digest, &[]), Missed::Never(_)));
+    }
+
+    #[test]
+    fn what_is_said_for_now_is_told_from_what_will_be_said_again() {
+        let place = Candidate { url: "https://a/x".into(), base: "https://a".into() };
+        for (said, again) in [
+            (Said::Status(404), true),
+            (Said::Status(403), true),
+            (Said::Status(429), false),
+            (Said::Status(500), false),
+            (Said::Broke("did not answer".into()), false),
+        ] {
+            let all = [(&place, said.clone()), (&place, Said::Status(410))];
+            let Missed::NotYet { settled, .. } = judge("consul 1.8.7", &Digest::of(AB), &all) else {
+                panic!("{said} is not final")
+            };
+            assert_eq!(settled, again, "{said}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is the room of sys/ that touches the content store")]
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -13,20 +13,12 @@ use anymetal_contract::Digest;
 use nix::fcntl::OFlag;
 use sha2::Digest as _;
 
-use crate::pump::{BUFFER, Copying, pump};
+use crate::part::{self, Part};
+use crate::pump::BUFFER;
 
 /// The content store.
 pub struct Store {
     dir: PathBuf,
-}
-
-/// An artefact that is coming: its file, and the hash of what is there so far. Dropped, it stays on disk to be resumed.
-pub struct Part {
-    path: PathBuf,
-    blob: PathBuf,
-    file: File,
-    hash: sha2::Sha256,
-    length: u64,
 }
 
 impl Store {
@@ -41,13 +33,23 @@ impl Store {
     }
 
     /// The path of an artefact that is in the store.
-    fn blob(&self, digest: &Digest) -> PathBuf {
+    pub fn blob(&self, digest: &Digest) -> PathBuf {
         self.dir.join(digest.as_str())
+    }
+
+    /// The path of one that is coming.
+    fn coming(&self, digest: &Digest) -> PathBuf {
+        self.dir.join(format!("{digest}.part"))
     }
 
     /// Whether there is something under this name, right or wrong.
     pub fn has(&self, digest: &Digest) -> bool {
         self.blob(digest).symlink_metadata().is_ok()
+    }
+
+    /// How long the file under this name is, without looking into it; `None` when there is no plain file.
+    pub fn size(&self, digest: &Digest) -> Option<u64> {
+        self.blob(digest).symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|found| found.len())
     }
 
     /// What the file under this name really has for a digest, and its length; `None` when there is no file.
@@ -69,30 +71,30 @@ impl Store {
         read_only().open(&path).with_context(|| format!("opening {}", path.display()))
     }
 
-    /// Removes an artefact whose bytes are not what its name says.
+    /// Removes an artefact, if it is there: its bytes are not what its name says, or nobody needs it.
     pub fn discard(&self, digest: &Digest) -> anyhow::Result<()> {
         let path = self.blob(digest);
-        std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("removing {}", path.display()))
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Opens or begins the `.part` of an artefact, hashing what is there already.
-    pub fn part(&self, digest: &Digest) -> anyhow::Result<Part> {
-        let path = self.dir.join(format!("{digest}.part"));
-        let open = || {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false).mode(0o600);
-            let mut file = options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(&path)?;
-            let mut hash = sha2::Sha256::new();
-            let length = hash_all(&mut file, &mut hash)?;
-            io::Result::Ok((file, hash, length))
-        };
-        let (file, hash, length) = open().with_context(|| format!("opening {}", path.display()))?;
-        Ok(Part { path: path.clone(), blob: self.blob(digest), file, hash, length })
+    /// Opens or begins the `.part` of an artefact; see [`Part::open`].
+    pub fn part(&self, digest: &Digest, waiting: impl FnOnce()) -> anyhow::Result<Part> {
+        Part::open(self.coming(digest), self.blob(digest), waiting)
+    }
+
+    /// Removes the `.part` of an artefact, unless somebody has it open. Says whether it is gone.
+    pub fn sweep(&self, digest: &Digest) -> anyhow::Result<bool> {
+        part::sweep(&self.coming(digest))
     }
 
     /// How long the `.part` of an artefact is, without looking into it; 0 when there is none.
     pub fn part_length(&self, digest: &Digest) -> u64 {
-        std::fs::symlink_metadata(self.dir.join(format!("{digest}.part"))).map_or(0, |found| found.len())
+        std::fs::symlink_metadata(self.coming(digest)).map_or(0, |found| found.len())
     }
 
     /// Bytes a program may still write to the store's file system.
@@ -106,53 +108,6 @@ impl Store {
     }
 }
 
-impl Part {
-    /// Bytes that are there.
-    pub fn length(&self) -> u64 {
-        self.length
-    }
-
-    /// The digest of the bytes that are there.
-    pub fn digest(&self) -> Digest {
-        Digest::of(self.hash.clone().finalize().into())
-    }
-
-    /// Adds what is read, at the end. What came before an error of reading stays.
-    pub fn extend(&mut self, read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Result<(), Copying> {
-        let Self { path, file, hash, length, .. } = self;
-        pump(read, |bytes| {
-            file.write_all(bytes).with_context(|| format!("writing {}", path.display()))?;
-            hash.update(bytes);
-            *length += bytes.len() as u64;
-            Ok(())
-        })
-    }
-
-    /// Forgets what is there.
-    pub fn clear(&mut self) -> anyhow::Result<()> {
-        self.file
-            .set_len(0)
-            .and_then(|()| self.file.seek(SeekFrom::Start(0)))
-            .with_context(|| format!("emptying {}", self.path.display()))?;
-        self.hash = sha2::Sha256::new();
-        self.length = 0;
-        Ok(())
-    }
-
-    /// Removes the file: what it holds is of no use, or its room is needed.
-    pub fn remove(self) -> anyhow::Result<()> {
-        std::fs::remove_file(&self.path).with_context(|| format!("removing {}", self.path.display()))
-    }
-
-    /// Puts the artefact in its place, durably: the file first, then its name.
-    pub fn keep(self) -> anyhow::Result<()> {
-        self.file.sync_all().with_context(|| format!("writing {} to the disk", self.path.display()))?;
-        std::fs::rename(&self.path, &self.blob).with_context(|| format!("renaming {}", self.path.display()))?;
-        let dir = self.blob.parent().expect("a blob lies in the store's folder");
-        File::open(dir).and_then(|dir| dir.sync_all()).with_context(|| format!("writing {} to the disk", dir.display()))
-    }
-}
-
 /// Bytes an unprivileged program may still write to the file system that holds `path`.
 pub fn free(path: &Path) -> anyhow::Result<u64> {
     let found = nix::sys::statvfs::statvfs(path).with_context(|| format!("asking how full {} is", path.display()))?;
@@ -163,13 +118,15 @@ pub fn free(path: &Path) -> anyhow::Result<u64> {
     Ok(u64::from(found.blocks_available()).saturating_mul(u64::from(found.fragment_size())))
 }
 
-fn read_only() -> OpenOptions {
+/// For reading, and no link is followed.
+pub(crate) fn read_only() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(OFlag::O_NOFOLLOW.bits());
     options
 }
 
-fn hash_all(file: &mut File, hash: &mut sha2::Sha256) -> io::Result<u64> {
+/// Hashes what is left of the file; how long that was, in bytes.
+pub(crate) fn hash_all(file: &mut File, hash: &mut sha2::Sha256) -> io::Result<u64> {
     let mut buffer = vec![0; BUFFER];
     let mut length = 0;
     loop {
@@ -189,49 +146,11 @@ fn hash_all(file: &mut File, hash: &mut sha2::Sha256) -> io::Result<u64> {
 mod tests {
     use super::*;
 
-    fn digest_of(bytes: &[u8]) -> Digest {
-        Digest::of(sha2::Sha256::digest(bytes).into())
-    }
-
-    fn append(part: &mut Part, mut bytes: &[u8]) {
-        part.extend(|buffer| bytes.read(buffer)).unwrap();
-    }
-
-    #[test]
-    fn a_part_goes_on_where_it_was_left_and_becomes_the_blob() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path().join("a/b")).unwrap();
-        let digest = digest_of(b"hello, world");
-        let mut part = store.part(&digest).unwrap();
-        append(&mut part, b"hello");
-        drop(part);
-        assert_eq!(store.part_length(&digest), 5);
-        let mut part = store.part(&digest).unwrap();
-        assert_eq!((part.length(), part.digest()), (5, digest_of(b"hello")));
-        append(&mut part, b", world");
-        part.keep().unwrap();
-        assert_eq!(store.measure(&digest).unwrap(), Some((digest, 12)));
-    }
-
-    #[test]
-    fn a_part_that_was_emptied_begins_anew() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path().into()).unwrap();
-        let digest = digest_of(b"right");
-        let mut part = store.part(&digest).unwrap();
-        append(&mut part, b"wrong bytes");
-        part.clear().unwrap();
-        append(&mut part, b"right");
-        assert_eq!(part.digest(), digest);
-        part.keep().unwrap();
-        assert_eq!(std::fs::read(store.blob(&digest)).unwrap(), b"right");
-    }
-
     #[test]
     fn a_link_in_the_place_of_an_artefact_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().into()).unwrap();
-        let digest = digest_of(b"x");
+        let digest = Digest::of([7; 32]);
         std::os::unix::fs::symlink("/etc/hostname", store.blob(&digest)).unwrap();
         let error = store.measure(&digest).unwrap_err();
         assert!(format!("{error:#}").contains(digest.as_str()), "{error:#}");

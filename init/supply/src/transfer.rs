@@ -3,25 +3,23 @@
 
 use std::io::Read as _;
 
-use anyhow::Context as _;
 use anymetal_contract::{Digest, Reason};
 
-use crate::amount::Amount;
 use crate::failure::{Because as _, Failure};
 use crate::http::{self, Certificates, Http, Limits, Stream};
 use crate::origin::{Candidate, Missed, Said, judge, shown};
+use crate::part::Part;
 use crate::pump::Copying;
-use crate::store::{Part, Store};
+use crate::stock::{claim, give_up, keep};
+use crate::store::Store;
 
 /// What an artefact without a pinned size may have at most: four times the largest of the field's archives (a Nomad with all its
 /// drivers is below half a gigabyte), so that a wrong URL cannot fill the disk.
-const MOST: u64 = 2 << 30;
+pub(crate) const MOST: u64 = 2 << 30;
 /// How often one place is asked in a round when its answers break off without having brought much.
 const TRIES: u32 = 3;
 /// What an answer that broke off must have brought for the next one not to count as a try.
 const WORTHWHILE: u64 = 1 << 20;
-/// Bytes between two words on progress.
-const PROGRESS: u64 = 512 * 1024;
 
 /// A blob that is wanted, by its digest.
 #[derive(Debug, Clone)]
@@ -44,6 +42,10 @@ pub trait Watch: Sync {
     fn word(&self, name: &str, message: &str);
     /// So many bytes are there, of so many when that is known.
     fn progress(&self, name: &str, done: u64, total: Option<u64>);
+    /// Bytes between two words on progress.
+    fn step(&self) -> u64 {
+        512 * 1024
+    }
 }
 
 /// How an artefact got into the store.
@@ -101,36 +103,16 @@ impl Clients {
 
 /// Makes sure that the artefact is in the store.
 pub fn fetch(store: &Store, clients: &Clients, wanted: &Wanted, watch: &dyn Watch) -> Result<Got, Missed> {
-    let digest = wanted.sha256;
-    match store.measure(digest).because(Reason::HostFault).map_err(Missed::Never)? {
-        Some((found, _)) if found == *digest => return Ok(Got::Same),
-        Some((found, _)) => {
-            let message = format!(
-                "the store's copy of {} is damaged (sha256 {}…); fetching it again",
-                wanted.title,
-                found.short()
-            );
-            watch.word(wanted.name, &message);
-            store.discard(digest).because(Reason::HostFault).map_err(Missed::Never)?;
-        }
-        None => {}
-    }
-    let mut part = store.part(digest).because(Reason::HostFault).map_err(Missed::Never)?;
+    let Some(mut part) = claim(store, wanted, watch).map_err(Missed::Never)? else { return Ok(Got::Same) };
     match round(clients, wanted, watch, &mut part) {
-        Ok(Got::Fetched { bytes, base }) => {
-            part.keep()
-                .because(Reason::HostFault)
-                .map_err(|failure| Missed::Never(with_room(failure, store, wanted)))?;
-            Ok(Got::Fetched { bytes, base })
-        }
-        Err(Missed::Never(failure)) => {
-            if part.length() == 0 || failure.reason == Reason::DiskFull {
-                // Nothing worth keeping, or the room is needed: a disk that is left full takes the rest of the node with it.
+        Ok(got) => keep(part, store, wanted).map(|()| got).map_err(Missed::Never),
+        Err(Missed::Never(failure)) => Err(Missed::Never(give_up(part, failure, store, wanted))),
+        Err(not_yet) => {
+            if part.length() == 0 {
                 part.remove().because(Reason::HostFault).map_err(Missed::Never)?;
             }
-            Err(Missed::Never(with_room(failure, store, wanted)))
+            Err(not_yet)
         }
-        other => other,
     }
 }
 
@@ -244,7 +226,7 @@ impl Asking<'_> {
     /// The body into the part, up to what may come.
     fn stream(&self, mut stream: Stream, part: &mut Part, claimed: Option<u64>) -> Result<Ended, Failure> {
         let expected = self.wanted.size.or(claimed);
-        let most = self.wanted.size.unwrap_or(MOST);
+        let (most, step) = (self.wanted.size.unwrap_or(MOST), self.watch.step());
         let (mut length, mut spoken, mut too_much) = (part.length(), part.length(), false);
         let copied = part.extend(|buffer| {
             let read = stream.body.read(buffer)?;
@@ -253,7 +235,7 @@ impl Asking<'_> {
                 return Ok(0);
             }
             length += read as u64;
-            if length - spoken >= PROGRESS || (read == 0 && length > spoken) {
+            if length - spoken >= step || (read == 0 && length > spoken) {
                 spoken = length;
                 self.watch.progress(self.wanted.name, length, expected);
             }
@@ -287,16 +269,4 @@ impl Asking<'_> {
 /// The causes below the outermost sentence, which repeats the URL as it is.
 fn causes(error: &anyhow::Error) -> String {
     error.chain().skip(1).map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// A full disk is told with what is needed and what is free.
-fn with_room(failure: Failure, store: &Store, wanted: &Wanted) -> Failure {
-    if failure.reason != Reason::DiskFull {
-        return failure;
-    }
-    let needed = wanted.size.map_or("it".to_owned(), |size| Amount(size).to_string());
-    let free = store.free().map_or("an unknown amount".to_owned(), |free| Amount(free).to_string());
-    let message =
-        format!("storing {}: {needed} must fit into {}, where {free} is free", wanted.title, store.dir().display());
-    Failure { reason: failure.reason, error: Err::<(), _>(failure.error).context(message).expect_err("it is an error") }
 }

@@ -8,9 +8,9 @@ use anymetal_contract::plan::Arch;
 pub const ABILITIES: &str = concat!(
     r#"{"kind":"anymetal.abilities","version":1,"release":"0.0.0-double","plans":[1],"#,
     r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","jobs","prove","announce","settle"],"#,
-    r#""platforms":["equinix-metal","vultr","file"],"formats":["zip","tar.gz"],"#,
+    r#""platforms":["equinix-metal","vultr","file"],"formats":["zip","tar.gz","deb"],"#,
     r#""ready":["active","consul-leader","nomad-node","announced"],"#,
-    r#""secrets":["user-data","customdata","medium"]}"#
+    r#""secrets":["user-data","customdata","medium"],"supplies":["bundle","origins","upstream"],"signatures":["minisign"]}"#
 );
 
 /// How a double differs from a good one.

@@ -1,0 +1,35 @@
+//! `anymetal verify A B C…`: whether forms are whole, untouched and of one plan, and on stdout what they are.
+//! May not decide it: `verify` does.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::{Failed, Outcome, say};
+use crate::form::Form;
+use crate::verify;
+
+/// What `verify --help` says of its arguments.
+const FORMS: &str = "A form is a bundle, a user-data, a plan.json, a folder that `anymetal build`
+wrote, a site (of which a plan is made), a lock, a list of packages, or a blob
+that is named by its sha256.
+
+All that is pinned is hashed. Of a user-data, the operator's own parts are not:
+nothing pins them. On stdout a line for each form; the first thing that is not
+as it should be is said on stderr, with the file and the member.";
+
+/// What was typed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = FORMS)]
+pub struct Args {
+    /// What has to be whole, and to carry the same plan and the same init
+    #[arg(required = true, value_name = "FORM")]
+    forms: Vec<PathBuf>,
+}
+
+/// Opens all forms, proves them, and says what they are.
+pub fn run(args: &Args) -> Outcome {
+    let forms = args.forms.iter().map(|path| Form::open(path)).collect::<Result<Vec<_>>>().map_err(Failed::Input)?;
+    let lines = verify::prove(&forms).map_err(Failed::Input)?;
+    lines.iter().try_for_each(say)
+}

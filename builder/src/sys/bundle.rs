@@ -1,0 +1,56 @@
+//! Large files: opened for reading, and written beside their place, to be put there when all else is written.
+//! May not know what is in them.
+#![expect(clippy::disallowed_methods, reason = "a room of sys: opens and renames files")]
+
+use std::fs::{File, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use tempfile::NamedTempFile;
+
+/// The mode of a bundle: anybody may read it.
+const MODE: u32 = 0o644;
+
+/// A file that is not in its place yet; dropped, it goes away.
+#[derive(Debug)]
+pub struct Beside(NamedTempFile);
+
+/// Opens a file.
+pub fn open(path: &Path) -> Result<File> {
+    File::open(path).with_context(|| format!("opening {}", path.display()))
+}
+
+/// Opens a file that may not be there, when it has the mode of what is written here.
+pub fn opened(path: &Path) -> Result<Option<File>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        other => other.with_context(|| format!("opening {}", path.display()))?,
+    };
+    let mode = file.metadata().with_context(|| format!("looking at {}", path.display()))?.permissions().mode();
+    Ok((mode & 0o7777 == MODE).then_some(file))
+}
+
+/// What `write` writes, in a file for the folder `out`; in the folder around it, when that is not there yet.
+pub fn beside(out: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<Beside> {
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = if out.is_dir() { out } else { parent };
+    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".anymetal-")
+        .tempfile_in(folder)
+        .with_context(|| format!("making a temporary file in {}", folder.display()))?;
+    write(file.as_file_mut())?;
+    let ended = file.as_file().set_permissions(Permissions::from_mode(MODE)).and_then(|()| file.as_file().sync_all());
+    ended.with_context(|| format!("writing {}", file.path().display()))?;
+    Ok(Beside(file))
+}
+
+impl Beside {
+    /// Puts it in its place.
+    pub fn put(self, place: &Path) -> Result<()> {
+        self.0.persist(place).with_context(|| format!("putting {} in place", place.display()))?;
+        Ok(())
+    }
+}

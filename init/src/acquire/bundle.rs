@@ -1,0 +1,96 @@
+//! The bundle near at hand: on the node's own disk, else on a volume; and blobs out of it.
+//! May not trust it: a blob counts by its digest, and one that is damaged is named and asked for elsewhere.
+
+use std::fs::File;
+
+use anyhow::Context as _;
+use anymetal_contract::{Digest, Outcome, Reason, place};
+
+use super::blob::Blob;
+use super::supply::{Told, wanted};
+use crate::phase::Steps;
+use crate::signature;
+use crate::sys::{fs, medium};
+use crate::world::World;
+use anymetal_supply::bundle::Bundle;
+use anymetal_supply::failure::Failure;
+use anymetal_supply::origin::Missed;
+use anymetal_supply::store::Store;
+use anymetal_supply::take::take;
+use anymetal_supply::transfer::Got;
+
+/// The step's name.
+const STEP: &str = "bundle";
+
+/// A bundle that may give blobs.
+pub(super) struct Near {
+    bundle: Bundle,
+    /// Where it is, for people: `the bundle /var/lib/anymetal/bundle.tar`.
+    name: String,
+}
+
+/// The first bundle that can be used; what is wrong with one is said, and that it belongs to another plan.
+pub(super) fn find(world: &World, steps: &dyn Steps) -> Option<Near> {
+    let own = || {
+        let file = fs::open_if_there(&world.at(place::BUNDLE))?;
+        Ok(file.map(|file| (format!("the bundle {}", place::BUNDLE), file)))
+    };
+    let volume = || {
+        let found = if world.is_node() { medium::open(&place::MEDIUM, place::MEDIUM_BUNDLE)? } else { None };
+        Ok(found.map(|(label, file)| (format!("the bundle {} on the volume {label}", place::MEDIUM_BUNDLE), file)))
+    };
+    let looks: [&dyn Fn() -> anyhow::Result<Option<(String, File)>>; 2] = [&own, &volume];
+    for look in looks {
+        let near = look().and_then(|found| found.map(|(name, file)| open(world, name, file)).transpose());
+        match near {
+            Ok(None) => {}
+            Ok(Some(near)) => {
+                let own = world.plan.get().map(|planned| &planned.digest);
+                let theirs = &near.bundle.index().plan;
+                if own != Some(theirs) {
+                    let words = format!(
+                        "{} is of another plan, {}…; its blobs count by their digests",
+                        near.name,
+                        theirs.short()
+                    );
+                    steps.step(STEP, Outcome::Progress, &words);
+                }
+                return Some(near);
+            }
+            Err(error) => steps.step(STEP, Outcome::Progress, &format!("{error:#}; nothing is taken from it")),
+        }
+    }
+    None
+}
+
+/// Walks it, and judges who signed its plan where somebody has to.
+fn open(world: &World, name: String, file: File) -> anyhow::Result<Near> {
+    let bundle = Bundle::open(file).with_context(|| format!("{name} is damaged or no bundle"))?;
+    let text = bundle.signature().map(String::from_utf8_lossy);
+    let from = format!("{} in {name}", anymetal_contract::bundle::SIGNATURE);
+    let judged = signature::check(world, bundle.plan(), text.as_deref(), &from);
+    judged.map_err(|failure| failure.error).with_context(|| format!("{name} is refused"))?;
+    Ok(Near { bundle, name })
+}
+
+impl Near {
+    /// Copies the blob into the store; `None` when the bundle does not have it.
+    pub(super) fn give(&self, store: &Store, blob: &Blob, watch: &Told) -> Option<Result<Got, Missed>> {
+        let copy = self.bundle.blob(blob.sha256)?;
+        Some(match take(store, &wanted(blob), copy, watch) {
+            Ok(Ok(bytes)) => Ok(Got::Fetched { bytes, base: self.name.clone() }),
+            Ok(Err(wrong)) => Err(Missed::Never(self.damaged(blob.sha256, &wrong))),
+            Err(failure) => Err(Missed::Never(failure)),
+        })
+    }
+
+    /// Where it is, for people.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn damaged(&self, digest: &Digest, wrong: &str) -> Failure {
+        let message = format!("{} is damaged: its member {} {wrong}", self.name, place::blob(digest));
+        Failure::new(Reason::ArtefactMismatch, message)
+    }
+}
