@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-demo setup-rust bird3 init init-x86_64 init-aarch64 anymetal artefacts platform doubles bindle check cargo-test bench-guard shipped boot goldens
+.PHONY: help demo test setup setup-demo setup-rust bird3 init init-x86_64 init-aarch64 anymetal artefacts platform doubles bindle check cargo-test bench-guard bench-bundle shipped boot goldens
 
 TOOLCHAIN := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 CARGO_DIR := $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)
@@ -25,6 +25,7 @@ help:
 	@echo 'make init      only the static first-boot binaries'
 	@echo 'make anymetal  the builder, optimised: target/release/anymetal'
 	@echo 'make bench-guard  what the guard takes while all is well'
+	@echo 'make bench-bundle  what a bundle takes, beside tar and sha256sum'
 	@echo 'make platform  what the suites install; real programs from COMPONENTS=DIR, DIR/<component>/<version>/<program>'
 
 demo: setup-demo init artefacts
@@ -47,6 +48,10 @@ cargo-test: init artefacts platform bird3
 bench-guard: init
 	ANYMETAL_HEALTH_SECONDS=120 ANYMETAL_INIT=$(CURDIR)/target/x86_64-unknown-linux-musl/ship/anymetal-init \
 		cargo test -p anymetal-init --test anycast ten_minutes -- --nocapture
+
+# How long a bundle takes to build and to verify, beside `tar` and `sha256sum` of the same files.
+bench-bundle: setup-rust
+	cargo bench -p anymetal --bench bundle
 
 shipped: init
 	cargo test -p anymetal --features shipped --test shipped
