@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-demo setup-rust bird3 init init-x86_64 init-aarch64 anymetal artefacts platform doubles bindle check cargo-test bench-guard bench-acquire shipped boot goldens
+.PHONY: help demo test setup setup-demo setup-rust bird3 init init-x86_64 init-aarch64 anymetal artefacts platform doubles bindle check cargo-test bench-guard bench-acquire bench-bundle shipped boot goldens
 
 TOOLCHAIN := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 CARGO_DIR := $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)
@@ -26,6 +26,7 @@ help:
 	@echo 'make anymetal  the builder, optimised: target/release/anymetal'
 	@echo 'make bench-guard  what the guard takes while all is well'
 	@echo 'make bench-acquire  fetching and installing, beside a shell that does it'
+	@echo 'make bench-bundle  what a bundle takes, beside tar and sha256sum'
 	@echo 'make platform  what the suites install; real programs from COMPONENTS=DIR, DIR/<component>/<version>/<program>'
 
 demo: setup-demo init artefacts
@@ -52,6 +53,10 @@ bench-guard: init
 # Acquire and install beside curl, sha256sum, unzip and tar one after the other: ratios, both in the same run.
 bench-acquire: init
 	ANYMETAL_INIT=$(CURDIR)/target/x86_64-unknown-linux-musl/ship/anymetal-init cargo bench -p anymetal-init --bench acquire
+
+# How long a bundle takes to build and to verify, beside `tar` and `sha256sum` of the same files.
+bench-bundle: setup-rust
+	cargo bench -p anymetal --bench bundle
 
 shipped: init
 	cargo test -p anymetal --features shipped --test shipped

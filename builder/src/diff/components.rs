@@ -34,6 +34,11 @@ fn changed(name: &str, old: &Component, new: &Component) -> Vec<String> {
         (Source::HostPackage(old), Source::HostPackage(new)) => {
             words.extend(arrow(&format!("{name}: host package"), &old.package, &new.package));
             words.extend(arrow(&format!("{name}: program"), &old.program, &new.program));
+            words.extend(arrow(
+                &format!("{name}: asked for its version by"),
+                &old.version_argument,
+                &new.version_argument,
+            ));
         }
         (_, Source::Artefacts(_)) => {
             words.push(format!("{name}: from an archive, no longer from the operating system"));

@@ -30,3 +30,6 @@ pub fn changes(old: &Carried, new: &Carried) -> Vec<String> {
     }
     known
 }
+
+#[cfg(test)]
+mod tests;

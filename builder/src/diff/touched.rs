@@ -19,7 +19,12 @@ struct Touched<'p> {
     components: BTreeSet<&'p str>,
     facts: BTreeSet<&'static str>,
     init: bool,
+    /// What the guard keeps watch by, besides files: facts, reports, what has to answer.
+    watch: bool,
 }
+
+/// Facts of the plan's own that the guard has in its document.
+const WATCHED: [&str; 6] = ["site", "domains", "anycast4", "anycast6", "tls", "guard"];
 
 /// Files, then units, then jobs.
 pub(super) fn touched(old: &Carried, new: &Carried) -> Vec<String> {
@@ -36,7 +41,10 @@ pub(super) fn touched(old: &Carried, new: &Carried) -> Vec<String> {
     let components = pairs(&was.components, &is.components, |component| &component.name).into_iter();
     let components = components.filter(|(_, old, new)| old.map(program) != new.map(program)).map(|(name, ..)| name);
     let init = matches!((&old.inits, &new.inits), (Some(old), Some(new)) if old != new);
-    let touched = Touched { files: changed.collect(), components: components.collect(), facts, init };
+    let answers = |plan: &Plan| plan.jobs.iter().map(|job| job.answers.clone()).collect::<Vec<_>>();
+    let watch =
+        WATCHED.iter().any(|fact| facts.contains(fact)) || was.reports != is.reports || answers(was) != answers(is);
+    let touched = Touched { files: changed.collect(), components: components.collect(), facts, init, watch };
     let told = files.iter().filter_map(|(name, old, new)| {
         let path = new.or(*old).map(|file| &file.path)?;
         match (old, new) {
@@ -92,7 +100,7 @@ fn file(old: &File, new: &File, was: &Plan, is: &Plan, facts: &BTreeSet<&'static
     why
 }
 
-/// `3 lines added, 1 removed`: lines that only one of the two has.
+/// `lines: 3 added, 1 removed`: lines that only one of the two has.
 fn lines(old: &str, new: &str) -> String {
     let count = |text: &str| {
         let mut lines = BTreeMap::<String, usize>::new();
@@ -105,7 +113,7 @@ fn lines(old: &str, new: &str) -> String {
     };
     match (more(&new, &old), more(&old, &new)) {
         (0, 0) => "the same lines in another order".to_owned(),
-        (added, removed) => format!("{added} lines added, {removed} removed"),
+        (added, removed) => format!("lines: {added} added, {removed} removed"),
     }
 }
 
@@ -156,8 +164,10 @@ fn service(old: &Service, new: &Service, is: &Plan, touched: &Touched<'_>) -> Ve
         why.push("anymetal-init".to_owned());
     }
     why.extend(units.iter().map(ToString::to_string));
+    let mut config: Vec<String> = config.iter().map(ToString::to_string).collect();
+    config.extend((touched.watch && new.ready == Ready::Announced).then(|| "what it keeps watch by".to_owned()));
     let restarts = !why.is_empty() || (!config.is_empty() && !new.reload);
-    why.extend(config.iter().map(ToString::to_string));
+    why.extend(config);
     if why.is_empty() && old.files != new.files {
         why.push("other files belong to it".to_owned());
     }

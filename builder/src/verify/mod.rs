@@ -48,8 +48,7 @@ fn whole(form: &Form) -> Result<String> {
         Kind::Lock(site) => format!("lock of {site} whole"),
         Kind::List(digest) => format!("packages sha256:{digest}"),
         Kind::Blob(digest) => {
-            let claim = Claim { name: "its name".to_owned(), wanted: digest, bytes: Bytes::File(&form.path) };
-            hashes::judge(vec![claim]).map_err(|error| anyhow!("{path} {error:#}"))?;
+            hashes::judge(vec![Claim { name: path.to_string(), wanted: digest, bytes: Bytes::File(&form.path) }])?;
             format!("blob sha256:{digest} whole")
         }
     })
