@@ -33,6 +33,8 @@ commands! {
     Secrets => secrets,
     /// Write what a site's machines boot from, and print the plan digest
     Build => build,
+    /// Sign a plan, or make a key to do it with
+    Sign => sign,
     /// Show the exact files one machine would get
     Rehearse => rehearse,
     /// Boot a machine in QEMU against a simulated platform

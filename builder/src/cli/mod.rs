@@ -6,6 +6,7 @@ pub mod build;
 pub mod check;
 pub mod rehearse;
 pub mod secrets;
+pub mod sign;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
