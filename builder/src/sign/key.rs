@@ -1,11 +1,15 @@
 //! Secret keys in minisign's form: made, read, signed with.
 //! May not print one, nor ask for its password: whoever reads one brings it.
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow};
 use anymetal_supply::signature::{self, KeyId, PublicKey, Signature};
-use minisign::{KeyPair, SecretKey, SecretKeyBox};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use minisign::{KeyPair, SecretKeyBox};
 use ring::signature::Ed25519KeyPair;
 
+/// What derives a key from its password: zeros where there is none.
+const KDF: std::ops::Range<usize> = 2..4;
 /// Where in a secret key its id begins: after the names of three algorithms, a salt and two limits.
 const ID: usize = 2 + 2 + 2 + 32 + 8 + 8;
 /// Where the seed begins, of 32 bytes, and after it the public key.
@@ -50,22 +54,20 @@ impl Key {
         const NONE: &str =
             "it is no secret key in minisign's form\nhint: `anymetal sign --new-key FILE` or `minisign -G` makes one";
         let text = text.replace("\r\n", "\n");
-        let mut lines = text.lines();
-        let comment = lines.next().is_some_and(|line| line.starts_with("untrusted comment:"));
-        ensure!(comment && lines.next().is_some(), NONE);
+        let bytes = bytes(&text).context(NONE)?;
         let found = SecretKeyBox::from(text);
-        let secret = match found.clone().into_unencrypted_secret_key() {
-            Ok(secret) => secret,
-            Err(_) if encrypted(&found) => {
-                found.into_secret_key(Some(password()?)).map_err(|error| anyhow!("{error}"))?
-            }
-            Err(_) => return Err(anyhow!(NONE)),
+        let secret = if bytes[KDF] != [0, 0] {
+            found.into_secret_key(Some(password()?)).map_err(|error| anyhow!("{error}"))?.to_bytes()
+        } else if bytes[CHECKSUM..].iter().any(|byte| *byte != 0) {
+            found.into_unencrypted_secret_key().map_err(|_| anyhow!(NONE))?.to_bytes()
+        } else {
+            // minisign 0.11 writes no checksum where there is no password
+            bytes
         };
-        Self::of(&secret).ok_or_else(|| anyhow!(NONE))
+        Self::of(&secret).context(NONE)
     }
 
-    fn of(secret: &SecretKey) -> Option<Self> {
-        let bytes = secret.to_bytes();
+    fn of(bytes: &[u8]) -> Option<Self> {
         let id = KeyId::of(bytes.get(ID..SEED)?.try_into().ok()?);
         let (seed, public) = (bytes.get(SEED..PUBLIC)?, bytes.get(PUBLIC..CHECKSUM)?);
         let pair = Ed25519KeyPair::from_seed_and_public_key(seed, public).ok()?;
@@ -86,12 +88,11 @@ impl Key {
     }
 }
 
-/// Whether the key lies behind a password: the name of what derives a key from it is not all zeros.
-fn encrypted(found: &SecretKeyBox) -> bool {
-    use base64::Engine as _;
-    let text = found.to_string();
-    let bytes = text.lines().nth(1).and_then(|line| base64::engine::general_purpose::STANDARD.decode(line).ok());
-    bytes.is_some_and(|bytes| bytes.len() == CHECKSUM + 32 && bytes[2..4] != [0, 0])
+/// All of a key, as it lies in the second line of its file.
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    let mut lines = text.lines();
+    lines.next().filter(|line| line.starts_with("untrusted comment:"))?;
+    STANDARD.decode(lines.next()?).ok().filter(|bytes| bytes.len() == CHECKSUM + 32)
 }
 
 #[cfg(test)]
@@ -107,6 +108,19 @@ mod tests {
         assert_eq!(error, "Wrong password for that key");
         let error = Key::read(&made.secret, || Err(anyhow!("nobody to ask"))).err().unwrap().to_string();
         assert_eq!(error, "nobody to ask");
+    }
+
+    #[test]
+    fn a_key_of_minisign_0_11_without_a_password_has_no_checksum() {
+        let made = made(None).unwrap();
+        let mut bytes = bytes(&made.secret).unwrap();
+        bytes[CHECKSUM..].fill(0);
+        let text = format!("untrusted comment: minisign encrypted secret key\n{}\n", STANDARD.encode(&bytes));
+        assert_eq!(*Key::read(&text, || unreachable!("it has no password")).unwrap().public(), made.key);
+        // a seed that does not fit its public key is found all the same
+        bytes[SEED] ^= 1;
+        let text = format!("untrusted comment: x\n{}\n", STANDARD.encode(&bytes));
+        assert!(Key::read(&text, || unreachable!("it has no password")).is_err());
     }
 
     #[test]
