@@ -401,6 +401,50 @@ fn a_plan_that_cannot_be_followed_stops_the_boot_with_its_reason() {
 }
 
 #[test]
+fn a_node_that_names_signers_takes_only_a_plan_that_one_of_them_signed() {
+    let node = Node::new();
+    // minisign's own tool, in the folder of the node's files
+    let minisign = |words: &[&str]| {
+        let mut command = Command::new("minisign");
+        let said = command.args(words).current_dir(node.at("/etc/anymetal")).stdin(Stdio::null()).output();
+        let said = said.expect("minisign is not on PATH: install the package minisign");
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    };
+    // it goes on to what this init cannot do, and no further
+    let mut beyond = plan();
+    beyond["platform"] = json!("moonbase");
+    node.write(place::PLAN, &beyond.to_string());
+    let stops = |reason: &str, says: &str| {
+        node.run().with(2).says("[02/12] plan      failed: ").says(says).says(&format!("({reason})")).says("hint: ");
+        assert_eq!(node.end("settle").1.as_deref(), Some(reason));
+    };
+    stops("plan-beyond-init", "cannot do: platform moonbase");
+    for key in ["ours", "stranger"] {
+        minisign(&["-GW", "-s", key, "-p", &format!("{key}.pub")]);
+    }
+    // the public file of minisign is a list of one
+    fs::copy(node.at("/etc/anymetal/ours.pub"), node.at(place::SIGNERS)).unwrap();
+    stops(
+        "plan-unsigned",
+        "there is no /etc/anymetal/plan.json.minisig, and /etc/anymetal/signers names who has to sign",
+    );
+    minisign(&["-Sm", "plan.json", "-s", "stranger", "-c", "anymetal"]);
+    stops("plan-signature-wrong", "which is none of the signers");
+    minisign(&["-Sm", "plan.json", "-s", "ours", "-c", "anymetal"]);
+    stops("plan-beyond-init", "cannot do: platform moonbase");
+    let text = beyond.to_string();
+    for at in (0..text.len()).step_by(text.len() / 20) {
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] ^= 1;
+        fs::write(node.at(place::PLAN), bytes).unwrap();
+        stops("plan-signature-wrong", "or not over these bytes");
+    }
+    node.write(place::PLAN, &text);
+    node.write(place::SIGNERS, "");
+    stops("signers-unusable", "there is no public key in it");
+}
+
+#[test]
 fn status_of_a_node_that_has_not_begun_is_2() {
     Node::new().status(&[]).with(2).says("no boot has begun here");
 }

@@ -10,9 +10,12 @@ pub mod form;
 pub mod init_binary;
 pub mod lock;
 pub mod plan;
+pub mod provenance;
 #[cfg(test)]
 mod sample;
+pub mod sbom;
 pub mod secrets;
+pub mod sign;
 pub mod site;
 pub mod sys;
 pub mod template;

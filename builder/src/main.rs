@@ -41,6 +41,8 @@ commands! {
     Verify => verify,
     /// Say what another plan changes for a node
     Diff => diff,
+    /// Sign a plan, or make a key to do it with
+    Sign => sign,
     /// Show the exact files one machine would get
     Rehearse => rehearse,
     /// Boot a machine in QEMU against a simulated platform

@@ -29,6 +29,7 @@ pub(crate) fn site() -> Site {
         secrets: Secrets { file: "secrets.yaml".into(), deliver: Delivery::UserData },
         reports: vec![Report::Platform],
         origins: vec!["https://mirror.example/anymetal".into()],
+        signers: vec![],
         cloud_config: vec![],
         deadlines: BTreeMap::new(),
     }

@@ -240,6 +240,14 @@ fn the_user_data_of_a_whole_site_fits_in_sixteen_kibibytes() {
     let said = desk.built(&[]);
     let size = said.lines().find_map(|line| line.strip_prefix("user-data ")).unwrap();
     println!("user-data of a whole site: {size}");
+    // and signed
+    let made = desk.run(&["sign", "--new-key", "key"]);
+    let key = stdout(&made).trim_end().replace("key ", "");
+    let site = fs::read_to_string(desk.path("site.yaml")).unwrap();
+    desk.put("site.yaml", &format!("{site}signers: [{key}]\n"));
+    let said = desk.built(&["--sign", "key"]);
+    let size = said.lines().find_map(|line| line.strip_prefix("user-data ")).unwrap();
+    println!("user-data of a whole site, signed: {size}");
     let document: Secrets = serde_json::from_slice(&dropped(&desk, place::SECRETS).content).unwrap();
     assert_eq!((document.values.len(), document.acme.len()), (11, 3));
 }

@@ -151,7 +151,10 @@ fn built(site: &Site, inits: &[PathBuf]) -> Result<Made, Failed> {
         super::talk(format_args!("no {}: this boot has secrets of its own", site.secrets.file.display()));
         Some(plan::canonical(&secrets::made_up(site, &wanted, &mut random::fill)?))
     };
-    Made::of(site, &drafted, secrets.as_deref(), inits, &[Form::UserData], None).map_err(Failed::Input)
+    if !site.signers.is_empty() {
+        super::talk("the site names `signers`: this boot has no key of theirs, and its node asks for no signature");
+    }
+    Made::of(site, &drafted, secrets.as_deref(), inits, &[Form::UserData], None, None).map_err(Failed::Input)
 }
 
 /// The plan of what `build` wrote.

@@ -9,6 +9,7 @@ pub mod diff;
 pub mod fetch;
 pub mod rehearse;
 pub mod secrets;
+pub mod sign;
 pub mod verify;
 
 use std::collections::BTreeSet;

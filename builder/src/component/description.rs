@@ -34,6 +34,10 @@ pub(super) struct Description {
     pub packages: BTreeMap<String, Vec<Part>>,
     #[serde(default)]
     pub missing: BTreeMap<String, BTreeMap<String, String>>,
+    /// SPDX expressions, for the bill of materials.
+    pub licences: Vec<Part>,
+    #[serde(default)]
+    pub purl: Option<String>,
     #[serde(default)]
     pub user: Option<String>,
     pub files: Vec<String>,

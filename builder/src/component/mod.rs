@@ -71,6 +71,8 @@ pub struct Component {
     pub jobs: Vec<Job>,
     /// A system user of its own.
     pub user: Option<String>,
+    licences: Vec<Part>,
+    purl: Option<String>,
     features: Vec<Part>,
     packages: BTreeMap<String, Vec<Part>>,
     missing: BTreeMap<String, BTreeMap<String, String>>,
@@ -89,6 +91,16 @@ impl Component {
     /// What holds of this version and not of every version.
     pub fn features(&self, version: Version) -> BTreeSet<String> {
         held(&self.features, version).map(str::to_owned).collect()
+    }
+
+    /// The licence of this version, an SPDX expression, when it is known.
+    pub fn licence(&self, version: Version) -> Option<&str> {
+        held(&self.licences, version).next()
+    }
+
+    /// What the world calls this version (<https://github.com/package-url/purl-spec>), when it does not come from the operating system.
+    pub fn purl(&self, version: Version) -> Option<String> {
+        self.purl.as_ref().map(|purl| purl.replace("{version}", &version.to_string()))
     }
 
     /// Packages of that operating system that upstream's build of this version needs.
@@ -174,6 +186,8 @@ fn read(folder: &Folder) -> Result<Component> {
         services: description.services,
         jobs,
         user: description.user,
+        licences: description.licences,
+        purl: description.purl,
         features: description.features,
         packages: description.packages,
         missing: description.missing,

@@ -38,6 +38,16 @@ pub fn fit(plan: &Plan, abilities: &Abilities) -> Result<()> {
     if let Some(delivery) = plan.secrets {
         need("secrets by", delivery.id(), &abilities.secrets);
     }
+    judge(beyond, abilities)
+}
+
+/// Whether an init with these abilities checks signatures: one that does not would take any plan.
+pub fn fit_signed(abilities: &Abilities) -> Result<()> {
+    let able = abilities.signatures.iter().any(|form| form == "minisign");
+    judge(if able { Vec::new() } else { vec!["signatures by minisign".to_owned()] }, abilities)
+}
+
+fn judge(mut beyond: Vec<String>, abilities: &Abilities) -> Result<()> {
     if beyond.is_empty() {
         return Ok(());
     }
@@ -80,6 +90,14 @@ mod tests {
         fit(&plan, &abilities()).unwrap();
         let error = fit(&plan, &older).unwrap_err().to_string();
         assert!(error.contains("does not know archive format deb, supply upstream\nhint: "), "{error}");
+    }
+
+    #[test]
+    fn an_init_that_checks_no_signatures_gets_no_list_of_signers() {
+        fit_signed(&abilities()).unwrap();
+        let without = Abilities { signatures: vec![], ..abilities() };
+        let error = fit_signed(&without).unwrap_err().to_string();
+        assert!(error.contains("does not know signatures by minisign\nhint: "), "{error}");
     }
 
     #[test]

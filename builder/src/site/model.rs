@@ -10,6 +10,7 @@ use anymetal_contract::{Digest, Phase};
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::component::Version;
+use crate::sign::PublicKey;
 
 /// One site, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +47,8 @@ pub struct Site {
     pub reports: Vec<Report>,
     /// Content-addressed origins, without trailing slashes.
     pub origins: Vec<String>,
+    /// Who may sign plans, in the order given; empty means that nobody has to.
+    pub signers: Vec<PublicKey>,
     /// The operator's own cloud-config, in the order given.
     pub cloud_config: Vec<Extra>,
     /// Deadlines that differ from init's own, in seconds.

@@ -91,6 +91,7 @@ fn what_is_said_is_taken_as_written() {
          secrets: {file: ../vault/demo.yaml, deliver: customdata}\n\
          reports: [webhook: 'https://hook.example/?q', platform]\n\
          origins: [https://m.example/am/, http://192.0.2.9:8080]\n\
+         signers: [RWTLD4XAwkHHNr5cteLPfYZ/cZNtLqie50vRjHLnIICHVazXQbxDbNaZ]\n\
          deadlines: {metadata: 15m, acquire: 900}\n\
          cloud_config: [{packages: [jq], ntp: {enabled: no}}]\n",
     );
@@ -112,6 +113,7 @@ fn what_is_said_is_taken_as_written() {
     assert!(site.secrets.file.ends_with("../vault/demo.yaml"));
     assert_eq!(site.secrets.deliver, Delivery::Customdata);
     assert_eq!(site.reports, [Report::Webhook("https://hook.example/?q".into()), Report::Platform]);
+    assert_eq!(site.signers.iter().map(|key| key.id().to_string()).collect::<Vec<_>>(), ["36C741C2C0850FCB"]);
     assert_eq!(site.origins, ["https://m.example/am", "http://192.0.2.9:8080"]);
     assert_eq!(
         site.deadlines.iter().map(|(phase, seconds)| (phase.id(), *seconds)).collect::<Vec<_>>(),

@@ -11,6 +11,7 @@ pub mod interrupt;
 pub mod listen;
 pub mod machine;
 pub mod parts;
+pub mod password;
 pub mod private;
 pub mod random;
 pub mod read;

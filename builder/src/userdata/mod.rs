@@ -18,6 +18,7 @@ use anymetal_contract::{Digest, place};
 use serde_yaml::{Mapping, Value};
 
 use crate::plan;
+use crate::sign::Signed;
 use crate::site::Site;
 use size::Part;
 
@@ -37,6 +38,8 @@ pub struct Cargo<'c> {
     pub plan: &'c [u8],
     /// The nodes' document of secrets, when it travels in here.
     pub secrets: Option<&'c [u8]>,
+    /// Who may sign, and that one of them did; when the site names anybody.
+    pub signed: Option<Signed<'c>>,
     /// The digest of the init of each architecture.
     pub inits: &'c BTreeMap<Arch, Digest>,
 }
@@ -72,12 +75,18 @@ fn dropped(site: &Site, cargo: Cargo<'_>) -> Result<Vec<(&'static str, Value)>> 
         None => entry(&[("path", &path), ("permissions", &mode), ("content", &body)]),
     };
     let secrets = cargo.secrets.map(|secrets| ("secrets.json", packed(place::SECRETS, "0600", packed::pack(secrets))));
+    let signed = cargo.signed.map(|Signed { signers, signature }| {
+        let keys: String = signers.iter().map(|key| key.text() + "\n").collect();
+        // 0644 is what cloud-init gives a file that says nothing; signatures do not pack
+        let open = |name, path, content| (name, entry(&[("path", path), ("content", content)]));
+        [open("signers", place::SIGNERS, &keys), open("plan.json.minisig", place::SIGNATURE, signature)]
+    });
     let rest = [
         ("fetch-init", file(host::fetch_init(cargo.inits, &site.origins)?)),
         ("anymetal.service", file(host::unit()?)),
         ("plan.json", packed(place::PLAN, "0644", packed::pack(cargo.plan))),
     ];
-    Ok(rest.into_iter().chain(secrets).collect())
+    Ok(rest.into_iter().chain(signed.into_iter().flatten()).chain(secrets).collect())
 }
 
 fn entry(members: &[(&str, &str)]) -> Value {
@@ -163,7 +172,7 @@ mod tests {
     fn made(change: impl Fn(&mut Site)) -> Result<UserData> {
         let mut site = sample::site();
         change(&mut site);
-        make(&site, Cargo { plan: PLAN, secrets: None, inits: &pins() }, None)
+        make(&site, Cargo { plan: PLAN, secrets: None, signed: None, inits: &pins() }, None)
     }
 
     const PLAN: &[u8] = b"{\"kind\":\"anymetal.plan\"}";
@@ -197,7 +206,7 @@ mod tests {
     #[test]
     fn secrets_are_a_file_for_root_alone_and_the_reader_is_told() {
         let secrets = b"{\"kind\":\"anymetal.secrets\"}";
-        let cargo = Cargo { plan: PLAN, secrets: Some(secrets), inits: &pins() };
+        let cargo = Cargo { plan: PLAN, secrets: Some(secrets), signed: None, inits: &pins() };
         let text = make(&sample::site(), cargo, None).unwrap().text;
         let entry = format!(
             "- path: /etc/anymetal/secrets.json\n  permissions: \"0600\"\n  encoding: gz+b64\n  content: |\n    {}",

@@ -7,6 +7,7 @@ mod components;
 mod guard;
 mod network;
 mod settings;
+mod signers;
 mod tls;
 
 use std::collections::BTreeSet;
@@ -141,6 +142,7 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
     let secrets = access::secrets(fields.take("secrets", f), gives.is_none_or(|gives| gives.customdata), f);
     let reports = settings::reports(fields.take("reports", f), f);
     let origins = settings::urls(fields.take("origins", f), "origins", super::url::Use::Base, f);
+    let signers = signers::signers(fields.take("signers", f), f);
     let cloud_config = parts(fields.take("cloud_config", f), f);
     let deadlines = settings::deadlines(fields.take("deadlines", f), f);
     fields.end(&HOMES, f);
@@ -167,6 +169,7 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
         secrets,
         reports,
         origins,
+        signers,
         cloud_config: Vec::new(),
         deadlines,
     };

@@ -301,6 +301,29 @@ const LINES: &[(&str, &[&str])] = &[
         "origins: [https://m.example, https://m.example/]\n",
         &["6:30: `https://m.example` is given twice, first at 6:11; hint: keep one of them"],
     ),
+    // signers
+    (
+        "signers: RWTLD4XAwkHHNr5cteLPfYZ/cZNtLqie50vRjHLnIICHVazXQbxDbNaZ\n",
+        &[
+            "6:10: `signers` must be a list, found `RWTLD4XAwkHHNr5cteLPfYZ/cZNtLqie50vRjHLnIICHVazXQbxDbNaZ`; hint: write it like `signers: [RWTLD4XAwkHHNr5cteLPfYZ/cZNtLqie50vRjHLnIICHVazXQbxDbNaZ]`",
+        ],
+    ),
+    ("signers: []\n", &["6:10: `signers` names no key; hint: name one, or remove the line: then nobody has to sign"]),
+    (
+        "signers: [RWQ, RWTLD4XAwkHHNr5cteLPfYZ/cZNtLqie50vRjHLnIICHVazXQbxDbNa]\n",
+        &[
+            "6:11: `RWQ` is no public key; hint: write the 56 characters of a public key, `RW…`, as `anymetal sign --new-key FILE` prints them",
+            "6:16: `RWTLD4XAwkHHNr5cteLPfYZ/cZNtLqie50vRjHLnIICHVazXQbxDbNa` is no public key; hint: write the 56 characters of a public key, `RW…`, as `anymetal sign --new-key FILE` prints them",
+        ],
+    ),
+    (
+        "signers: [RWTLD4XAwkHHNr5cteLPfYZ/cZNtLqie50vRjHLnIICHVazXQbxDbNaZ, RWTLD4XAwkHHNr5cteLPfYZ/cZNtLqie50vRjHLnIICHVazXQbxDbNaZ]\n",
+        &["6:69: the key 36C741C2C0850FCB is given twice, first at 6:11; hint: keep one of them"],
+    ),
+    (
+        "signer: [RWTLD4XAwkHHNr5cteLPfYZ/cZNtLqie50vRjHLnIICHVazXQbxDbNaZ]\n",
+        &["6:1: unknown key `signer`; hint: did you mean `signers`?"],
+    ),
     // deadlines
     ("deadlines: {metdata: 5}\n", &["6:13: unknown key `metdata` in `deadlines`; hint: did you mean `metadata`?"]),
     (

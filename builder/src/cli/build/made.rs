@@ -1,0 +1,108 @@
+//! All that a build writes, before anything is.
+//! May not decide what is in it: `plan` and `userdata` do.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anymetal_contract::bundle as contract;
+use anymetal_contract::packages::Packages;
+use anymetal_contract::plan::{Arch, Delivery};
+use anymetal_contract::{Digest, Plan, place};
+
+use super::Form;
+use crate::cli::talk;
+use crate::init_binary::{self, Init};
+use crate::lock::list;
+use crate::sign::Signed;
+use crate::site::Site;
+use crate::sys::parts;
+use crate::sys::write::{self, Entry};
+use crate::userdata::Cargo;
+use crate::{plan, userdata};
+
+/// The file of what goes into the platform's own document about each machine.
+pub(in crate::cli) const CUSTOMDATA: &str = "customdata.json";
+
+/// All that is written, before anything is.
+pub(super) struct Made {
+    pub(super) plan: Vec<u8>,
+    /// By one of the site's signers, when it has any.
+    pub(super) signature: Option<String>,
+    /// When it is wanted.
+    pub(super) user_data: Option<String>,
+    /// Whether the user-data carries the secrets.
+    secret: bool,
+    /// What the operator puts into the platform's own document about each machine, JSON; when the secrets travel so.
+    customdata: Option<Vec<u8>>,
+    /// What goes onto a volume as [`place::MEDIUM_SECRETS`]; when the secrets travel so.
+    medium: Option<Vec<u8>>,
+    pub(super) inits: Vec<Init>,
+    warnings: Vec<String>,
+}
+
+impl Made {
+    /// The plan, for every init it is to run under, the user-data that carries it, and the secrets on their way.
+    pub(super) fn of(
+        site: &Site,
+        drafted: &Plan,
+        secrets: Option<&[u8]>,
+        inits: &[PathBuf],
+        form: &[Form],
+        signature: Option<String>,
+        max_size: Option<usize>,
+    ) -> anyhow::Result<Self> {
+        let inits = init_binary::find(&site.architectures, inits)?;
+        for init in inits.values() {
+            let signed = if site.signers.is_empty() { Ok(()) } else { plan::fit_signed(&init.abilities) };
+            let fits = plan::fit(drafted, &init.abilities).and(signed);
+            fits.map_err(|error| error.context(init.path.display().to_string()))?;
+        }
+        let plan = plan::canonical(drafted);
+        let pins: BTreeMap<_, Digest> = inits.iter().map(|(arch, init)| (*arch, init.sha256.clone())).collect();
+        let by = |way: Delivery| secrets.filter(|_| drafted.secrets == Some(way));
+        let inside = by(Delivery::UserData);
+        let signers = &site.signers;
+        let signed = signature.as_ref().filter(|_| !signers.is_empty());
+        let signed = signed.map(|signature| Signed { signers, signature });
+        let packed = || userdata::make(site, Cargo { plan: &plan, secrets: inside, signed, inits: &pins }, max_size);
+        let made = form.contains(&Form::UserData).then(packed).transpose()?;
+        let (user_data, warnings) = made.map_or((None, Vec::new()), |made| (Some(made.text), made.warnings));
+        Ok(Self {
+            secret: inside.is_some(),
+            customdata: by(Delivery::Customdata).map(customdata),
+            medium: by(Delivery::Medium).map(<[u8]>::to_vec),
+            plan,
+            signature,
+            user_data,
+            inits: inits.into_values().collect(),
+            warnings,
+        })
+    }
+
+    /// Says what is worth a warning, and writes everything into the folder.
+    pub(super) fn write(&self, out: &Path) -> anyhow::Result<()> {
+        self.warnings.iter().for_each(|warning| talk(format_args!("warning: {warning}")));
+        write::files(out, &self.files())?;
+        // What an earlier build wrote for another way of delivery would be secrets that nobody watches.
+        let carriers = [(CUSTOMDATA, &self.customdata), (place::MEDIUM_SECRETS, &self.medium)];
+        let stale = carriers.into_iter().filter(|(_, bytes)| bytes.is_none());
+        stale.map(|(name, _)| out.join(name)).try_for_each(|path| parts::clear(&path))
+    }
+
+    /// By the path below OUT; what refers to others is last.
+    fn files(&self) -> Vec<Entry<'_>> {
+        let inits = self.inits.iter().map(|init| Entry::open(place::blob(&init.sha256), &init.bytes));
+        let secrets = [(CUSTOMDATA, &self.customdata), (place::MEDIUM_SECRETS, &self.medium)];
+        let secrets = secrets.into_iter().filter_map(|(name, bytes)| Some(Entry::private(name, bytes.as_deref()?)));
+        let user_data = if self.secret { Entry::private } else { Entry::open };
+        let user_data = self.user_data.as_ref().map(|text| user_data("user-data", text.as_bytes()));
+        let signature = self.signature.as_ref().map(|text| Entry::open(contract::SIGNATURE, text.as_bytes()));
+        let plan = [Entry::open(contract::PLAN, &self.plan)];
+        inits.chain(secrets).chain(plan).chain(signature).chain(user_data).collect()
+    }
+}
+
+/// The secrets as a member of the platform's own document. Both are canonical JSON.
+fn customdata(secrets: &[u8]) -> Vec<u8> {
+    [b"{\"", anymetal_contract::secrets::CUSTOMDATA.as_bytes(), b"\":", secrets, b"}"].concat()
+}

@@ -1,0 +1,68 @@
+//! What is said about a build: the bill of materials and the provenance.
+//! May not know their forms: `crate::sbom` and `crate::provenance` do.
+
+use std::path::Path;
+
+use anyhow::anyhow;
+use anymetal_contract::bundle as contract;
+use anymetal_contract::{Plan, place};
+
+use super::made::Made;
+use super::{Args, Failed, Form};
+use crate::init_binary::Init;
+use crate::provenance::{self, Resource};
+use crate::site::Site;
+use crate::sys::read;
+use crate::{plan, sbom, site};
+
+/// What is said about all the rest: the bill of materials and the provenance, when they are wanted, by their names in OUT.
+pub(super) fn papers(made: &Made, site: &Site, drafted: &Plan, args: &Args) -> Result<Vec<(&'static str, Vec<u8>)>, Failed> {
+    let lists = &made.lists;
+    let mut papers = Vec::new();
+    if args.form.contains(&Form::Sbom) {
+        papers.push((sbom::FILE, sbom::document(drafted, lists, &made.inits)?.into_bytes()));
+    }
+    if args.form.contains(&Form::Provenance) {
+        let (own, read) = inputs(site, &args.site)?;
+        let written: Vec<_> =
+            subjects(made).chain(papers.iter().map(|(name, bytes)| resource(name, bytes))).collect();
+        let build = provenance::Build {
+            site: &own,
+            forms: args.form.iter().map(|form| form.word()).collect(),
+            read: &read,
+            needs: &plan::needs(drafted, lists),
+            written: &written,
+        };
+        papers.push((provenance::FILE, provenance::document(&build)));
+    }
+    Ok(papers)
+}
+
+/// What was written and is no secret.
+fn subjects(made: &Made) -> impl Iterator<Item = Resource> {
+    let init =
+        |init: &Init| Resource { name: place::blob(&init.sha256), sha256: init.sha256.clone(), urls: Vec::new() };
+    let signature = made.signature.as_ref().map(|text| resource(contract::SIGNATURE, text.as_bytes()));
+    let user_data = made.user_data.as_ref().map(|text| resource("user-data", text.as_bytes()));
+    made.inits.iter().map(init).chain([resource(contract::PLAN, &made.plan)]).chain(signature).chain(user_data)
+}
+
+fn resource(name: &str, bytes: &[u8]) -> Resource {
+    Resource { name: name.to_owned(), sha256: plan::digest(bytes), urls: Vec::new() }
+}
+
+/// The site's own file, and every other that was read for it but for the secrets, each by the name the site gives it.
+fn inputs(site: &Site, path: &Path) -> anyhow::Result<(Resource, Vec<Resource>)> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let read = |name: &str, path: &Path| {
+        let bytes = read::bounded(path, site::LARGEST)
+            .map_err(|refused| anyhow!("reading {} again: {refused:?}", path.display()))?;
+        Ok(resource(name, &bytes))
+    };
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let own = read(&name, path)?;
+    let inline = |place: usize| format!("cloud_config[{place}]");
+    let files = site.cloud_config.iter().enumerate().filter(|(place, part)| part.origin != inline(*place));
+    let files = files.map(|(_, part)| read(&part.origin, &folder.join(&part.origin)));
+    Ok((own, files.collect::<anyhow::Result<Vec<_>>>()?))
+}

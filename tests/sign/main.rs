@@ -1,0 +1,235 @@
+//! Signatures, the bill of materials and the provenance as an operator meets them, beside minisign's own tool.
+//! May not look into the builder but to judge a signature by it. What init says to one is in its own tests.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a suite: starts programs and looks at what they leave"
+)]
+
+#[path = "../userdata/desk.rs"]
+#[expect(dead_code, reason = "shared with another suite, which needs more of it")]
+mod desk;
+mod papers;
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Command, Output, Stdio};
+
+use anymetal::sign::{self, PublicKey};
+use anymetal_contract::place;
+use anymetal_contract::plan::Arch;
+use anymetal_lab::cloud_init;
+use anymetal_lab::init_double::{ABILITIES, Double};
+
+use desk::{Desk, SITE, dropped, names, stderr, stdout};
+
+/// minisign's own tool with these words, in the desk's folder; `typed` is what somebody types.
+fn minisign(desk: &Desk, words: &[&str], typed: &str) -> Output {
+    let mut command = Command::new("minisign");
+    command.args(words).current_dir(desk.path("")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = command.spawn().expect("minisign is not on PATH: install the package minisign");
+    running.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    running.wait_with_output().unwrap()
+}
+
+fn done(output: &Output) -> String {
+    assert!(output.status.success(), "{}{}", stdout(output), stderr(output));
+    stdout(output)
+}
+
+/// A key of ours, `NAME` and `NAME.pub`; its public half.
+fn new_key(desk: &Desk, name: &str) -> String {
+    let said = done(&desk.run(&["sign", "--new-key", name]));
+    said.strip_prefix("key ").unwrap().trim_end().to_owned()
+}
+
+/// The desk's site with these signers.
+fn signers(desk: &Desk, keys: &[&str]) {
+    desk.put("site.yaml", &format!("{SITE}signers: [{}]\n", keys.join(", ")));
+}
+
+fn signature(desk: &Desk) -> String {
+    fs::read_to_string(desk.path("out/plan.json.minisig")).unwrap()
+}
+
+#[test]
+fn minisigns_own_tool_verifies_what_we_sign_and_we_what_it_signs() {
+    let desk = Desk::new();
+    let ours = new_key(&desk, "ours");
+    desk.built(&["--form", "plan"]);
+    let said = done(&desk.run(&["sign", "out", "--key", "ours"]));
+    let digest = desk::sha256(&desk.path("out/plan.json"));
+    assert_eq!(said, format!("plan sha256:{digest}\nkey {ours}\n"));
+    let said = done(&minisign(&desk, &["-Vm", "out/plan.json", "-p", "ours.pub"], ""));
+    assert!(said.contains(&format!("\nTrusted comment: anymetal plan sha256:{digest}\n")), "{said}");
+    // our secret key is one for it, too
+    fs::remove_file(desk.path("out/plan.json.minisig")).unwrap();
+    done(&minisign(&desk, &["-Sm", "out/plan.json", "-s", "ours"], ""));
+    let text = sign::adopted(&signature(&desk)).unwrap();
+    let plan = fs::read(desk.path("out/plan.json")).unwrap();
+    sign::verify(&plan, &text, &[PublicKey::read(&ours).unwrap()]).unwrap();
+
+    done(&minisign(&desk, &["-GW", "-s", "theirs", "-p", "theirs.pub"], ""));
+    done(&desk.run(&["sign", "out", "--key", "theirs"]));
+    done(&minisign(&desk, &["-Vm", "out/plan.json", "-p", "theirs.pub"], ""));
+}
+
+#[test]
+fn a_key_behind_a_password_is_read_whoever_made_it() {
+    let desk = Desk::new();
+    desk.built(&["--form", "plan"]);
+    done(&minisign(&desk, &["-G", "-s", "theirs", "-p", "theirs.pub"], "open sesame\nopen sesame\n"));
+    let sign = |key: &str, password: &str| {
+        let mut command = Command::new(desk.path("bin/anymetal"));
+        command.args(["sign", "out", "--key", key, "--password-env", "KEY_PASSWORD"]).env("KEY_PASSWORD", password);
+        command.current_dir(desk.path("")).output().unwrap()
+    };
+    done(&sign("theirs", "open sesame"));
+    done(&minisign(&desk, &["-Vm", "out/plan.json", "-p", "theirs.pub"], ""));
+    let wrong = sign("theirs", "sesame");
+    assert_eq!(wrong.status.code(), Some(1));
+    assert_eq!(stderr(&wrong), "anymetal: reading the key theirs: Wrong password for that key\n");
+
+    let mut command = Command::new(desk.path("bin/anymetal"));
+    command.args(["sign", "--new-key", "ours", "--password-env", "KEY_PASSWORD"]).env("KEY_PASSWORD", "open sesame");
+    done(&command.current_dir(desk.path("")).output().unwrap());
+    fs::remove_file(desk.path("out/plan.json.minisig")).unwrap();
+    done(&minisign(&desk, &["-Sm", "out/plan.json", "-s", "ours"], "open sesame\n"));
+    done(&minisign(&desk, &["-Vm", "out/plan.json", "-p", "ours.pub"], ""));
+    let unset = desk.run(&["sign", "out", "--key", "ours", "--password-env", "NO_SUCH_VARIABLE"]);
+    assert!(stderr(&unset).contains("there is no variable NO_SUCH_VARIABLE in the environment\nhint: "), "{unset:?}");
+}
+
+#[test]
+fn signers_and_signature_are_in_the_user_data_and_nothing_is_built_without() {
+    let desk = Desk::new();
+    let (ours, other) = (new_key(&desk, "ours"), new_key(&desk, "other"));
+    signers(&desk, &[&other, &ours]);
+    desk.refused(&[], "the site names `signers`, and none of them signed the plan: looking for a signature of this plan in out/plan.json.minisig: it is not there\nhint: sign while building");
+    let said = desk.built(&["--sign", "ours"]);
+    assert_eq!(dropped(&desk, place::SIGNERS).content, format!("{other}\n{ours}\n").into_bytes());
+    let carried = dropped(&desk, place::SIGNATURE);
+    assert_eq!((carried.mode, String::from_utf8(carried.content).unwrap()), (0o644, signature(&desk)));
+    desk::assert_schema_accepts(&desk.path("out/user-data"));
+    let keys = [&other, &ours].map(|key| PublicKey::read(key).unwrap());
+    sign::verify(&dropped(&desk, place::PLAN).content, &signature(&desk), &keys).unwrap();
+    // The signature that lies there is of this plan, so it is enough; and nothing is touched.
+    let inodes = || {
+        ["plan.json", "plan.json.minisig", "user-data"]
+            .map(|file| fs::metadata(desk.path("out").join(file)).unwrap().ino())
+    };
+    let before = inodes();
+    assert_eq!(desk.built(&[]), said);
+    assert_eq!(desk.built(&["--sign", "ours"]), said);
+    assert_eq!(inodes(), before);
+    // Without signers there is nothing of it in the user-data.
+    desk.put("site.yaml", SITE);
+    desk.built(&[]);
+    let text = fs::read_to_string(desk.path("out/user-data")).unwrap();
+    assert!(cloud_init::written(&text).unwrap().iter().all(|file| file.path != place::SIGNERS), "{text}");
+}
+
+#[test]
+fn a_plan_that_was_signed_elsewhere_is_built_in_and_one_that_changed_is_not() {
+    let desk = Desk::new();
+    done(&minisign(&desk, &["-GW", "-s", "theirs", "-p", "theirs.pub"], ""));
+    let key = fs::read_to_string(desk.path("theirs.pub")).unwrap().lines().nth(1).unwrap().to_owned();
+    signers(&desk, &[&key]);
+    desk.built(&["--form", "plan"]);
+    assert_eq!(names(&desk.path("out")), ["plan.json", "sha256"]);
+    done(&minisign(&desk, &["-Sm", "out/plan.json", "-s", "theirs"], ""));
+    desk.built(&[]);
+    assert_eq!(dropped(&desk, place::SIGNATURE).content, signature(&desk).into_bytes());
+    done(&minisign(&desk, &["-Vm", "out/plan.json", "-p", "theirs.pub"], ""));
+    desk.put("site.yaml", &fs::read_to_string(desk.path("site.yaml")).unwrap().replace("192.0.2.1/32", "192.0.2.2/32"));
+    desk.refused(&[], "and it is not, or not over these bytes\nhint: ");
+}
+
+#[test]
+fn every_changed_byte_of_a_signature_in_out_is_refused() {
+    let desk = Desk::new();
+    signers(&desk, &[&new_key(&desk, "ours")]);
+    desk.built(&["--sign", "ours"]);
+    let text = signature(&desk);
+    // not the first line: nobody signs that, and `build` writes it anew
+    let signed = text.find('\n').unwrap() + 1..text.len();
+    for at in signed.step_by(11) {
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] ^= 1;
+        fs::write(desk.path("out/plan.json.minisig"), bytes).unwrap();
+        desk.refused(
+            &[],
+            "none of them signed the plan: looking for a signature of this plan in out/plan.json.minisig: ",
+        );
+    }
+}
+
+#[test]
+fn whoever_may_not_sign_is_named_and_so_is_an_init_that_would_not_ask() {
+    let desk = Desk::new();
+    let (ours, stranger) = (new_key(&desk, "ours"), new_key(&desk, "stranger"));
+    signers(&desk, &[&ours]);
+    desk.refused(
+        &["--sign", "stranger"],
+        &format!("the key in stranger is none of the site's `signers`\nhint: add {stranger} to them"),
+    );
+    desk.refused(&["--sign", "nothing"], "reading the key nothing: ");
+    desk.refused(&["--sign", "ours.pub"], "reading the key ours.pub: it is no secret key in minisign's form\nhint: ");
+    let unable = ABILITIES.replace(r#","signatures":["minisign"]"#, "");
+    assert_ne!(unable, ABILITIES);
+    desk.put_init("given", &Double { abilities: unable, ..Double::of(Arch::X86_64) });
+    desk.refused(&["--sign", "ours", "--init", "given"], "does not know signatures by minisign\nhint: ");
+    desk.put("site.yaml", SITE);
+    desk.built(&["--init", "given"]);
+}
+
+#[test]
+fn a_key_is_its_owners_alone_never_replaced_and_never_said() {
+    let desk = Desk::new();
+    let said = desk.run(&["sign", "--new-key", "key"]);
+    let secret = fs::read_to_string(desk.path("key")).unwrap();
+    let mode = |file: &str| fs::metadata(desk.path(file)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("key"), mode("key.pub")), (0o600, 0o644));
+    let hidden = secret.lines().nth(1).unwrap();
+    for output in [&said, &desk.run(&["sign", "--new-key", "key"])] {
+        assert!(!format!("{}{}", stdout(output), stderr(output)).contains(&hidden[40..]), "{output:?}");
+    }
+    for (there, named) in [("key.pub", "key"), ("key", "key"), ("other.pub", "other")] {
+        desk.put("other.pub", "mine");
+        let output = desk.run(&["sign", "--new-key", named]);
+        assert_eq!(output.status.code(), Some(1), "{there}");
+        assert!(stderr(&output).contains("is there already, and is left as it is\nhint: "), "{}", stderr(&output));
+    }
+    assert_eq!(fs::read_to_string(desk.path("key")).unwrap(), secret);
+    assert_eq!(fs::read_to_string(desk.path("other.pub")).unwrap(), "mine");
+    assert!(!desk.path("other").exists());
+    // pasted where the public one belongs, it is not said either
+    desk.put("site.yaml", &format!("{SITE}signers: [{hidden}]\n"));
+    let output = desk.build(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(
+        said.contains("this is no public key, and perhaps a secret one") && !said.contains(&hidden[40..]),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_no_plan_is_not_signed() {
+    let desk = Desk::new();
+    new_key(&desk, "key");
+    desk.built(&["--form", "plan"]);
+    let plan = fs::read_to_string(desk.path("out/plan.json")).unwrap();
+    desk.put("spaced.json", &format!("{plan}\n"));
+    for (file, what) in [
+        ("spaced.json", "reading the plan spaced.json: it is not as `anymetal build` wrote it\nhint: "),
+        ("site.yaml", "reading the plan site.yaml: it is no plan"),
+        ("nothing", "reading the plan nothing: No such file"),
+    ] {
+        let output = desk.run(&["sign", file, "--key", "key"]);
+        assert_eq!(output.status.code(), Some(1), "{file}");
+        assert!(stderr(&output).contains(what), "{}", stderr(&output));
+        assert!(!desk.path(&format!("{file}.minisig")).exists());
+    }
+}
