@@ -127,20 +127,17 @@ impl<'a> Signer<'a> {
         in_force(signature, now)?;
         let now = seconds(now);
         alive(self.primary, now)?;
-        let key_made = match self.subkey {
-            Some(subkey) => {
-                bound(subkey, self.primary, now)?;
-                signature.verify(subkey, data).map_err(|_| anyhow!(UNFIT))?;
-                subkey.created_at()
-            }
-            None => {
-                let own = newest(self.primary)?;
-                ensure!(!has_flags(own) || own.key_flags().sign(), "the key is not one for signing files");
-                signature.verify(self.primary, data).map_err(|_| anyhow!(UNFIT))?;
-                self.primary.created_at()
-            }
+        let made = if let Some(subkey) = self.subkey {
+            bound(subkey, self.primary, now)?;
+            signature.verify(subkey, data).map_err(|_| anyhow!(UNFIT))?;
+            subkey.created_at()
+        } else {
+            let own = newest(self.primary)?;
+            ensure!(!has_flags(own) || own.key_flags().sign(), "the key is not one for signing files");
+            signature.verify(self.primary, data).map_err(|_| anyhow!(UNFIT))?;
+            self.primary.created_at()
         };
-        ensure!(signature.created().is_some_and(|made| made >= key_made), "it is older than the key");
+        ensure!(signature.created().is_some_and(|when| when >= made), "it is older than the key");
         Ok(())
     }
 }
