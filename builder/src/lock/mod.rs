@@ -2,6 +2,11 @@
 //! May not make a plan of it: `plan` does.
 
 pub mod document;
+pub mod fit;
+pub mod list;
 pub mod openpgp;
+pub mod resolve;
+mod sums;
+pub mod upstream;
 
 pub use document::Lock;

@@ -1,4 +1,4 @@
-//! `OpenPGP` signatures of others: who signed it, of those whose keys are known.
+//! OpenPGP signatures of others: who signed it, of those whose keys are known.
 //! May not fetch a key or a signature, and may not tell the time: `now` is given.
 
 use std::io::Cursor;
