@@ -2,5 +2,6 @@
 //! May not make a plan of it: `plan` does.
 
 pub mod document;
+pub mod openpgp;
 
 pub use document::Lock;
