@@ -1,5 +1,6 @@
 //! Side effects: the only rooms that touch files, programs, clocks and the network.
 
+pub mod archive;
 pub mod blobs;
 pub mod cache;
 pub mod clock;
