@@ -1,21 +1,23 @@
 //! `anymetal lock SITE`: resolve every version of a site to digests, and write them beside it.
 //! May not resolve anything: `lock` does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use anymetal_contract::plan::Arch;
 
 use super::{Failed, Outcome, say, talk};
+use crate::lock::debian::Fetch;
 use crate::lock::document::{Closure, LARGEST};
 use crate::lock::resolve::{self, Trouble, Wish};
 use crate::lock::upstream::{Files, words};
-use crate::lock::{Lock, fit};
+use crate::lock::{Lock, fit, packages};
 use crate::site::diagnostic::{either, nearest};
 use crate::site::url::{self, Use};
 use crate::site::{self, Site};
 use crate::sources;
+use crate::sys::archive::{Folders, Mirrors};
 use crate::sys::clock;
 use crate::sys::read::{self, Refused};
 use crate::sys::upstreams::{Folder, Network};
@@ -34,7 +36,7 @@ On stdout a line for each archive, and at the end
 pub struct Args {
     /// The site's file
     site: PathBuf,
-    /// Ask again for a component, or for `all`
+    /// Ask again for a component, for `packages`, or for `all`
     #[arg(long, value_name = "NAME")]
     update: Vec<String>,
     /// Take the archives of a component though upstream replaced them
@@ -43,7 +45,8 @@ pub struct Args {
     /// Only say whether the lock fits the site; nobody is asked
     #[arg(long, conflicts_with_all = ["update", "accept", "from", "mirror"])]
     check: bool,
-    /// Take upstreams' files from a folder, by their names; nobody is asked
+    /// Take upstreams' files from a folder, by their names, and Debian's archive
+    /// from `debian` and `debian-security` in it; nobody is asked
     #[arg(long, value_name = "DIR", conflicts_with = "mirror")]
     from: Option<PathBuf>,
     /// Ask for an upstream's files below this URL instead
@@ -63,10 +66,12 @@ pub fn run(args: &Args) -> Outcome {
         there.lock.map_err(|why| talk(format_args!("{}: {why:#}; all is resolved anew", path.display()))).ok();
     let previous = previous.flatten();
     let wish = wish(&site, args).map_err(Failed::Input)?;
-    let files = files(&site, args).map_err(Failed::Input)?;
-    let resolved = resolve::archives(&site, previous.as_ref(), &wish, files.as_ref(), clock::now()).map_err(failed)?;
+    let world = World::of(&site, args).map_err(Failed::Input)?;
+    let now = clock::now();
+    let resolved = resolve::archives(&site, previous.as_ref(), &wish, world.files.as_ref(), now).map_err(failed)?;
     resolved.notes.iter().for_each(talk);
-    let lock = resolve::lock(&site, resolved.components, BTreeMap::new());
+    let packages = packages::closures(&site, previous.as_ref(), wish.packages, world.archive.as_ref(), now);
+    let lock = resolve::lock(&site, resolved.components, packages.map_err(|trouble| failed(vec![trouble]))?);
     let new = lock.text();
     let changed = there.bytes.as_deref() != Some(new.as_bytes());
     if changed {
@@ -138,8 +143,10 @@ fn wish(site: &Site, args: &Args) -> Result<Wish> {
     };
     let mut wish = Wish::default();
     for typed in args.update.iter().chain(&args.accept) {
-        if typed == "all" && args.update.contains(typed) {
-            wish.update.extend(names.iter().map(ToString::to_string));
+        let all = typed == "all";
+        if (all || typed == "packages") && args.update.contains(typed) {
+            wish.packages = true;
+            wish.update.extend(names.iter().filter(|_| all).map(ToString::to_string));
             continue;
         }
         known(typed)?;
@@ -150,21 +157,36 @@ fn wish(site: &Site, args: &Args) -> Result<Wish> {
 }
 
 /// Who is asked.
-fn files(site: &Site, args: &Args) -> Result<Box<dyn Files>> {
-    if let Some(folder) = &args.from {
-        ensure!(folder.is_dir(), "{} is not a folder\nhint: name one that holds upstreams' files", folder.display());
-        return Ok(Box::new(Folder(folder.clone())));
+struct World {
+    files: Box<dyn Files>,
+    archive: Box<dyn Fetch>,
+}
+
+impl World {
+    fn of(site: &Site, args: &Args) -> Result<Self> {
+        let upstream = |name: &str| sources::all()[name].url.clone();
+        if let Some(folder) = &args.from {
+            ensure!(
+                folder.is_dir(),
+                "{} is not a folder\nhint: name one that holds upstreams' files",
+                folder.display()
+            );
+            let folders = packages::UPSTREAMS.map(|name| (upstream(name), vec![folder.join(name)]));
+            return Ok(Self { files: Box::new(Folder(folder.clone())), archive: Box::new(Folders(folders.to_vec())) });
+        }
+        let mut bases = sources::bases(site);
+        for typed in &args.mirror {
+            let (name, url) = typed.split_once('=').with_context(|| format!("{typed:?} is not like NAME=URL"))?;
+            let names = || either(sources::all().keys().map(String::as_str));
+            ensure!(sources::all().contains_key(name), "{name:?} is no upstream\nhint: there are {}", names());
+            let url = url::url(url, Use::Base)
+                .map_err(|complaint| anyhow!("{}\nhint: {}", complaint.what, complaint.hint))?;
+            bases.insert(name.to_owned(), url);
+        }
+        let mirrors =
+            packages::UPSTREAMS.iter().filter_map(|name| Some((upstream(name), vec![bases.get(*name)?.clone()])));
+        Ok(Self { archive: Box::new(Mirrors::new(mirrors.collect())), files: Box::new(Network::new(bases)) })
     }
-    let mut bases = sources::bases(site);
-    for typed in &args.mirror {
-        let (name, url) = typed.split_once('=').with_context(|| format!("{typed:?} is not like NAME=URL"))?;
-        let names = || either(sources::all().keys().map(String::as_str));
-        ensure!(sources::all().contains_key(name), "{name:?} is no upstream\nhint: there are {}", names());
-        let url =
-            url::url(url, Use::Base).map_err(|complaint| anyhow!("{}\nhint: {}", complaint.what, complaint.hint))?;
-        bases.insert(name.to_owned(), url);
-    }
-    Ok(Box::new(Network::new(bases)))
 }
 
 /// All troubles, one after the other; one that somebody has to decide makes it his.

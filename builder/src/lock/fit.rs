@@ -58,11 +58,14 @@ pub fn archived(site: &Site) -> impl Iterator<Item = (&'static Component, &'stat
     })
 }
 
-/// The packages of the operating system that the site's components want, sorted.
+/// The packages of the operating system that the site's components want, sorted; but for those that it is known not to have, of which reading the
+/// site has warned.
 pub fn wanted(site: &Site) -> BTreeSet<String> {
     let of = |(name, choice): (&String, &Choice)| {
         let Some(known) = component::named(name) else { return Vec::new() };
-        let own = || known.packages(choice.version, &site.os).map(str::to_owned).collect();
+        let missing: Vec<_> = known.missing(choice.version, &site.os).map(|(package, _)| package).collect();
+        let there = |package: &&str| !missing.contains(package);
+        let own = || known.packages(choice.version, &site.os).filter(there).map(str::to_owned).collect();
         let mut packages = choice.packages.clone().unwrap_or_else(own);
         if let Source::HostPackage(host) = &known.source {
             packages.push(host.package.package.clone());
@@ -145,9 +148,10 @@ pub fn urls(upstream: &Artefacts, choice: &Choice, arch: Arch) -> Vec<String> {
     if given.is_empty() { upstream.url(choice.version, arch).into_iter().collect() } else { given }
 }
 
-/// A lock without packages pins none, and the nodes take what their archive has.
+/// With a lock without packages none is pinned, and the nodes take what their archive has.
 fn packages(site: &Site, lock: &Lock, all: &mut Vec<Difference>) {
     if lock.packages.is_empty() {
+        all.push(Difference::idle("it has no packages of the operating system".to_owned()));
         return;
     }
     let wanted: Vec<_> = wanted(site).into_iter().collect();

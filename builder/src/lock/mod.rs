@@ -6,6 +6,7 @@ pub mod document;
 pub mod fit;
 pub mod list;
 pub mod openpgp;
+pub mod packages;
 pub mod resolve;
 mod sums;
 pub mod upstream;

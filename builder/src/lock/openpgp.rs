@@ -42,6 +42,17 @@ impl Keyring {
         Ok(Self(keys))
     }
 
+    /// The keys of all of these, each once.
+    pub fn joined(rings: impl IntoIterator<Item = Self>) -> Self {
+        let mut all: Vec<SignedPublicKey> = Vec::new();
+        for key in rings.into_iter().flat_map(|ring| ring.0) {
+            if !all.contains(&key) {
+                all.push(key);
+            }
+        }
+        Self(all)
+    }
+
     /// All of these keys' fingerprints, 40 upper-case hexadecimal digits each.
     pub fn fingerprints(&self) -> Vec<String> {
         self.0.iter().map(fingerprint).collect()

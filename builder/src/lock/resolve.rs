@@ -22,6 +22,8 @@ pub struct Wish {
     pub update: BTreeSet<String>,
     /// Components whose archives may be others than they were.
     pub accept: BTreeSet<String>,
+    /// Whether the operating system's packages are asked for again.
+    pub packages: bool,
 }
 
 /// What came of it.

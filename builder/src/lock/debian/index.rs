@@ -145,7 +145,8 @@ impl Stanza<'_> {
         let file = self.field("Filename");
         ensure!(!file.is_empty(), "it has no `Filename`");
         ensure!(is_place(&file), "its `Filename` {:?} is no plain path of a .deb below the archive", shortened(&file));
-        let size = self.field("Size").parse().ok().with_context(|| format!("its `Size` is {:?}", self.field("Size")))?;
+        let size =
+            self.field("Size").parse().ok().with_context(|| format!("its `Size` is {:?}", self.field("Size")))?;
         ensure!(size > 0 && size <= LARGEST_PACKAGE, "its `Size` is {size} bytes, not between 1 and {LARGEST_PACKAGE}");
         let sha256 = self.field("SHA256");
         let sha256 = sha256.parse().ok().with_context(|| format!("its `SHA256` is {:?}", shortened(&sha256)))?;

@@ -112,11 +112,7 @@ impl<'a> Pool<'a> {
     }
 
     /// These packages and all that could be chosen for their needs, but nothing behind those given.
-    pub fn reach(
-        &self,
-        roots: &BTreeSet<Place>,
-        given: &BTreeMap<Place, Node>,
-    ) -> Result<BTreeMap<Place, Node>> {
+    pub fn reach(&self, roots: &BTreeSet<Place>, given: &BTreeMap<Place, Node>) -> Result<BTreeMap<Place, Node>> {
         let mut reached = BTreeMap::new();
         let mut open: Vec<Place> = roots.iter().copied().collect();
         while let Some(place) = open.pop() {

@@ -223,7 +223,8 @@ fn whatever_cannot_be_had_is_named_with_who_needs_it() {
 
 #[test]
 fn a_package_does_not_clash_with_itself_or_with_what_it_merely_replaces() {
-    let lines = ["exim 1; Provides: mta; Conflicts: mta; Replaces: y; Depends: y", "y 2", "tar 1; base; Breaks: y (<< 2)"];
+    let lines =
+        ["exim 1; Provides: mta; Conflicts: mta; Replaces: y; Depends: y", "y 2", "tar 1; base; Breaks: y (<< 2)"];
     assert_eq!(names(&lines, "exim").as_deref(), Ok("y exim"));
 }
 
@@ -231,11 +232,20 @@ fn a_package_does_not_clash_with_itself_or_with_what_it_merely_replaces() {
 fn what_would_be_fetched_is_refused_when_it_is_not_described_plainly() {
     for (field, expected) in [
         ("Filename: ", "it has no `Filename`"),
-        ("Filename: ../../etc/x.deb", r#"its `Filename` "../../etc/x.deb" is no plain path of a .deb below the archive"#),
+        (
+            "Filename: ../../etc/x.deb",
+            r#"its `Filename` "../../etc/x.deb" is no plain path of a .deb below the archive"#,
+        ),
         ("Filename: /etc/x.deb", r#"its `Filename` "/etc/x.deb" is no plain path of a .deb below the archive"#),
         ("Filename: pool/./x.deb", r#"its `Filename` "pool/./x.deb" is no plain path of a .deb below the archive"#),
-        ("Filename: pool/%2e%2e/x.deb", r#"its `Filename` "pool/%2e%2e/x.deb" is no plain path of a .deb below the archive"#),
-        ("Filename: pool/x.deb?y.deb", r#"its `Filename` "pool/x.deb?y.deb" is no plain path of a .deb below the archive"#),
+        (
+            "Filename: pool/%2e%2e/x.deb",
+            r#"its `Filename` "pool/%2e%2e/x.deb" is no plain path of a .deb below the archive"#,
+        ),
+        (
+            "Filename: pool/x.deb?y.deb",
+            r#"its `Filename` "pool/x.deb?y.deb" is no plain path of a .deb below the archive"#,
+        ),
         ("Filename: pool/x.sh", r#"its `Filename` "pool/x.sh" is no plain path of a .deb below the archive"#),
         ("SHA256: ", r#"its `SHA256` is """#),
         ("SHA256: abc", r#"its `SHA256` is "abc""#),
