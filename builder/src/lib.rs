@@ -17,6 +17,7 @@ pub mod sbom;
 pub mod secrets;
 pub mod sign;
 pub mod site;
+pub mod sources;
 pub mod sys;
 pub mod template;
 pub mod userdata;

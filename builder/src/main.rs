@@ -29,6 +29,8 @@ macro_rules! commands {
 commands! {
     /// Say all that is wrong with a site
     Check => check,
+    /// Resolve a site's versions to digests, beside the site
+    Lock => lock,
     /// Make a site's secrets
     Secrets => secrets,
     /// Get every blob of a site into the cache

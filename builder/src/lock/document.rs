@@ -106,6 +106,12 @@ impl Lock {
         site.with_extension("lock")
     }
 
+    /// The archive of that version of a component for that architecture, when the lock has it.
+    pub fn archive(&self, component: &str, version: &str, arch: Arch) -> Option<&Archive> {
+        let locked = self.components.get(component).filter(|locked| locked.version == version)?;
+        locked.artefacts.get(&arch)
+    }
+
     /// The canonical text: JSON with sorted keys, two spaces and a line feed at the end. Its `sha256` is that of all the rest in canonical JSON.
     pub fn text(&self) -> String {
         let mut value = serde_json::to_value(self).expect("our documents have text keys only");

@@ -1,8 +1,8 @@
-//! How long something has taken, and letting time pass.
-//! May not tell the time of day.
+//! How long something has taken, letting time pass, and what time it is.
+//! May not decide by it: who does takes it as a value.
 #![expect(clippy::disallowed_methods, reason = "a room of sys: reads the clock")]
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Does nothing for so long.
 pub fn pause(time: Duration) {
@@ -23,4 +23,9 @@ impl Stopwatch {
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// What time it is, by the machine's clock.
+pub fn now() -> SystemTime {
+    SystemTime::now()
 }

@@ -1,5 +1,6 @@
 //! Side effects: the only rooms that touch files, programs, clocks and the network.
 
+pub mod archive;
 pub mod blobs;
 pub mod bundle;
 pub mod cache;
@@ -17,4 +18,5 @@ pub mod random;
 pub mod read;
 pub mod rehearsal;
 pub mod tools;
+pub mod upstreams;
 pub mod write;

@@ -10,6 +10,7 @@ pub mod http;
 pub mod init_double;
 pub mod namespace;
 pub mod node;
+pub mod openpgp;
 pub mod openssl;
 pub mod outside;
 pub mod program;

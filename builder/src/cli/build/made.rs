@@ -24,7 +24,7 @@ use crate::{plan, userdata};
 pub(in crate::cli) const CUSTOMDATA: &str = "customdata.json";
 
 /// All that is written, before anything is.
-pub(super) struct Made {
+pub(in crate::cli) struct Made {
     pub(super) plan: Vec<u8>,
     /// By one of the site's signers, when it has any.
     pub(super) signature: Option<String>,
@@ -37,12 +37,16 @@ pub(super) struct Made {
     /// What goes onto a volume as [`place::MEDIUM_SECRETS`]; when the secrets travel so.
     medium: Option<Vec<u8>>,
     pub(super) inits: Vec<Init>,
+    /// The lists of packages that the plan pins.
+    pub(super) lists: BTreeMap<Arch, Packages>,
+    /// The same, as the blobs they are.
+    listed: Vec<(Digest, Vec<u8>)>,
     warnings: Vec<String>,
 }
 
 impl Made {
     /// The plan, for every init it is to run under, the user-data that carries it, and the secrets on their way.
-    pub(super) fn of(
+    pub(in crate::cli) fn of(
         site: &Site,
         drafted: &Plan,
         secrets: Option<&[u8]>,
@@ -67,6 +71,8 @@ impl Made {
         let packed = || userdata::make(site, Cargo { plan: &plan, secrets: inside, signed, inits: &pins }, max_size);
         let made = form.contains(&Form::UserData).then(packed).transpose()?;
         let (user_data, warnings) = made.map_or((None, Vec::new()), |made| (Some(made.text), made.warnings));
+        let lists = site.lock.as_ref().map(list::lists).unwrap_or_default();
+        let listed = lists.values().map(list::bytes).map(|bytes| (plan::digest(&bytes), bytes)).collect();
         Ok(Self {
             secret: inside.is_some(),
             customdata: by(Delivery::Customdata).map(customdata),
@@ -75,12 +81,14 @@ impl Made {
             signature,
             user_data,
             inits: inits.into_values().collect(),
+            lists,
+            listed,
             warnings,
         })
     }
 
     /// Says what is worth a warning, and writes everything into the folder.
-    pub(super) fn write(&self, out: &Path) -> anyhow::Result<()> {
+    pub(in crate::cli) fn write(&self, out: &Path) -> anyhow::Result<()> {
         self.warnings.iter().for_each(|warning| talk(format_args!("warning: {warning}")));
         write::files(out, &self.files())?;
         // What an earlier build wrote for another way of delivery would be secrets that nobody watches.
@@ -92,13 +100,14 @@ impl Made {
     /// By the path below OUT; what refers to others is last.
     fn files(&self) -> Vec<Entry<'_>> {
         let inits = self.inits.iter().map(|init| Entry::open(place::blob(&init.sha256), &init.bytes));
+        let lists = self.listed.iter().map(|(digest, bytes)| Entry::open(place::blob(digest), bytes));
         let secrets = [(CUSTOMDATA, &self.customdata), (place::MEDIUM_SECRETS, &self.medium)];
         let secrets = secrets.into_iter().filter_map(|(name, bytes)| Some(Entry::private(name, bytes.as_deref()?)));
         let user_data = if self.secret { Entry::private } else { Entry::open };
         let user_data = self.user_data.as_ref().map(|text| user_data("user-data", text.as_bytes()));
         let signature = self.signature.as_ref().map(|text| Entry::open(contract::SIGNATURE, text.as_bytes()));
         let plan = [Entry::open(contract::PLAN, &self.plan)];
-        inits.chain(secrets).chain(plan).chain(signature).chain(user_data).collect()
+        inits.chain(lists).chain(secrets).chain(plan).chain(signature).chain(user_data).collect()
     }
 }
 

@@ -31,7 +31,15 @@ pub(super) fn signature(site: &Site, plan: &[u8], args: &Args) -> Result<Option<
     if signers.is_empty() || !carried {
         // nobody has to sign: what is there stays with the plan it names
         let named = format!("sha256:{}", plan::digest(plan));
-        return Ok(found.ok().flatten().filter(|text| text.contains(&named)));
+        let found = found.ok().flatten();
+        let ours = found.as_ref().filter(|text| text.contains(&named));
+        if found.is_some() && ours.is_none() {
+            talk(format_args!(
+                "warning: {} is the signature of another plan and is left as it is\nhint: sign this one, or remove it",
+                path.display()
+            ));
+        }
+        return Ok(ours.cloned());
     }
     let judged = found.and_then(|found| {
         let text = found.context("it is not there")?;

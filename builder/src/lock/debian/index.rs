@@ -1,0 +1,184 @@
+//! A suite's index of packages (`Packages`): fetched as its `InRelease` lists it, unpacked within bounds, read stanza by stanza.
+//! May not decide which package is taken: `pool` does.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use anymetal_contract::Digest;
+use anymetal_contract::packages::Package;
+use deb822_fast::borrowed::{BorrowedParagraph, BorrowedParser};
+use debversion::Version;
+use flate2::read::MultiGzDecoder;
+use lzma_rust2::XzReader;
+use sha2::Digest as _;
+
+use super::archive::Source;
+use super::fetch::Fetch;
+use super::release::{Listed, Release};
+
+/// The largest index that is fetched, in bytes. Debian's largest has 12 MB.
+const LARGEST: u64 = 64 << 20;
+/// The largest index that is unpacked, in bytes. Debian's largest has 50 MB.
+const LARGEST_UNPACKED: u64 = 256 << 20;
+/// What unpacking may take in memory, in KiB. Debian packs with a dictionary of 64 MiB.
+const XZ_MEMORY: u32 = 128 << 10;
+/// The largest package that is installed, in bytes; the largest in Debian 12 has 2 GB.
+const LARGEST_PACKAGE: u64 = 4 << 30;
+/// The forms an index comes in, the smallest first. Not every suite has each.
+const FORMS: [&str; 2] = ["xz", "gz"];
+
+/// One package as a suite describes it.
+#[derive(Debug, Clone)]
+pub struct Stanza<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its version, as it is written.
+    pub version: &'a str,
+    /// Where it is described.
+    pub source: &'a Source,
+    fields: BorrowedParagraph<'a>,
+}
+
+/// Fetches the index of a component for an architecture (Debian's name of it), as the suite's release lists it.
+pub fn fetch(
+    fetch: &dyn Fetch,
+    source: &Source,
+    release: &Release,
+    component: &str,
+    architecture: &str,
+) -> Result<String> {
+    let folder = format!("{component}/binary-{architecture}");
+    let Some((form, listed)) =
+        FORMS.iter().find_map(|form| Some((*form, release.file(&format!("{folder}/Packages.{form}"))?)))
+    else {
+        bail!("the release lists neither {folder}/Packages.xz nor {folder}/Packages.gz");
+    };
+    ensure!(listed.size <= LARGEST, "{folder}/Packages.{form} has {} bytes, more than {LARGEST}", listed.size);
+    let most = release.file(&format!("{folder}/Packages")).map_or(LARGEST_UNPACKED, |plain| plain.size);
+    ensure!(most <= LARGEST_UNPACKED, "{folder}/Packages has {most} bytes, more than {LARGEST_UNPACKED}");
+    let suite = format!("{}/dists/{}/{folder}", source.url, source.name);
+    let packed = packed(fetch, &suite, form, release.by_hash, listed)?;
+    let text = unpack(form, &packed, most).with_context(|| format!("unpacking {suite}/Packages.{form}"))?;
+    String::from_utf8(text).with_context(|| format!("reading {suite}/Packages.{form}: it is no text"))
+}
+
+/// The bytes that are listed: by their digest where the archive offers that, else by their name.
+fn packed(fetch: &dyn Fetch, folder: &str, form: &str, by_hash: bool, listed: &Listed) -> Result<Vec<u8>> {
+    // A mirror that keeps no files by digest, or a copy of an archive made by hand, has it by its name.
+    let by_hash = by_hash.then(|| format!("{folder}/by-hash/SHA256/{}", listed.sha256));
+    let found = by_hash.and_then(|url| fetch.get(&url, listed.size).and_then(|bytes| fits(bytes, listed)).ok());
+    if let Some(bytes) = found {
+        return Ok(bytes);
+    }
+    let url = format!("{folder}/Packages.{form}");
+    fetch.get(&url, listed.size).and_then(|bytes| fits(bytes, listed)).with_context(|| format!("fetching {url}"))
+}
+
+fn fits(bytes: Vec<u8>, listed: &Listed) -> Result<Vec<u8>> {
+    let hint = "hint: ask again later, when the mirror is up to date; or ask another";
+    let size = bytes.len() as u64;
+    ensure!(size == listed.size, "it has {size} bytes, and the release says {}\n{hint}", listed.size);
+    let sha256 = Digest::of(sha2::Sha256::digest(&bytes).into());
+    ensure!(sha256 == listed.sha256, "its sha256 is {sha256}, and the release says {}\n{hint}", listed.sha256);
+    Ok(bytes)
+}
+
+/// What is packed, when it has at most `most` bytes.
+fn unpack(form: &str, packed: &[u8], most: u64) -> Result<Vec<u8>> {
+    let mut reader: Box<dyn Read + '_> = match form {
+        "xz" => Box::new(XzReader::new_mem_limit(packed, true, XZ_MEMORY)),
+        _ => Box::new(MultiGzDecoder::new(packed)),
+    };
+    let mut unpacked = Vec::new();
+    reader.by_ref().take(most + 1).read_to_end(&mut unpacked).context("it is damaged")?;
+    ensure!(unpacked.len() as u64 <= most, "unpacked it has more than the {most} bytes it may have");
+    Ok(unpacked)
+}
+
+/// The stanzas of an index.
+pub fn read<'a>(text: &'a str, source: &'a Source) -> Result<Vec<Stanza<'a>>> {
+    let paragraphs = BorrowedParser::new(text).parse_all().context("reading its stanzas")?;
+    let stanzas = paragraphs.into_iter().map(|fields| {
+        let field = |name| fields.get_single(name).map(str::trim_end).filter(|value| !value.is_empty());
+        let name = field("Package").context("it has a stanza without `Package`")?;
+        let version = field("Version").with_context(|| format!("it has a stanza of {name} without `Version`"))?;
+        Ok(Stanza { name, version, source, fields })
+    });
+    stanzas.collect()
+}
+
+impl Stanza<'_> {
+    /// A field, its lines joined; empty when it is not there.
+    pub fn field(&self, name: &str) -> Cow<'_, str> {
+        match self.fields.get(name).unwrap_or_default() {
+            [] => Cow::Borrowed(""),
+            [line] => Cow::Borrowed(line.trim_end()),
+            lines => Cow::Owned(lines.join(" ")),
+        }
+    }
+
+    /// All of it, to be compared: two are described alike when this is alike.
+    pub fn key(&self) -> (String, Vec<(String, String)>) {
+        let fields = self.fields.iter().map(|field| (field.name().to_owned(), field.join()));
+        (self.source.name.clone(), fields.collect())
+    }
+
+    /// Whether a field says `yes`.
+    pub fn is(&self, name: &str) -> bool {
+        self.field(name) == "yes"
+    }
+
+    /// Its version, to be compared.
+    pub fn version(&self) -> Result<Version> {
+        self.version.parse().ok().with_context(|| format!("{self}: {:?} is no version", self.version))
+    }
+
+    /// The package, pinned, when all that takes is said of it.
+    pub fn pinned(&self) -> Result<Package> {
+        self.pin().with_context(|| format!("pinning {self}"))
+    }
+
+    fn pin(&self) -> Result<Package> {
+        ensure!(is_name(self.name), "its name is none of a package");
+        self.version()?;
+        let file = self.field("Filename");
+        ensure!(!file.is_empty(), "it has no `Filename`");
+        ensure!(is_place(&file), "its `Filename` {:?} is no plain path of a .deb below the archive", shortened(&file));
+        let size =
+            self.field("Size").parse().ok().with_context(|| format!("its `Size` is {:?}", self.field("Size")))?;
+        ensure!(size > 0 && size <= LARGEST_PACKAGE, "its `Size` is {size} bytes, not between 1 and {LARGEST_PACKAGE}");
+        let sha256 = self.field("SHA256");
+        let sha256 = sha256.parse().ok().with_context(|| format!("its `SHA256` is {:?}", shortened(&sha256)))?;
+        let urls = vec![format!("{}/{file}", self.source.url)];
+        Ok(Package { name: self.name.to_owned(), version: self.version.to_owned(), sha256, size, urls })
+    }
+}
+
+impl std::fmt::Display for Stanza<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} of {}", shortened(self.name), shortened(self.version), self.source.name)
+    }
+}
+
+/// What an index says may be of any length; messages are not.
+pub fn shortened(text: &str) -> Cow<'_, str> {
+    let long = text.char_indices().nth(200).map(|(at, _)| &text[..at]);
+    long.map_or(Cow::Borrowed(text), |begin| Cow::Owned(format!("{begin}…")))
+}
+
+/// Debian Policy, section 5.6.1, but for names of one letter, which dpkg takes as well.
+fn is_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    (1..=128).contains(&name.len())
+        && name.bytes().all(|b| plain(b) || b"+-.".contains(&b))
+        && plain(name.as_bytes()[0])
+}
+
+/// Whether a path leads to a `.deb` below the archive and nowhere else, and means in an address what it means as a path.
+fn is_place(path: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._~:".contains(&b);
+    path.len() <= 512
+        && path.ends_with(".deb")
+        && path.split('/').all(|part| !matches!(part, "" | "." | "..") && part.bytes().all(plain))
+}

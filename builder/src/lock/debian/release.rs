@@ -1,0 +1,114 @@
+//! The signed list of a suite's indexes (`InRelease`): whose it is, of when, and what it says its files are.
+//! May not fetch, and may not believe a word before the signature is checked.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use anymetal_contract::Digest;
+use deb822_fast::borrowed::{BorrowedParagraph, BorrowedParser};
+
+use crate::lock::document::Suite;
+use crate::lock::openpgp::Keyring;
+
+/// The largest `InRelease` that is read, in bytes. Debian's own have 200 KiB.
+pub const LARGEST: u64 = 1 << 20;
+
+/// What a suite's `InRelease` says.
+#[derive(Debug)]
+pub struct Release {
+    /// When it was made and who signed it.
+    pub suite: Suite,
+    /// Whether its files can also be asked for by their digest, which no update of the mirror takes away in between.
+    pub by_hash: bool,
+    files: BTreeMap<String, Listed>,
+}
+
+/// A file of the suite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its sha256.
+    pub sha256: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Release {
+    /// What these bytes say about the suite of that name, when a key of the keyring signed it, when it has not expired `now`, and when it is no
+    /// older than the one that was locked before.
+    pub fn read(
+        name: &str,
+        bytes: &[u8],
+        keyring: &Keyring,
+        now: SystemTime,
+        previous: Option<&Suite>,
+    ) -> Result<Self> {
+        let text = std::str::from_utf8(bytes).context("it is no text")?;
+        let (body, signed) = keyring.verify_clearsigned(text, now).context("checking its signature")?;
+        Self::believe(name, &body, signed, now, previous)
+    }
+
+    /// What a body says whose signature is right.
+    fn believe(name: &str, body: &str, signed: String, now: SystemTime, previous: Option<&Suite>) -> Result<Self> {
+        let paragraphs = BorrowedParser::new(body).parse_all().context("reading its fields")?;
+        let [fields] = paragraphs.as_slice() else {
+            bail!("it has {} blocks of fields, not one", paragraphs.len());
+        };
+        let field = |name| fields.get_single(name).map(str::trim_end);
+        let names = [field("Codename"), field("Suite")];
+        ensure!(
+            names.contains(&Some(name)),
+            "it is the index of {}, not of {name}",
+            names.into_iter().flatten().next().unwrap_or("a suite without a name")
+        );
+        let date = field("Date").context("it has no Date")?;
+        let made = moment(date).context("reading its Date")?;
+        if let Some(until) = field("Valid-Until") {
+            ensure!(
+                moment(until).context("reading its Valid-Until")? >= now,
+                "the index of {name} expired on {until}\n\
+                 hint: ask another mirror, as this one is behind; or check this machine's clock"
+            );
+        }
+        if let Some(previous) = previous {
+            ensure!(
+                made >= moment(&previous.date).context("reading the date in the lock")?,
+                "the index of {name} is of {date}, and the lock was made from one of {}\n\
+                 hint: ask another mirror, as this one is behind, or somebody plays back an old index",
+                previous.date
+            );
+        }
+        let by_hash = field("Acquire-By-Hash") == Some("yes");
+        Ok(Self { suite: Suite { date: date.to_owned(), signed }, by_hash, files: files(fields)? })
+    }
+
+    /// The file of that name.
+    pub fn file(&self, name: &str) -> Option<&Listed> {
+        self.files.get(name)
+    }
+}
+
+/// The lines below `SHA256:`, each a digest, a size and a name.
+fn files(fields: &BorrowedParagraph<'_>) -> Result<BTreeMap<String, Listed>> {
+    let lines = fields.get("SHA256").context("it has no SHA256, so that nothing can be checked")?;
+    let mut files = BTreeMap::new();
+    for line in lines.iter().filter(|line| !line.trim().is_empty()) {
+        let read = || {
+            let mut words = line.split_ascii_whitespace();
+            let (sha256, size, name) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?);
+            words.next().is_none().then(|| (name.to_owned(), Listed { sha256, size }))
+        };
+        let (name, listed) = read().with_context(|| format!("reading {line:?}: it is no digest, size and name"))?;
+        let twice = files.get(&name).is_some_and(|other| *other != listed);
+        ensure!(!twice, "it lists {name} twice, with different digests");
+        files.insert(name, listed);
+    }
+    Ok(files)
+}
+
+/// A moment as Debian writes it: `Sat, 11 Jul 2026 10:16:37 UTC`. That is a date of HTTP but for the name of the zone.
+fn moment(text: &str) -> Result<SystemTime> {
+    let bare = ["UTC", "GMT", "+0000"].into_iter().find_map(|zone| text.strip_suffix(zone));
+    let moment = bare.and_then(|bare| httpdate::parse_http_date(&format!("{bare}GMT")).ok());
+    moment.with_context(|| format!("{text:?} is no date as in \"Sat, 11 Jul 2026 10:16:37 UTC\""))
+}
