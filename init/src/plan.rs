@@ -27,9 +27,9 @@ pub(crate) fn work(world: &World, _: &dyn Steps) -> Result<Answer, Failure> {
     if let Some(why) = read_secrets(world, &plan)? {
         return Ok(why);
     }
-    let signed = signer.map(|key| format!(", signed by the key {key}")).unwrap_or_default();
+    let by_whom = signer.map(|key| format!(", signed by the key {key}")).unwrap_or_default();
     let sentence = format!(
-        "plan {} of site {}{signed}: {}, {}, {}",
+        "plan {} of site {}{by_whom}: {}, {}, {}",
         digest.short(),
         plan.site,
         count(plan.components.len(), "component"),

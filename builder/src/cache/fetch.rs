@@ -86,7 +86,7 @@ pub fn fetch(cache: &Cache, sought: &[Sought], how: How, show: &Show) -> Result<
 
 /// One blob, from the files that were carried in or else from the net.
 fn obtain(cache: &Cache, clients: &Clients, sought: &Sought, wanted: &Wanted, show: &Show) -> Result<Got, Missed> {
-    if stock::is_kept(cache.store(), wanted.sha256).map_err(Missed::Never)? {
+    if transfer::is_kept(cache.store(), wanted, show).map_err(Missed::Never)? {
         return Ok(Got::Same);
     }
     for path in &sought.files {

@@ -29,6 +29,9 @@ pub(super) struct Near {
     name: String,
 }
 
+/// A file that may be a bundle, and where it is; when there is one.
+type Named = Option<(String, File)>;
+
 /// The first bundle that can be used; what is wrong with one is said, and that it belongs to another plan.
 pub(super) fn find(world: &World, steps: &dyn Steps) -> Option<Near> {
     let own = || {
@@ -39,7 +42,7 @@ pub(super) fn find(world: &World, steps: &dyn Steps) -> Option<Near> {
         let found = if world.is_node() { medium::open(&place::MEDIUM, place::MEDIUM_BUNDLE)? } else { None };
         Ok(found.map(|(label, file)| (format!("the bundle {} on the volume {label}", place::MEDIUM_BUNDLE), file)))
     };
-    let looks: [&dyn Fn() -> anyhow::Result<Option<(String, File)>>; 2] = [&own, &volume];
+    let looks: [&dyn Fn() -> anyhow::Result<Named>; 2] = [&own, &volume];
     for look in looks {
         let near = look().and_then(|found| found.map(|(name, file)| open(world, name, file)).transpose());
         match near {

@@ -13,7 +13,6 @@ use crate::world::World;
 use anymetal_supply::failure::Failure;
 use anymetal_supply::http::Limits;
 use anymetal_supply::origin::{self, Missed};
-use anymetal_supply::stock;
 use anymetal_supply::store::Store;
 use anymetal_supply::transfer::{self, Clients, Got, Wanted, Watch};
 
@@ -45,7 +44,7 @@ impl<'a> Supplies<'a> {
     /// Makes sure that the blob is in the store.
     pub(super) fn get(&self, blob: &Blob) -> Result<Got, Missed> {
         let watch = Told(self.steps);
-        if stock::is_kept(self.store, blob.sha256).map_err(Missed::Never)? {
+        if transfer::is_kept(self.store, &wanted(blob), &watch).map_err(Missed::Never)? {
             return Ok(Got::Same);
         }
         let mut missed = Vec::new();

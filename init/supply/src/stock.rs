@@ -29,21 +29,17 @@ pub fn require_room<'a>(store: &Store, wanted: impl Iterator<Item = (&'a Digest,
     Ok(())
 }
 
-/// Whether the artefact is in the store, whole and right.
-pub fn is_kept(store: &Store, digest: &Digest) -> Result<bool, Failure> {
-    Ok(store.measure(digest).because(Reason::HostFault)?.is_some_and(|(found, _)| found == *digest))
-}
-
 /// The artefact's part, which is then nobody else's; `None` when the artefact is in the store, perhaps because somebody else got it while he was
 /// waited for. One that is there and damaged is removed.
 pub(crate) fn claim(store: &Store, wanted: &Wanted, watch: &dyn Watch) -> Result<Option<Part>, Failure> {
     let (digest, title) = (wanted.sha256, &wanted.title);
-    if is_kept(store, digest)? {
+    let found = || store.measure(digest).because(Reason::HostFault);
+    if found()?.is_some_and(|(found, _)| found == *digest) {
         return Ok(None);
     }
     let waiting = || watch.word(wanted.name, &format!("somebody else is fetching {title}; waiting"));
     let part = store.part(digest, waiting).because(Reason::HostFault)?;
-    match store.measure(digest).because(Reason::HostFault)? {
+    match found()? {
         Some((found, _)) if found == *digest => {
             part.remove().because(Reason::HostFault)?;
             return Ok(None);

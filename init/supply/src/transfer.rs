@@ -15,7 +15,7 @@ use crate::store::Store;
 
 /// What an artefact without a pinned size may have at most: four times the largest of the field's archives (a Nomad with all its
 /// drivers is below half a gigabyte), so that a wrong URL cannot fill the disk.
-pub(crate) const MOST: u64 = 2 << 30;
+pub const MOST: u64 = 2 << 30;
 /// How often one place is asked in a round when its answers break off without having brought much.
 const TRIES: u32 = 3;
 /// What an answer that broke off must have brought for the next one not to count as a try.
@@ -99,6 +99,18 @@ impl Clients {
         let (checked, ignoring) = (Http::new(limits, Certificates::Checked), Http::new(limits, Certificates::Ignored));
         Self { checked, ignoring, limits }
     }
+}
+
+/// Whether the artefact is in the store, whole and right. A copy that is damaged is said and removed.
+pub fn is_kept(store: &Store, wanted: &Wanted, watch: &dyn Watch) -> Result<bool, Failure> {
+    if !store.has(wanted.sha256) {
+        return Ok(false);
+    }
+    let Some(part) = claim(store, wanted, watch)? else { return Ok(true) };
+    if part.length() == 0 {
+        part.remove().because(Reason::HostFault)?;
+    }
+    Ok(false)
 }
 
 /// Makes sure that the artefact is in the store.
