@@ -98,6 +98,9 @@ fn another_folder_user_zone_locale_umask_time_and_order_change_no_byte() {
     for path in [desk.path("out/bundle.tar"), other.path("far/out/bundle.tar")] {
         assert_eq!(fs::metadata(path).unwrap().mode() & 0o7777, 0o644);
     }
+    for folder in ["far", "far/out", "far/out/sha256"] {
+        assert_eq!(fs::metadata(other.path(folder)).unwrap().mode() & 0o7777, 0o755, "{folder}");
+    }
     assert_eq!(names(&other.path("far")), ["out"]);
     assert_eq!(names(&other.path("far/out")), ["bundle.tar", "plan.json", "sha256", "user-data"]);
 }

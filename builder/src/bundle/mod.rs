@@ -39,3 +39,6 @@ impl Layout<'_> {
         stream::write(self, to)
     }
 }
+
+#[cfg(test)]
+mod tests;

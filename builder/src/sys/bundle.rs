@@ -10,6 +10,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use tempfile::NamedTempFile;
 
+use super::write;
+
 /// The mode of a bundle: anybody may read it.
 const MODE: u32 = 0o644;
 
@@ -36,7 +38,7 @@ pub fn opened(path: &Path) -> Result<Option<File>> {
 pub fn beside(out: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<Beside> {
     let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = if out.is_dir() { out } else { parent };
-    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    write::make_folder(folder)?;
     let mut file = tempfile::Builder::new()
         .prefix(".anymetal-")
         .tempfile_in(folder)
@@ -51,6 +53,6 @@ impl Beside {
     /// Puts it in its place.
     pub fn put(self, place: &Path) -> Result<()> {
         self.0.persist(place).with_context(|| format!("putting {} in place", place.display()))?;
-        Ok(())
+        place.parent().map_or(Ok(()), write::sync)
     }
 }

@@ -130,7 +130,7 @@ fn put(folder: &Path, Entry { path, bytes, mode }: &Entry<'_>) -> Result<()> {
 }
 
 /// The folder and all it lies in; only those that are made get a mode.
-fn make_folder(path: &Path) -> Result<()> {
+pub(super) fn make_folder(path: &Path) -> Result<()> {
     let missing: Vec<_> =
         path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
     for folder in missing.into_iter().rev() {
@@ -146,7 +146,7 @@ fn allow(path: &Path, mode: u32) -> Result<()> {
 }
 
 /// A rename is durable once its folder is.
-fn sync(folder: &Path) -> Result<()> {
+pub(super) fn sync(folder: &Path) -> Result<()> {
     File::open(folder).and_then(|folder| folder.sync_all()).with_context(|| format!("syncing {}", folder.display()))
 }
 
