@@ -68,7 +68,8 @@ pub fn make(site: &Site, cargo: Cargo<'_>, max_size: Option<usize>) -> Result<Us
 /// The entries of `write_files` that are ours, by a short name.
 fn dropped(site: &Site, cargo: Cargo<'_>) -> Result<Vec<(&'static str, Value)>> {
     let packed = |path: &str, mode: &str, content: String| {
-        entry(&[("path", path), ("permissions", mode), ("encoding", packed::ENCODING), ("content", &content)])
+        let encoding = ("encoding", packed::ENCODING);
+        entry(&[("path", path), ("permissions", mode), encoding, ("content", &content)])
     };
     let file = |File { path, mode, body, .. }: File| match packed::pack_when_shorter(&body) {
         Some(content) => packed(&path, &mode, content),
@@ -77,7 +78,7 @@ fn dropped(site: &Site, cargo: Cargo<'_>) -> Result<Vec<(&'static str, Value)>> 
     let secrets = cargo.secrets.map(|secrets| ("secrets.json", packed(place::SECRETS, "0600", packed::pack(secrets))));
     let signed = cargo.signed.map(|Signed { signers, signature }| {
         let keys: String = signers.iter().map(|key| key.text() + "\n").collect();
-        // 0644 is what cloud-init gives a file that says nothing; signatures do not pack
+        // signatures do not pack
         let open = |name, path, content| (name, entry(&[("path", path), ("content", content)]));
         [open("signers", place::SIGNERS, &keys), open("plan.json.minisig", place::SIGNATURE, signature)]
     });
@@ -89,8 +90,10 @@ fn dropped(site: &Site, cargo: Cargo<'_>) -> Result<Vec<(&'static str, Value)>> 
     Ok(rest.into_iter().chain(signed.into_iter().flatten()).chain(secrets).collect())
 }
 
+/// Without what cloud-init takes for granted: every byte of a user-data counts.
 fn entry(members: &[(&str, &str)]) -> Value {
-    Value::Mapping(members.iter().map(|(key, value)| (Value::from(*key), Value::from(*value))).collect())
+    let said = members.iter().filter(|member| **member != ("permissions", "0644"));
+    Value::Mapping(said.map(|(key, value)| (Value::from(*key), Value::from(*value))).collect())
 }
 
 /// Our own document.
@@ -127,12 +130,10 @@ fn written(site: &Site, cargo: Cargo<'_>, document: &Mapping) -> String {
 
 fn comment(key: &str) -> Option<&'static str> {
     match key {
-        "write_files" => Some(
-            "gz+b64 is gzip in base64: `base64 -d | gunzip` shows it. The sha256 of the plan is the plan digest above.",
-        ),
-        "runcmd" => {
-            Some("The work itself is a service, which outlives cloud-init and reboots: `journalctl -u anymetal`.")
+        "write_files" => {
+            Some("gz+b64: `base64 -d | gunzip` shows it. The sha256 of the plan is the plan digest above.")
         }
+        "runcmd" => Some("The work itself is a service: `journalctl -u anymetal`."),
         _ => None,
     }
 }

@@ -12,9 +12,9 @@ pub const ENCODING: &str = "gz+b64";
 /// RFC 1952 section 2.3.1: unknown. Any fixed value would do; this one says nothing about who packed.
 const OS_UNKNOWN: u8 = 255;
 
-/// Characters in a line: long enough that line feeds and indentation cost next to nothing (at 120 they are a twenty-fifth of the whole), short
-/// enough for an editor.
-const WIDTH: usize = 1000;
+/// Characters in a line: long enough that line feeds and indentation cost next to nothing (at 120 they are a twenty-fifth of the whole, at 1000
+/// sixty bytes of a large plan), short enough for an editor.
+const WIDTH: usize = 4000;
 
 /// The packed text of a file that a person may read as it is, when it is shorter: every line of the file is indented by two.
 pub fn pack_when_shorter(text: &str) -> Option<String> {
