@@ -128,7 +128,8 @@ impl Apt {
             format!("deb [signed-by={KEYS}] file:{} {} {}\n", base.display(), suite.name, archive.component)
         };
         fs::write(folder.path().join("apt.conf"), config).unwrap();
-        fs::write(folder.path().join("etc/sources.list"), archive.suites.iter().map(source).collect::<String>()).unwrap();
+        fs::write(folder.path().join("etc/sources.list"), archive.suites.iter().map(source).collect::<String>())
+            .unwrap();
         fs::write(folder.path().join("status"), "").unwrap();
         let apt = Self { folder };
         apt.run("apt-get", &["update"]);

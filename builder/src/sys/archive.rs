@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use anymetal_supply::http::{Certificates, Http, Limits};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anymetal_supply::http::{Certificates, Http, Limits};
 
 use super::read::{self, Refused};
 use crate::lock::debian::Fetch;

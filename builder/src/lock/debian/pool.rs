@@ -112,11 +112,7 @@ impl<'a> Pool<'a> {
     }
 
     /// These packages and all that could be chosen for their needs, but nothing behind those given.
-    pub fn reach(
-        &self,
-        roots: &BTreeSet<Place>,
-        given: &BTreeMap<Place, Node>,
-    ) -> Result<BTreeMap<Place, Node>> {
+    pub fn reach(&self, roots: &BTreeSet<Place>, given: &BTreeMap<Place, Node>) -> Result<BTreeMap<Place, Node>> {
         let mut reached = BTreeMap::new();
         let mut open: Vec<Place> = roots.iter().copied().collect();
         while let Some(place) = open.pop() {
@@ -232,7 +228,7 @@ fn sorted(mut package: Vec<Stanza<'_>>) -> Vec<Stanza<'_>> {
 
 fn relations(stanza: &Stanza, field: &str) -> Result<Relations> {
     let text = stanza.field(field);
-    text.parse().map_err(|error| anyhow!("reading {field} of {stanza}: {error}"))
+    text.parse().map_err(|error: String| anyhow!("reading {field} of {stanza}: {}", shortened(&error)))
 }
 
 /// Whether a version is one that the relation asks for. What is provided without a version answers only who asks for none.

@@ -20,8 +20,8 @@ pub fn solve(given: &Nodes, reached: &Nodes, roots: &BTreeSet<Place>) -> Result<
     ensure!(why.is_empty(), "{}", why.join("\n"));
     let mut chosen = roots;
     // Who is the only one to answer a need comes before any choice, so that a choice sees all who are there anyway.
-    while let Some(next) = only_answer(given, reached, &broken, &chosen)
-        .or_else(|| first_answer(given, reached, &broken, &chosen))
+    while let Some(next) =
+        only_answer(given, reached, &broken, &chosen).or_else(|| first_answer(given, reached, &broken, &chosen))
     {
         chosen.insert(next);
     }
