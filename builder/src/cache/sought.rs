@@ -1,15 +1,16 @@
 //! What a site needs, and all places where each blob may be, in the order in which they are tried.
 //! May not try one.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use anymetal_supply::origin::{self, Candidate};
 use anymetal_supply::transfer::Wanted;
 
+use crate::lock::list;
 use crate::plan::{self, Need};
 use crate::site::Site;
+use crate::sources;
 
 /// A blob and where it may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,16 +26,18 @@ pub struct Sought {
 /// Every blob of the site's plan, sorted by name. The error is the author's to mend.
 pub fn needs(site: &Site) -> Result<Vec<Need>> {
     let plan = plan::draft(site)?;
-    let mut needs = plan::needs(&plan, &BTreeMap::new());
+    let mut needs = plan::needs(&plan, &site.lock.as_ref().map(list::lists).unwrap_or_default());
     needs.sort_by(|one, other| (&one.name, &one.sha256).cmp(&(&other.name, &other.sha256)));
     Ok(needs)
 }
 
-/// The needs of a site with their places: what lies in these folders, the site's origins, and the needs' own addresses.
+/// The needs of a site with their places: what lies in these folders, the site's origins, and the needs' own addresses, each after the mirror that
+/// the site has of it.
 pub fn sought(site: &Site, needs: Vec<Need>, from: &[PathBuf]) -> Vec<Sought> {
     let places = |need: Need| {
         let origins = site.origins.iter().map(String::as_str);
-        let candidates = origin::candidates(origins, &need.sha256, &need.urls);
+        let urls: Vec<_> = need.urls.iter().flat_map(|url| sources::mirrored(site, url)).collect();
+        let candidates = origin::candidates(origins, &need.sha256, &urls);
         Sought { files: from.iter().flat_map(|folder| files(folder, &need)).collect(), candidates, need }
     };
     needs.into_iter().map(places).collect()

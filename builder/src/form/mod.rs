@@ -15,7 +15,7 @@ use anymetal_contract::{Digest, Plan};
 use anymetal_supply::bundle::Bundle;
 use serde::de::DeserializeOwned;
 
-use crate::lock::{Lock, document};
+use crate::lock::{self, Lock, document};
 use crate::sys::bundle;
 use crate::sys::read::{self, Refused};
 use crate::{plan, site};
@@ -198,7 +198,8 @@ fn of_site(path: &Path) -> Result<Carried> {
     let (site, _) = site::read(path)
         .map_err(|found| anyhow!(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
     let plan = plan::draft(&site)?;
-    Ok(Carried { text: plan::canonical(&plan), plan, inits: None, lists: None })
+    let lists = site.lock.as_ref().map(lock::list::lists).unwrap_or_default();
+    Ok(Carried { text: plan::canonical(&plan), plan, inits: None, lists: Some(lists) })
 }
 
 fn of_bundle(bundle: &Bundle) -> Result<Carried> {

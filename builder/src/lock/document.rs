@@ -144,6 +144,8 @@ impl Lock {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn lock() -> Lock {
@@ -195,6 +197,17 @@ mod tests {
                 let error = Lock::read(&other).expect_err(&other);
                 assert!(!format!("{error:#}").is_empty());
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), at in 0_usize..3000, cut in 0_usize..3000) {
+            let _any = Lock::read(&String::from_utf8_lossy(&bytes));
+            let text = lock().text();
+            let (at, cut) = (at % text.len(), cut % text.len());
+            let mangled = format!("{}{}{}", &text[..at], String::from_utf8_lossy(&bytes), &text[cut..]);
+            prop_assert!(mangled == text || Lock::read(&mangled).is_err());
         }
     }
 

@@ -7,11 +7,12 @@ use anymetal_contract::Digest;
 /// The largest file of checksums that is read, in bytes. HashiCorp's have 3 KiB.
 pub const LARGEST: u64 = 1 << 20;
 
-/// The digest that the file has for a name, if any. A line is a sha256, blanks, a star for binary or none, and a path whose last part counts.
+/// The digest that the file has for a name, if any. A line is a sha256, blanks, a star for binary or none, and a path whose last part counts; one that begins with
+/// `#` is a remark.
 pub fn digest(file: &[u8], name: &str) -> Result<Option<Digest>> {
     let text = std::str::from_utf8(file).context("it is not text")?;
     let mut found: Option<Digest> = None;
-    for line in text.lines() {
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
         let Some((hex, path)) = line.trim().split_once([' ', '\t']) else { continue };
         let path = path.trim_start();
         let path = path.strip_prefix('*').unwrap_or(path);

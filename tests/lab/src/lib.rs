@@ -5,6 +5,7 @@ pub mod archive;
 pub mod bgp;
 mod cgroup;
 pub mod cloud_init;
+pub mod debian;
 pub mod disk;
 pub mod http;
 pub mod init_double;

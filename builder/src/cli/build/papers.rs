@@ -16,7 +16,12 @@ use crate::sys::read;
 use crate::{plan, sbom, site};
 
 /// What is said about all the rest: the bill of materials and the provenance, when they are wanted, by their names in OUT.
-pub(super) fn papers(made: &Made, site: &Site, drafted: &Plan, args: &Args) -> Result<Vec<(&'static str, Vec<u8>)>, Failed> {
+pub(super) fn papers(
+    made: &Made,
+    site: &Site,
+    drafted: &Plan,
+    args: &Args,
+) -> Result<Vec<(&'static str, Vec<u8>)>, Failed> {
     let lists = &made.lists;
     let mut papers = Vec::new();
     if args.form.contains(&Form::Sbom) {
@@ -24,8 +29,7 @@ pub(super) fn papers(made: &Made, site: &Site, drafted: &Plan, args: &Args) -> R
     }
     if args.form.contains(&Form::Provenance) {
         let (own, read) = inputs(site, &args.site)?;
-        let written: Vec<_> =
-            subjects(made).chain(papers.iter().map(|(name, bytes)| resource(name, bytes))).collect();
+        let written: Vec<_> = subjects(made).chain(papers.iter().map(|(name, bytes)| resource(name, bytes))).collect();
         let build = provenance::Build {
             site: &own,
             forms: args.form.iter().map(|form| form.word()).collect(),

@@ -50,6 +50,11 @@ impl Archive {
         Self::read(text).map_err(|error| error.context(format!("reading the description of {os}'s archive")))
     }
 
+    /// One that is not built in.
+    pub fn new(component: &str, suites: Vec<Source>, base: Base) -> Self {
+        Self { version: 1, component: component.to_owned(), suites, base }
+    }
+
     fn read(text: &str) -> Result<Self> {
         let archive: Self = serde_yaml::from_str(text)?;
         ensure!(archive.version == 1, "version {} is not 1", archive.version);

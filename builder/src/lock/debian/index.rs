@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use anymetal_contract::Digest;
 use anymetal_contract::packages::Package;
 use deb822_fast::borrowed::{BorrowedParagraph, BorrowedParser};
@@ -98,7 +98,7 @@ fn unpack(form: &str, packed: &[u8], most: u64) -> Result<Vec<u8>> {
 
 /// The stanzas of an index.
 pub fn read<'a>(text: &'a str, source: &'a Source) -> Result<Vec<Stanza<'a>>> {
-    let paragraphs = BorrowedParser::new(text).parse_all().context("reading its stanzas")?;
+    let paragraphs = paragraphs(text).context("reading its stanzas")?;
     let stanzas = paragraphs.into_iter().map(|fields| {
         let field = |name| fields.get_single(name).map(str::trim_end).filter(|value| !value.is_empty());
         let name = field("Package").context("it has a stanza without `Package`")?;
@@ -106,6 +106,11 @@ pub fn read<'a>(text: &'a str, source: &'a Source) -> Result<Vec<Stanza<'a>>> {
         Ok(Stanza { name, version, source, fields })
     });
     stanzas.collect()
+}
+
+/// The blocks of fields of a text. What does not belong into one is told in short, as it may be all of the text.
+pub fn paragraphs(text: &str) -> Result<Vec<BorrowedParagraph<'_>>> {
+    BorrowedParser::new(text).parse_all().map_err(|error| anyhow!("{}", shortened(&error.to_string())))
 }
 
 impl Stanza<'_> {
@@ -131,7 +136,7 @@ impl Stanza<'_> {
 
     /// Its version, to be compared.
     pub fn version(&self) -> Result<Version> {
-        self.version.parse().ok().with_context(|| format!("{self}: {:?} is no version", self.version))
+        self.version.parse().ok().with_context(|| format!("{:?} is no version of {self}", shortened(self.version)))
     }
 
     /// The package, pinned, when all that takes is said of it.
@@ -145,8 +150,11 @@ impl Stanza<'_> {
         let file = self.field("Filename");
         ensure!(!file.is_empty(), "it has no `Filename`");
         ensure!(is_place(&file), "its `Filename` {:?} is no plain path of a .deb below the archive", shortened(&file));
-        let size =
-            self.field("Size").parse().ok().with_context(|| format!("its `Size` is {:?}", self.field("Size")))?;
+        let size = self
+            .field("Size")
+            .parse()
+            .ok()
+            .with_context(|| format!("its `Size` is {:?}", shortened(&self.field("Size"))))?;
         ensure!(size > 0 && size <= LARGEST_PACKAGE, "its `Size` is {size} bytes, not between 1 and {LARGEST_PACKAGE}");
         let sha256 = self.field("SHA256");
         let sha256 = sha256.parse().ok().with_context(|| format!("its `SHA256` is {:?}", shortened(&sha256)))?;
@@ -181,4 +189,29 @@ fn is_place(path: &str) -> bool {
     path.len() <= 512
         && path.ends_with(".deb")
         && path.split('/').all(|part| !matches!(part, "" | "." | "..") && part.bytes().all(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_unpacking_panic(bytes: Vec<u8>, xz: bool) {
+            let (form, magic) = if xz { ("xz", &b"\xfd7zXZ\0\0\x04"[..]) } else { ("gz", &b"\x1f\x8b\x08\0"[..]) };
+            let _either = unpack(form, &bytes, 1000);
+            let _either = unpack(form, &[magic, &bytes].concat(), 1000);
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_of_a_packed_index_is_an_error() {
+        let packed = anymetal_lab::debian::xz(b"Package: bird2\nVersion: 2.0.12-7\nArchitecture: amd64\n");
+        assert!(unpack("xz", &packed, 1000).is_ok());
+        for (at, bit) in (0..packed.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut flipped = packed.clone();
+            flipped[at] ^= 1 << bit;
+            assert!(unpack("xz", &flipped, 1000).is_err(), "byte {at}, bit {bit}");
+        }
+    }
 }

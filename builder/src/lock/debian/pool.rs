@@ -228,7 +228,7 @@ fn sorted(mut package: Vec<Stanza<'_>>) -> Vec<Stanza<'_>> {
 
 fn relations(stanza: &Stanza, field: &str) -> Result<Relations> {
     let text = stanza.field(field);
-    text.parse().map_err(|error| anyhow!("reading {field} of {stanza}: {error}"))
+    text.parse().map_err(|error: String| anyhow!("reading {field} of {stanza}: {}", shortened(&error)))
 }
 
 /// Whether a version is one that the relation asks for. What is provided without a version answers only who asks for none.

@@ -6,8 +6,9 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use anymetal_contract::Digest;
-use deb822_fast::borrowed::{BorrowedParagraph, BorrowedParser};
+use deb822_fast::borrowed::BorrowedParagraph;
 
+use super::index;
 use crate::lock::document::Suite;
 use crate::lock::openpgp::Keyring;
 
@@ -50,7 +51,7 @@ impl Release {
 
     /// What a body says whose signature is right.
     fn believe(name: &str, body: &str, signed: String, now: SystemTime, previous: Option<&Suite>) -> Result<Self> {
-        let paragraphs = BorrowedParser::new(body).parse_all().context("reading its fields")?;
+        let paragraphs = index::paragraphs(body).context("reading its fields")?;
         let [fields] = paragraphs.as_slice() else {
             bail!("it has {} blocks of fields, not one", paragraphs.len());
         };
@@ -111,4 +112,62 @@ fn moment(text: &str) -> Result<SystemTime> {
     let bare = ["UTC", "GMT", "+0000"].into_iter().find_map(|zone| text.strip_suffix(zone));
     let moment = bare.and_then(|bare| httpdate::parse_http_date(&format!("{bare}GMT")).ok());
     moment.with_context(|| format!("{text:?} is no date as in \"Sat, 11 Jul 2026 10:16:37 UTC\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> Result<Release> {
+        Release::believe("bookworm", body, "A".repeat(40), SystemTime::UNIX_EPOCH, None)
+    }
+
+    const SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    const HEAD: &str = "Suite: oldstable\nCodename: bookworm\nDate: Sat, 11 Jul 2026 10:16:37 UTC\n";
+
+    #[test]
+    fn files_are_listed_by_digest_size_and_name() {
+        let release = read(&format!("{HEAD}SHA256:\n {SHA256}        0 main/a\n {SHA256} 12 main/b\n")).unwrap();
+        assert_eq!(release.file("main/b"), Some(&Listed { sha256: SHA256.parse().unwrap(), size: 12 }));
+        assert_eq!(release.file("main/c"), None);
+        assert!(!release.by_hash);
+    }
+
+    #[test]
+    fn a_list_that_is_not_plain_is_refused() {
+        for (list, expected) in [
+            (String::new(), "it has no SHA256, so that nothing can be checked".to_owned()),
+            ("SHA256:\n abc 0 main/a\n".into(), "reading \"abc 0 main/a\": it is no digest, size and name".into()),
+            (
+                format!("SHA256:\n {SHA256} -1 main/a\n"),
+                format!("reading \"{SHA256} -1 main/a\": it is no digest, size and name"),
+            ),
+            (
+                format!("SHA256:\n {SHA256} 1 main/a\n {SHA256} 2 main/a\n"),
+                "it lists main/a twice, with different digests".into(),
+            ),
+        ] {
+            assert_eq!(read(&format!("{HEAD}{list}")).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn dates_are_read_as_debian_and_its_tools_write_them() {
+        let wanted = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_783_764_997);
+        for zone in ["UTC", "GMT", "+0000"] {
+            assert_eq!(moment(&format!("Sat, 11 Jul 2026 10:16:37 {zone}")).unwrap(), wanted, "{zone}");
+        }
+        for other in
+            ["Sat, 11 Jul 2026 10:16:37 CET", "2026-07-11T10:16:37Z", "UTC", "", "Fri, 11 Jul 2026 10:16:37 UTC"]
+        {
+            assert!(moment(other).is_err(), "{other:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "(Codename: bookworm\n|Date: .{0,30}\n|SHA256:\n|( .{0,20}\n)|.{0,20}|\n){0,20}") {
+            let _either = read(&text);
+        }
+    }
 }

@@ -263,7 +263,7 @@ fn what_would_be_fetched_is_refused_when_it_is_not_described_plainly() {
     let error = names(&["Bird 2"], "Bird").unwrap_err();
     assert_eq!(error, "pinning Bird 2 of bookworm: its name is none of a package");
     let error = names(&["bird 2_0"], "bird").unwrap_err();
-    assert_eq!(error, r#"pinning bird 2_0 of bookworm: bird 2_0 of bookworm: "2_0" is no version"#);
+    assert_eq!(error, r#"pinning bird 2_0 of bookworm: "2_0" is no version of bird 2_0 of bookworm"#);
 }
 
 #[test]
@@ -316,5 +316,35 @@ fn the_order_in_which_things_are_described_changes_nothing() {
         let all = index(&turned);
         let found = resolved(&[("b", &suites[0].1), ("a", &all)], "bird").unwrap();
         assert_eq!(found, expected, "turned by {turn}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_reader_of_indexes_panic(text in "(Package: (a|b|c)\n|Version: [0-9~.:-]{0,4}\n|Architecture: all\n|(Pre-)?Depends: [a-c|(>=<) 1:,\\[\\]!]{0,9}\n|Provides: .{0,9}\n|Priority: required\n|Conflicts: [a-c, ]{0,6}\n|\n|.{0,5}){0,40}") {
+        let _either = resolved(&[("bookworm", &text)], "a b");
+    }
+
+    #[test]
+    fn no_dependencies_make_the_solver_panic_or_forget_one(
+        needs in proptest::collection::vec(proptest::collection::vec((0..12_usize, 0..12_usize), 0..4), 12),
+    ) {
+        let name = |at: usize| format!("p{at:02}");
+        let lines: Vec<String> = needs
+            .iter()
+            .enumerate()
+            .map(|(at, needs)| {
+                let needs: Vec<String> = needs.iter().map(|(a, b)| format!("{} | {}", name(*a), name(*b))).collect();
+                format!("{} 1; Depends: {}", name(at), needs.join(", "))
+            })
+            .collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let found = names(&lines, "p00 p01").unwrap();
+        let there: Vec<usize> = found.split(' ').map(|name| name[1..].parse().unwrap()).collect();
+        for at in &there {
+            for (a, b) in &needs[*at] {
+                proptest::prop_assert!(there.contains(a) || there.contains(b), "{at} needs {a} or {b}: {there:?}");
+            }
+        }
     }
 }
