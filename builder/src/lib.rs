@@ -10,6 +10,7 @@ pub mod plan;
 mod sample;
 pub mod secrets;
 pub mod site;
+pub mod sources;
 pub mod sys;
 pub mod template;
 pub mod userdata;

@@ -29,6 +29,8 @@ macro_rules! commands {
 commands! {
     /// Say all that is wrong with a site
     Check => check,
+    /// Resolve a site's versions to digests, beside the site
+    Lock => lock,
     /// Make a site's secrets
     Secrets => secrets,
     /// Write what a site's machines boot from, and print the plan digest

@@ -28,9 +28,11 @@ pub(crate) fn site() -> Site {
         guard: Guard::default(),
         secrets: Secrets { file: "secrets.yaml".into(), deliver: Delivery::UserData },
         reports: vec![Report::Platform],
+        sources: BTreeMap::new(),
         origins: vec!["https://mirror.example/anymetal".into()],
         cloud_config: vec![],
         deadlines: BTreeMap::new(),
+        lock: None,
     }
 }
 

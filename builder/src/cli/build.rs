@@ -9,6 +9,7 @@ use anymetal_contract::{Digest, Plan, place};
 
 use super::{Failed, Outcome, say, talk};
 use crate::init_binary::{self, Init};
+use crate::lock::list;
 use crate::site::Site;
 use crate::sys::parts;
 use crate::sys::write::{self, Entry};
@@ -19,7 +20,8 @@ use crate::{plan, userdata};
 pub(super) const CUSTOMDATA: &str = "customdata.json";
 
 /// What `build --help` says of the output.
-const OUTPUT: &str = "In OUT: user-data, plan.json, and sha256/<digest> for each anymetal-init.
+const OUTPUT: &str = "In OUT: user-data, plan.json, and sha256/<digest> for each anymetal-init and
+for each list of packages that the site's lock has.
 Serve OUT/sha256, and nothing else of OUT, as <origin>/sha256 of one of the
 site's `origins`. The site's secrets are where its `secrets.deliver` says: in
 user-data, customdata.json or anymetal-secrets.json, which is then mode 0600.
@@ -67,6 +69,8 @@ pub(super) struct Made {
     /// What goes onto a volume as [`place::MEDIUM_SECRETS`]; when the secrets travel so.
     medium: Option<Vec<u8>>,
     inits: Vec<Init>,
+    /// The lists of packages that the plan pins, by their digests.
+    lists: Vec<(Digest, Vec<u8>)>,
     warnings: Vec<String>,
 }
 
@@ -108,6 +112,7 @@ impl Made {
             plan,
             user_data: made.text,
             inits: inits.into_values().collect(),
+            lists: lists(site),
             warnings: made.warnings,
         })
     }
@@ -125,12 +130,19 @@ impl Made {
     /// By the path below OUT; what refers to others is last.
     fn files(&self) -> Vec<Entry<'_>> {
         let inits = self.inits.iter().map(|init| Entry::open(place::blob(&init.sha256), &init.bytes));
+        let lists = self.lists.iter().map(|(digest, bytes)| Entry::open(place::blob(digest), bytes));
         let secrets = [(CUSTOMDATA, &self.customdata), (place::MEDIUM_SECRETS, &self.medium)];
         let secrets = secrets.into_iter().filter_map(|(name, bytes)| Some(Entry::private(name, bytes.as_deref()?)));
         let user_data = if self.secret { Entry::private } else { Entry::open };
         let last = [Entry::open("plan.json", &self.plan), user_data("user-data", self.user_data.as_bytes())];
-        inits.chain(secrets).chain(last).collect()
+        inits.chain(lists).chain(secrets).chain(last).collect()
     }
+}
+
+/// The bytes of each list of packages that the site's lock has.
+fn lists(site: &Site) -> Vec<(Digest, Vec<u8>)> {
+    let bytes = site.lock.iter().flat_map(list::lists).map(|(_, list)| list::bytes(&list));
+    bytes.map(|bytes| (plan::digest(&bytes), bytes)).collect()
 }
 
 /// The secrets as a member of the platform's own document. Both are canonical JSON.

@@ -4,6 +4,7 @@
 pub mod boot;
 pub mod build;
 pub mod check;
+pub mod lock;
 pub mod rehearse;
 pub mod secrets;
 
@@ -76,7 +77,12 @@ pub fn talk(line: impl Display) {
 
 /// The site in that file. All that is found in it goes to stderr, with a count; mistakes end the command.
 pub fn site(path: &Path) -> Result<Site, Failed> {
-    let (site, found) = match site::read(path) {
+    told(path, site::read(path))
+}
+
+/// The site that was read. All that was found goes to stderr, with a count; mistakes end the command.
+fn told(path: &Path, read: Result<(Site, Vec<Diagnostic>), Vec<Diagnostic>>) -> Result<Site, Failed> {
+    let (site, found) = match read {
         Ok((site, warnings)) => (Some(site), warnings),
         Err(found) => (None, found),
     };

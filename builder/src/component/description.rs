@@ -103,8 +103,23 @@ pub struct Artefacts {
     /// Architectures that not every version was built for.
     #[serde(default)]
     pub architectures: BTreeMap<Arch, Known>,
+    /// Where upstream says what the archives' digests are.
+    checksums: Checksums,
     /// Known digests: version, architecture.
     digests: BTreeMap<Version, BTreeMap<Arch, Digest>>,
+}
+
+/// A file of checksums; `{version}` in its URLs stands for what it says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checksums {
+    /// Whose file it is, and whose the archives: a name of `templates/sources.yaml`.
+    pub source: String,
+    /// Where it is.
+    pub url: String,
+    /// Where its detached OpenPGP signature is, by one of the source's keys; of others nobody signs it.
+    #[serde(default)]
+    pub signature: Option<String>,
 }
 
 /// What is known of the versions that upstream built for an architecture. Of those in between nobody knows.
@@ -122,6 +137,13 @@ impl Artefacts {
     pub fn url(&self, version: Version, arch: Arch) -> Option<String> {
         let arch = self.arch.get(&arch)?;
         Some(self.url.replace("{version}", &version.to_string()).replace("{arch}", arch))
+    }
+
+    /// Where upstream has the file of checksums of this version.
+    pub fn checksums(&self, version: Version) -> Checksums {
+        let of = |url: &String| url.replace("{version}", &version.to_string());
+        let Checksums { source, url, signature } = &self.checksums;
+        Checksums { source: source.clone(), url: of(url), signature: signature.as_ref().map(of) }
     }
 
     /// What is taken out of the archive for this architecture.

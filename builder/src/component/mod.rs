@@ -12,7 +12,7 @@ use anymetal_contract::plan::{File, Job};
 use anymetal_contract::secrets;
 
 use crate::template;
-pub use description::{Access, Artefacts, Barred, Clash, HostPackage, Known, Lowest, Part, Service, Token};
+pub use description::{Access, Artefacts, Barred, Checksums, Clash, HostPackage, Known, Lowest, Part, Service, Token};
 pub use version::{NotAVersion, Range, Version};
 
 /// A component's folder: its name, its description, its templates by name.

@@ -36,6 +36,14 @@ fn every_embedded_component_is_whole() {
         let Source::Artefacts(artefacts) = component.source else { continue };
         for arch in Arch::ALL {
             assert!(artefacts.url(component.default, arch).unwrap().starts_with("https://"), "{name}");
+            let archive = artefacts.url(component.default, arch).unwrap();
+            let checksums = artefacts.checksums(component.default);
+            let source = &crate::sources::all()[&checksums.source];
+            let base = format!("{}/", source.url);
+            for url in [Some(&archive), Some(&checksums.url), checksums.signature.as_ref()].into_iter().flatten() {
+                assert!(url.starts_with(&base) && !url.contains('{'), "{name}: {url}");
+            }
+            assert_eq!(checksums.signature.is_some(), source.is_signed(), "{name}");
             for pinned in artefacts.pinned(arch) {
                 assert!(pinned >= component.lowest.version, "{name} {pinned}");
                 assert!(!component.barred.iter().any(|barred| barred.versions.holds(pinned)), "{name} {pinned}");

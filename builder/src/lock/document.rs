@@ -106,6 +106,12 @@ impl Lock {
         site.with_extension("lock")
     }
 
+    /// The archive of that version of a component for that architecture, when the lock has it.
+    pub fn archive(&self, component: &str, version: &str, arch: Arch) -> Option<&Archive> {
+        let locked = self.components.get(component).filter(|locked| locked.version == version)?;
+        locked.artefacts.get(&arch)
+    }
+
     /// The canonical text: JSON with sorted keys, two spaces and a line feed at the end. Its `sha256` is that of all the rest in canonical JSON.
     pub fn text(&self) -> String {
         let mut value = serde_json::to_value(self).expect("our documents have text keys only");
@@ -138,6 +144,8 @@ impl Lock {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn lock() -> Lock {
@@ -189,6 +197,17 @@ mod tests {
                 let error = Lock::read(&other).expect_err(&other);
                 assert!(!format!("{error:#}").is_empty());
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), at in 0_usize..3000, cut in 0_usize..3000) {
+            let _any = Lock::read(&String::from_utf8_lossy(&bytes));
+            let text = lock().text();
+            let (at, cut) = (at % text.len(), cut % text.len());
+            let mangled = format!("{}{}{}", &text[..at], String::from_utf8_lossy(&bytes), &text[cut..]);
+            prop_assert!(mangled == text || Lock::read(&mangled).is_err());
         }
     }
 

@@ -3,6 +3,12 @@
 
 pub mod debian;
 pub mod document;
+pub mod fit;
+pub mod list;
 pub mod openpgp;
+pub mod packages;
+pub mod resolve;
+mod sums;
+pub mod upstream;
 
 pub use document::Lock;

@@ -1,4 +1,4 @@
-//! `OpenPGP` signatures of others: who signed it, of those whose keys are known.
+//! OpenPGP signatures of others: who signed it, of those whose keys are known.
 //! May not fetch a key or a signature, and may not tell the time: `now` is given.
 
 use std::io::Cursor;
@@ -40,6 +40,17 @@ impl Keyring {
         }
         ensure!(!keys.is_empty(), "it holds no public OpenPGP key");
         Ok(Self(keys))
+    }
+
+    /// The keys of all of these, each once.
+    pub fn joined(rings: impl IntoIterator<Item = Self>) -> Self {
+        let mut all: Vec<SignedPublicKey> = Vec::new();
+        for key in rings.into_iter().flat_map(|ring| ring.0) {
+            if !all.contains(&key) {
+                all.push(key);
+            }
+        }
+        Self(all)
     }
 
     /// All of these keys' fingerprints, 40 upper-case hexadecimal digits each.
@@ -127,20 +138,17 @@ impl<'a> Signer<'a> {
         in_force(signature, now)?;
         let now = seconds(now);
         alive(self.primary, now)?;
-        let key_made = match self.subkey {
-            Some(subkey) => {
-                bound(subkey, self.primary, now)?;
-                signature.verify(subkey, data).map_err(|_| anyhow!(UNFIT))?;
-                subkey.created_at()
-            }
-            None => {
-                let own = newest(self.primary)?;
-                ensure!(!has_flags(own) || own.key_flags().sign(), "the key is not one for signing files");
-                signature.verify(self.primary, data).map_err(|_| anyhow!(UNFIT))?;
-                self.primary.created_at()
-            }
+        let made = if let Some(subkey) = self.subkey {
+            bound(subkey, self.primary, now)?;
+            signature.verify(subkey, data).map_err(|_| anyhow!(UNFIT))?;
+            subkey.created_at()
+        } else {
+            let own = newest(self.primary)?;
+            ensure!(!has_flags(own) || own.key_flags().sign(), "the key is not one for signing files");
+            signature.verify(self.primary, data).map_err(|_| anyhow!(UNFIT))?;
+            self.primary.created_at()
         };
-        ensure!(signature.created().is_some_and(|made| made >= key_made), "it is older than the key");
+        ensure!(signature.created().is_some_and(|when| when >= made), "it is older than the key");
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
 //! A site to its plan: what every node of the site needs, no secrets, nothing node-specific.
-//! May not read, write or fetch anything: versions and digests are in the site or in the components' descriptions.
+//! May not read, write or fetch anything: versions and digests are in the site, in its lock or in the components' descriptions.
 
 mod canonical;
 mod fit;
@@ -12,6 +12,8 @@ use anymetal_contract::plan::{self, Acl, Anycast, Arch, Artefact, Plan, Settings
 use anymetal_contract::{Abilities, Phase};
 
 use crate::component::{self, Artefacts, Component, Source};
+use crate::lock::document::Archive;
+use crate::lock::{self, list};
 use crate::site::Site;
 use crate::site::model::{Choice, Registration};
 use canonical::LARGEST_INTEGER;
@@ -78,6 +80,8 @@ fn sketch(site: &Site) -> Result<(Plan, Vec<String>)> {
         reports: site.reports.clone(),
         ..Plan::default()
     };
+    let lists = site.lock.iter().flat_map(list::lists);
+    plan.packages = lists.map(|(arch, list)| (arch, list::listed(&list::bytes(&list)))).collect();
     plan.secrets = (!plan.wanted_secrets().is_empty()).then_some(site.secrets.deliver);
     Ok((plan, missing))
 }
@@ -93,7 +97,9 @@ fn component_of(site: &Site, known: &Component, choice: &Choice, missing: &mut V
         Source::Artefacts(upstream) => {
             let mut artefacts = BTreeMap::new();
             for arch in &site.architectures {
-                match artefact_of(known, upstream, choice, *arch) {
+                let locked = site.lock.as_ref();
+                let locked = locked.and_then(|lock| lock.archive(&known.name, &version.to_string(), *arch));
+                match artefact_of(known, upstream, choice, locked, *arch) {
                     Ok(artefact) => _ = artefacts.insert(*arch, artefact),
                     Err(why) => missing.push(format!("component {} {version}: {why:#}", known.name)),
                 }
@@ -110,20 +116,28 @@ fn component_of(site: &Site, known: &Component, choice: &Choice, missing: &mut V
     }
 }
 
-fn artefact_of(component: &Component, upstream: &Artefacts, choice: &Choice, arch: Arch) -> Result<Artefact> {
+fn artefact_of(
+    component: &Component,
+    upstream: &Artefacts,
+    choice: &Choice,
+    locked: Option<&Archive>,
+    arch: Arch,
+) -> Result<Artefact> {
     let (name, version) = (&component.name, choice.version);
     let pin = choice.artefacts.get(&arch);
-    let Some(sha256) = pin.map(|pin| &pin.sha256).or_else(|| upstream.digest(version, arch)) else {
+    let locked = locked.filter(|locked| pin.is_none_or(|pin| pin.sha256 == locked.sha256));
+    let known = || locked.map(|locked| &locked.sha256).or_else(|| upstream.digest(version, arch));
+    let Some(sha256) = pin.map(|pin| &pin.sha256).or_else(known) else {
         let known = texts(&upstream.pinned(arch).collect::<Vec<_>>()).join(", ");
         let known = if known.is_empty() { "of no version is it known".to_owned() } else { format!("known: {known}") };
         bail!(
-            "no sha256 is known for {arch}\nhint: pin it in the site, `components.{name}.artefacts.{arch}.sha256`; {known}"
+            "no sha256 is known for {arch}\nhint: `anymetal lock SITE` asks upstream for it; or pin it in the site, `components.{name}.artefacts.{arch}.sha256`; {known}"
         );
     };
-    let size = pin.and_then(|pin| pin.size);
+    let size = pin.and_then(|pin| pin.size).or(locked.map(|locked| locked.size));
     ensure!(size.is_none_or(|size| size <= LARGEST_INTEGER), "its size for {arch} is over 2^53");
-    let given = pin.map(|pin| pin.urls.clone()).unwrap_or_default();
-    let urls = if given.is_empty() { upstream.url(version, arch).into_iter().collect() } else { given };
+    let urls = locked.filter(|_| pin.is_none()).map(|locked| locked.urls.clone());
+    let urls = urls.unwrap_or_else(|| lock::fit::urls(upstream, choice, arch));
     Ok(Artefact { sha256: sha256.clone(), size, format: upstream.format, members: upstream.members(arch), urls })
 }
 

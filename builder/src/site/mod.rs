@@ -3,6 +3,7 @@
 //!
 //! bytes → `text` → `yaml` (nodes that know their place) → `schema` (keys) → `model::Site`, or everything that is wrong.
 
+mod beside;
 mod cloud_config;
 pub mod diagnostic;
 mod fields;
@@ -12,7 +13,7 @@ mod prefix;
 mod schema;
 pub mod sets;
 mod text;
-mod url;
+pub(crate) mod url;
 pub mod yaml;
 
 use std::path::Path;
@@ -27,9 +28,19 @@ use crate::sys::read::{self, Refused};
 /// The largest file that is read, in bytes: 1 MiB. The largest example site has 4 KiB.
 pub const LARGEST: u64 = 1 << 20;
 
-/// The site in that file and what its author should know; or everything that is wrong with it, and what he should know besides.
+/// The site in that file, with its lock, and what its author should know; or everything that is wrong with it, and what he should know besides.
 /// Findings in a file come in the order of its text, the site's own file first.
 pub fn read(path: &Path) -> Result<(Site, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let (mut site, mut all) = unlocked(path)?;
+    let (lock, found) = beside::lock(path, &site);
+    site.lock = lock;
+    let stops = found.iter().any(|found| found.severity == Severity::Mistake);
+    all.extend(found);
+    if stops { Err(all) } else { Ok((site, all)) }
+}
+
+/// The same without its lock, which nobody looks at: for who makes it anew.
+pub fn unlocked(path: &Path) -> Result<(Site, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut findings = Findings::of(path);
     let draft = bytes(path, &mut findings).and_then(|bytes| draft(&bytes, &mut findings));
     let (site, extras) = match draft {
@@ -44,20 +55,25 @@ pub fn read(path: &Path) -> Result<(Site, Vec<Diagnostic>), Vec<Diagnostic>> {
     }
 }
 
-/// The site in these bytes, but for its cloud-config.
+/// The site in these bytes, but for what other files have to say.
 fn draft(bytes: &[u8], findings: &mut Findings) -> Option<Draft> {
     let text = text::decode(bytes, findings)?;
     let root = yaml::parse(text, findings)?;
     schema::draft(&root, findings)
 }
 
-/// The site with the operator's own cloud-config, and what was found in files besides the site's.
+/// The site with upstreams' keys and the operator's own cloud-config, and what was found in files besides the site's.
 fn complete(path: &Path, draft: Draft, findings: &mut Findings) -> (Option<Site>, Vec<Diagnostic>) {
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut site = draft.site;
     site.secrets.file = folder.join(&site.secrets.file);
     let mut elsewhere = Vec::new();
     let mut all = true;
+    for said in draft.sources {
+        let mirror = beside::mirror(said, folder, findings);
+        all &= mirror.is_some();
+        site.sources.extend(mirror);
+    }
     for Part { at, name, content } in draft.cloud_config {
         let document = match content {
             Content::Inline(node) => cloud_config::keys(&node, findings),

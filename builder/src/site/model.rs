@@ -10,6 +10,7 @@ use anymetal_contract::{Digest, Phase};
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::component::Version;
+use crate::lock::Lock;
 
 /// One site, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,12 +45,16 @@ pub struct Site {
     pub secrets: Secrets,
     /// Where events go.
     pub reports: Vec<Report>,
+    /// Where upstreams are instead, by the names of `templates/sources.yaml`.
+    pub sources: BTreeMap<String, Mirror>,
     /// Content-addressed origins, without trailing slashes.
     pub origins: Vec<String>,
     /// The operator's own cloud-config, in the order given.
     pub cloud_config: Vec<Extra>,
     /// Deadlines that differ from init's own, in seconds.
     pub deadlines: BTreeMap<Phase, u32>,
+    /// What `anymetal lock` resolved for this site, when there is a lock beside it.
+    pub lock: Option<Lock>,
 }
 
 /// Which version of a component, and where it is when that is not generally known.
@@ -74,6 +79,15 @@ pub struct Pin {
     pub size: Option<u64>,
     /// Where it can be had, besides the site's origins. Empty means upstream's own URL.
     pub urls: Vec<String>,
+}
+
+/// Where an upstream is instead.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mirror {
+    /// What stands in the place of its base URL, without a slash at its end.
+    pub url: Option<String>,
+    /// The keys that sign what it has, in place of those of this release; read, and known to be such.
+    pub key: Option<Vec<u8>>,
 }
 
 /// Settings of Hippo.

@@ -1,6 +1,7 @@
 //! Sites and what is said about them, side by side. The places and the words are what an author sees, so they are all here in full.
 #![expect(clippy::disallowed_methods, reason = "the tests write the files that are read")]
 
+mod beside;
 mod guard;
 mod mistakes;
 

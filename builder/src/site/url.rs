@@ -7,7 +7,7 @@ use super::diagnostic::{Complaint, quoted};
 
 /// What a URL is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Use {
+pub(crate) enum Use {
     /// Blobs lie below it: no query, and slashes at the end do not count.
     Base,
     /// It is asked for as it stands.
@@ -17,7 +17,7 @@ pub(super) enum Use {
 }
 
 /// The URL, without slashes at the end when it is a base.
-pub(super) fn url(text: &str, purpose: Use) -> Result<String, Complaint> {
+pub(crate) fn url(text: &str, purpose: Use) -> Result<String, Complaint> {
     let complain = |what: &str, hint: &str| Err(Complaint::new(format!("{} {what}", quoted(text)), hint));
     let after = text.split_once("://").map_or(text, |(_, rest)| rest);
     let authority = after.split(['/', '?', '#', '\\']).next().unwrap_or_default();

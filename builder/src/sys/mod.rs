@@ -15,4 +15,5 @@ pub mod random;
 pub mod read;
 pub mod rehearsal;
 pub mod tools;
+pub mod upstreams;
 pub mod write;

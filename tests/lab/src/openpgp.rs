@@ -60,7 +60,7 @@ impl Key {
         self.secret.to_public_key().to_bytes().expect("a key can be written")
     }
 
-    /// A signature over the bytes, without armour, as HashiCorp's are.
+    /// A signature over the bytes, without armour, as upstreams have them.
     pub fn detached(&self, data: &[u8]) -> Vec<u8> {
         self.detached_with(data, HashAlgorithm::Sha256, Vec::new())
     }

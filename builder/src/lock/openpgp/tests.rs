@@ -246,3 +246,29 @@ proptest! {
         let _any = ring.verify_detached(DATA, &signature[..signature.len() - cut / 2], now());
     }
 }
+
+#[test]
+fn the_keys_of_this_release_are_those_of_their_owners() {
+    for (text, expected) in [
+        // developer.hashicorp.com and the pubkey of its own installer's source
+        (include_str!("../../../../templates/keys/hashicorp.asc"), &["C874011F0AB405110D02105534365D9472D7468F"][..]),
+        // debian-archive-keyring 2023.3+deb12u2: archive, security, stable release
+        (
+            include_str!("../../../../templates/keys/debian-12.asc"),
+            &[
+                "B8B80B5B623EAB6AD8775C45B7C5D7D6350947F8",
+                "05AB90340C0C5E797F44A8C8254CF3B5AEC0A8F0",
+                "4D64FEC119C2029067D6E791F8D2585B8783D481",
+            ],
+        ),
+    ] {
+        let ring = Keyring::read(text.as_bytes()).unwrap();
+        assert_eq!(ring.fingerprints(), expected);
+        // 2026-11-01: each is alive, and may sign by itself or by a subkey
+        for key in &ring.0 {
+            alive(key, 1_793_491_200).unwrap();
+            let subkeys = key.public_subkeys.iter().any(|subkey| bound(subkey, key, 1_793_491_200).is_ok());
+            assert!(subkeys || newest(key).unwrap().key_flags().sign(), "{:X}", key.fingerprint());
+        }
+    }
+}

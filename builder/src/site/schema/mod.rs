@@ -7,9 +7,10 @@ mod components;
 mod guard;
 mod network;
 mod settings;
+pub(super) mod sources;
 mod tls;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use anymetal_contract::plan::{Arch, Password};
@@ -40,7 +41,7 @@ const ALIASES: [(&str, &str); 11] = [
     ("arm64", "aarch64"),
 ];
 /// Keys that are looked for in the wrong place, and where they belong.
-const HOMES: [(&str, &str); 31] = [
+const HOMES: [(&str, &str); 35] = [
     ("v4", "anycast"),
     ("v6", "anycast"),
     ("local_asn", "bgp"),
@@ -72,12 +73,18 @@ const HOMES: [(&str, &str); 31] = [
     ("administrator", "hippo"),
     ("dns_provider", "tls"),
     ("webhook", "reports"),
+    ("hashicorp", "sources"),
+    ("github", "sources"),
+    ("debian", "sources"),
+    ("debian-security", "sources"),
 ];
 
-/// A site but for the operator's own cloud-config, which is still to be read.
+/// A site but for what other files have to say: the operator's own cloud-config, upstreams' keys, the lock.
 pub(super) struct Draft {
-    /// The site, its `cloud_config` empty.
+    /// The site, its `cloud_config` and its `sources` empty.
     pub site: Site,
+    /// Where upstreams are instead; the keys are still to be read.
+    pub sources: Vec<sources::Said>,
     /// Where the cloud-config is, in order.
     pub cloud_config: Vec<Part>,
 }
@@ -141,6 +148,7 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
     let secrets = access::secrets(fields.take("secrets", f), gives.is_none_or(|gives| gives.customdata), f);
     let reports = settings::reports(fields.take("reports", f), f);
     let origins = settings::urls(fields.take("origins", f), "origins", super::url::Use::Base, f);
+    let sources = sources::sources(fields.take("sources", f), f);
     let cloud_config = parts(fields.take("cloud_config", f), f);
     let deadlines = settings::deadlines(fields.take("deadlines", f), f);
     fields.end(&HOMES, f);
@@ -166,11 +174,13 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
         guard,
         secrets,
         reports,
+        sources: BTreeMap::new(),
         origins,
         cloud_config: Vec::new(),
         deadlines,
+        lock: None,
     };
-    Some(Draft { site, cloud_config })
+    Some(Draft { site, sources, cloud_config })
 }
 
 /// `version: 1`, before anything else. Without it no key means anything, so `None` ends the reading.

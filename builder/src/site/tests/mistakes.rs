@@ -301,6 +301,43 @@ const LINES: &[(&str, &[&str])] = &[
         "origins: [https://m.example, https://m.example/]\n",
         &["6:30: `https://m.example` is given twice, first at 6:11; hint: keep one of them"],
     ),
+    // sources
+    (
+        "sources: https://m.example\n",
+        &[
+            "6:10: `sources` must be a mapping of keys, found `https://m.example`; hint: write it like `sources: {github: https://mirror.example/github}`",
+        ],
+    ),
+    (
+        "sources: {hashicrop: https://m.example}\n",
+        &["6:11: unknown key `hashicrop` in `sources`; hint: did you mean `hashicorp`?"],
+    ),
+    ("github: https://m.example\n", &["6:1: unknown key `github`; hint: it belongs under `sources`"]),
+    (
+        "sources: {github: m.example, bindle: {}}\n",
+        &[
+            "6:19: `m.example` is not an http or https URL; hint: write it like `https://mirror.example/anymetal`",
+            "6:38: `sources.bindle` says neither where nor whose; hint: write a `url`, a `key`, or both",
+        ],
+    ),
+    (
+        "sources: {github: {url: https://m.example, key: a.asc}}\n",
+        &["6:49: nobody signs what github has, so it has no key; hint: remove the key"],
+    ),
+    (
+        "sources: {hashicorp: {kex: a.asc, url: [a]}}\n",
+        &[
+            "6:23: unknown key `kex` in `sources.hashicorp`; hint: did you mean `key`?",
+            "6:40: the URL of hashicorp must be text, found a list; hint: write one text, without the brackets or the dash",
+        ],
+    ),
+    (
+        "sources: {hashicorp: {key: none.asc}, debian: {key: s.yaml}}\n",
+        &[
+            "6:28: the key `none.asc`: cannot be read: No such file or directory (os error 2); hint: paths are relative to the site's file",
+            "6:53: the key `s.yaml`: it holds no public OpenPGP key; hint: name a file of public OpenPGP keys, as `gpg --export --armor` writes one",
+        ],
+    ),
     // deadlines
     ("deadlines: {metdata: 5}\n", &["6:13: unknown key `metdata` in `deadlines`; hint: did you mean `metadata`?"]),
     (

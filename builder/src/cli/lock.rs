@@ -1,0 +1,222 @@
+//! `anymetal lock SITE`: resolve every version of a site to digests, and write them beside it.
+//! May not resolve anything: `lock` does.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anymetal_contract::plan::Arch;
+
+use super::{Failed, Outcome, say, talk};
+use crate::lock::debian::Fetch;
+use crate::lock::document::{Closure, LARGEST};
+use crate::lock::resolve::{self, Trouble, Wish};
+use crate::lock::upstream::{Files, words};
+use crate::lock::{Lock, fit, packages};
+use crate::site::diagnostic::{either, nearest};
+use crate::site::url::{self, Use};
+use crate::site::{self, Site};
+use crate::sources;
+use crate::sys::archive::{Folders, Mirrors};
+use crate::sys::clock;
+use crate::sys::read::{self, Refused};
+use crate::sys::upstreams::{Folder, Network};
+use crate::sys::write::{self, Entry};
+
+/// What `lock --help` says of the output.
+const OUTPUT: &str = "The lock of site.yaml is site.lock, beside it; keep both in git. What it has
+and still fits is kept, and nobody is asked for it.
+
+On stdout a line for each archive, and at the end
+  lock <path> written|unchanged";
+
+/// What was typed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = OUTPUT)]
+pub struct Args {
+    /// The site's file
+    site: PathBuf,
+    /// Ask again for a component, for `packages`, or for `all`
+    #[arg(long, value_name = "NAME")]
+    update: Vec<String>,
+    /// Take the archives of a component though upstream replaced them
+    #[arg(long, value_name = "NAME")]
+    accept: Vec<String>,
+    /// Only say whether the lock fits the site; nobody is asked
+    #[arg(long, conflicts_with_all = ["update", "accept", "from", "mirror"])]
+    check: bool,
+    /// Take upstreams' files from a folder, by their names, and Debian's archive
+    /// from `debian` and `debian-security` in it; nobody is asked
+    #[arg(long, value_name = "DIR", conflicts_with = "mirror")]
+    from: Option<PathBuf>,
+    /// Ask for an upstream's files below this URL instead
+    #[arg(long, value_name = "NAME=URL")]
+    mirror: Vec<String>,
+}
+
+/// Reads the site and the lock it has, asks for what is missing, and writes it when anything changed.
+pub fn run(args: &Args) -> Outcome {
+    let site = super::told(&args.site, site::unlocked(&args.site))?;
+    let path = Lock::path(&args.site);
+    let there = There::read(&path)?;
+    if args.check {
+        return check(&site, &path, there.lock);
+    }
+    let previous =
+        there.lock.map_err(|why| talk(format_args!("{}: {why:#}; all is resolved anew", path.display()))).ok();
+    let previous = previous.flatten();
+    let wish = wish(&site, args).map_err(Failed::Input)?;
+    let world = World::of(&site, args).map_err(Failed::Input)?;
+    let now = clock::now();
+    let resolved = resolve::archives(&site, previous.as_ref(), &wish, world.files.as_ref(), now).map_err(failed)?;
+    resolved.notes.iter().for_each(talk);
+    let packages = packages::closures(&site, previous.as_ref(), wish.packages, world.archive.as_ref(), now);
+    let lock = resolve::lock(&site, resolved.components, packages.map_err(|trouble| failed(vec![trouble]))?);
+    let new = lock.text();
+    let changed = there.bytes.as_deref() != Some(new.as_bytes());
+    if changed {
+        put(&path, new.as_bytes())?;
+    }
+    lines(&lock).into_iter().try_for_each(say)?;
+    say(format_args!("lock {} {}", path.display(), if changed { "written" } else { "unchanged" }))
+}
+
+/// The lock that is there already.
+struct There {
+    /// As it is, when it is a file of a lock's size.
+    bytes: Option<Vec<u8>>,
+    /// As what it says; none when there is none, an error when it cannot be used.
+    lock: Result<Option<Lock>>,
+}
+
+impl There {
+    fn read(path: &Path) -> Result<Self, Failed> {
+        let bytes = match read::bounded(path, LARGEST) {
+            Ok(bytes) => bytes,
+            Err(Refused::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self { bytes: None, lock: Ok(None) });
+            }
+            Err(Refused::TooLarge { .. }) => {
+                return Ok(Self { bytes: None, lock: Err(anyhow!("it is larger than {LARGEST} bytes")) });
+            }
+            Err(Refused::Folder) => {
+                return Err(Failed::Input(anyhow!("{} is a folder\nhint: remove it", path.display())));
+            }
+            Err(Refused::Io(error)) => {
+                let error = anyhow::Error::new(error).context(format!("reading {}", path.display()));
+                return Err(Failed::Fault(error));
+            }
+        };
+        let lock = std::str::from_utf8(&bytes).context("it is not UTF-8").and_then(Lock::read).map(Some);
+        Ok(Self { bytes: Some(bytes), lock })
+    }
+}
+
+/// Whether the lock is what it would be if it were made now; what differs goes to stderr.
+fn check(site: &Site, path: &Path, lock: Result<Option<Lock>>) -> Outcome {
+    let differences = match lock {
+        Ok(Some(lock)) => fit::differences(site, &lock).into_iter().map(|difference| difference.what).collect(),
+        Ok(None) => vec!["it is not there".to_owned()],
+        Err(why) => vec![format!("{why:#}")],
+    };
+    if differences.is_empty() {
+        return say(format_args!("lock {} unchanged", path.display()));
+    }
+    for what in differences {
+        talk(format_args!("{}: {what}", path.display()));
+    }
+    Err(Failed::Input(anyhow!("{} is not up to date\nhint: run `anymetal lock`", path.display())))
+}
+
+/// What is asked for again, by names that the site has.
+fn wish(site: &Site, args: &Args) -> Result<Wish> {
+    let names: BTreeSet<&str> = fit::archived(site).map(|(known, ..)| known.name.as_str()).collect();
+    let known = |typed: &String| {
+        if names.contains(typed.as_str()) {
+            return Ok(());
+        }
+        let hint = nearest(typed, names.iter().copied()).map_or_else(
+            || format!("there are {}", either(names.iter().copied())),
+            |near| format!("did you mean `{near}`?"),
+        );
+        bail!("the site has no archives of {typed:?}\nhint: {hint}")
+    };
+    let mut wish = Wish::default();
+    for typed in args.update.iter().chain(&args.accept) {
+        let all = typed == "all";
+        if (all || typed == "packages") && args.update.contains(typed) {
+            wish.packages = true;
+            wish.update.extend(names.iter().filter(|_| all).map(ToString::to_string));
+            continue;
+        }
+        known(typed)?;
+        wish.update.insert(typed.clone());
+    }
+    wish.accept.extend(args.accept.iter().cloned());
+    Ok(wish)
+}
+
+/// Who is asked.
+struct World {
+    files: Box<dyn Files>,
+    archive: Box<dyn Fetch>,
+}
+
+impl World {
+    fn of(site: &Site, args: &Args) -> Result<Self> {
+        let upstream = |name: &str| sources::all()[name].url.clone();
+        if let Some(folder) = &args.from {
+            ensure!(
+                folder.is_dir(),
+                "{} is not a folder\nhint: name one that holds upstreams' files",
+                folder.display()
+            );
+            let folders = packages::UPSTREAMS.map(|name| (upstream(name), vec![folder.join(name)]));
+            return Ok(Self { files: Box::new(Folder(folder.clone())), archive: Box::new(Folders(folders.to_vec())) });
+        }
+        let mut bases = sources::bases(site);
+        for typed in &args.mirror {
+            let (name, url) = typed.split_once('=').with_context(|| format!("{typed:?} is not like NAME=URL"))?;
+            let names = || either(sources::all().keys().map(String::as_str));
+            ensure!(sources::all().contains_key(name), "{name:?} is no upstream\nhint: there are {}", names());
+            let url = url::url(url, Use::Base)
+                .map_err(|complaint| anyhow!("{}\nhint: {}", complaint.what, complaint.hint))?;
+            bases.insert(name.to_owned(), url);
+        }
+        let mirrors =
+            packages::UPSTREAMS.iter().filter_map(|name| Some((upstream(name), vec![bases.get(*name)?.clone()])));
+        Ok(Self { archive: Box::new(Mirrors::new(mirrors.collect())), files: Box::new(Network::new(bases)) })
+    }
+}
+
+/// All troubles, one after the other; one that somebody has to decide makes it his.
+fn failed(troubles: Vec<Trouble>) -> Failed {
+    let decides = troubles.iter().any(|trouble| matches!(trouble, Trouble::Wrong(_)));
+    let texts: Vec<_> = troubles.into_iter().map(|(Trouble::Wrong(text) | Trouble::World(text))| text).collect();
+    let error = anyhow!("{}", texts.join("\n"));
+    if decides { Failed::Input(error) } else { Failed::Fault(error) }
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().with_context(|| format!("{} has no name", path.display()))?;
+    write::files(folder, &[Entry::open(name, bytes)])
+}
+
+/// What is locked, a line for each.
+fn lines(lock: &Lock) -> Vec<String> {
+    let archives = lock.components.iter().flat_map(|(name, locked)| {
+        locked.artefacts.iter().map(move |(arch, archive)| {
+            let witnesses: Vec<_> = archive.witnesses.iter().map(words).collect();
+            format!("{name} {} {arch} sha256:{} {}", locked.version, archive.sha256, witnesses.join(", "))
+        })
+    });
+    let packages = lock.packages.iter().map(|(arch, closure)| packages_line(*arch, closure));
+    archives.chain(packages).collect()
+}
+
+fn packages_line(arch: Arch, closure: &Closure) -> String {
+    let keys: BTreeSet<_> = closure.suites.values().map(|suite| suite.signed.as_str()).collect();
+    let keys: Vec<_> = keys.into_iter().collect();
+    format!("packages {arch} {} signed by {}", closure.packages.len(), keys.join(", "))
+}
