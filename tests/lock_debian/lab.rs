@@ -74,7 +74,7 @@ impl Lab {
             arch: Arch::X86_64,
             files,
             previous: None,
-            now: SystemTime::now() + Duration::from_secs(60),
+            now: SystemTime::now() + Duration::from_mins(1),
         }
     }
 

@@ -174,7 +174,10 @@ impl Suite {
     /// The same with these texts for indexes, by architecture.
     pub fn files_with(&self, indexes: &BTreeMap<String, String>, sign: &dyn Fn(&str) -> String) -> Files {
         let mut files: Files = self.debs.iter().map(|deb| (deb.path(), deb.bytes())).collect();
-        let mut release: String = self.fields.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        let mut release = String::new();
+        for (name, value) in &self.fields {
+            let _infallible = writeln!(release, "{name}: {value}");
+        }
         release += "SHA256:\n";
         for (architecture, text) in indexes {
             let folder = format!("main/binary-{architecture}");
@@ -198,7 +201,6 @@ impl Suite {
 }
 
 /// Writes the files below a folder.
-#[expect(clippy::disallowed_methods, reason = "the lab writes what the program under test reads")]
 pub fn write(files: &Files, folder: &Path) {
     for (path, bytes) in files {
         let path = folder.join(path);
@@ -248,7 +250,6 @@ fn tar(files: &[(String, u32, Vec<u8>)]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "dpkg reads what the lab wrote")]
 mod tests {
     use std::process::Command;
 

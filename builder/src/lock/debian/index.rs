@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::io::Read;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use anymetal_contract::Digest;
@@ -187,7 +188,7 @@ fn is_name(name: &str) -> bool {
 fn is_place(path: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._~:".contains(&b);
     path.len() <= 512
-        && path.ends_with(".deb")
+        && Path::new(path).extension().is_some_and(|extension| extension == "deb")
         && path.split('/').all(|part| !matches!(part, "" | "." | "..") && part.bytes().all(plain))
 }
 

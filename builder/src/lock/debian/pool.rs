@@ -134,7 +134,7 @@ impl<'a> Pool<'a> {
                 let alternatives: Vec<Relation> =
                     alternatives.into_iter().filter(|relation| self.applies(relation)).collect();
                 if !alternatives.is_empty() {
-                    node.needs.push(self.need(alternatives, first)?);
+                    node.needs.push(self.need(&alternatives, first)?);
                 }
             }
         }
@@ -149,9 +149,9 @@ impl<'a> Pool<'a> {
         Ok(node)
     }
 
-    fn need(&self, alternatives: Vec<Relation>, first: bool) -> Result<Need> {
+    fn need(&self, alternatives: &[Relation], first: bool) -> Result<Need> {
         let mut need = Need { text: String::new(), first, by: Vec::new(), instead: Vec::new() };
-        for relation in &alternatives {
+        for relation in alternatives {
             for answer in self.answers(relation)? {
                 if !need.by.contains(&answer) {
                     need.by.push(answer);

@@ -51,18 +51,18 @@ fn broken<'a>(given: &Nodes, reached: &'a Nodes) -> BTreeMap<Place, &'a Need> {
 
 /// The chain from a package to a need that nobody answers. It ends, as whoever is broken was found so after those it needs.
 fn why(root: Place, reached: &Nodes, broken: &BTreeMap<Place, &Need>) -> String {
-    let mut chain = reached[&root].title.clone();
-    let mut need = broken[&root];
+    let mut chain = Vec::new();
+    let (mut place, mut need) = (root, broken[&root]);
     loop {
-        chain += &format!(" needs {}", need.text);
+        chain.push(format!("{} needs {}", reached[&place].title, need.text));
         let Some(by) = need.by.first() else { break };
-        chain += &format!("; {}", reached[by].title);
-        need = broken[by];
+        (place, need) = (*by, broken[by]);
     }
-    match need.instead.as_slice() {
-        [] => chain + ", which the archive does not have",
-        instead => chain + &format!(", and the archive has {}", instead.join(", ")),
-    }
+    let end = match need.instead.as_slice() {
+        [] => ", which the archive does not have".to_owned(),
+        instead => format!(", and the archive has {}", instead.join(", ")),
+    };
+    chain.join("; ") + &end
 }
 
 /// Needs of those chosen that neither what is given nor they themselves answer, each with those who can.
@@ -143,8 +143,8 @@ pub fn ordered(given: &Nodes, reached: &Nodes, chosen: &BTreeSet<Place>) -> Resu
     order.sort_by_cached_key(|place| {
         let behind = &all[place];
         let circle = behind.iter().copied().filter(|other| all[other].contains(place)).min().unwrap_or(*place);
-        let reaches = behind.len() + usize::from(!behind.contains(place));
-        (reaches, circle.min(*place), first[place].len(), *place)
+        let size = behind.len() + usize::from(!behind.contains(place));
+        (size, circle.min(*place), first[place].len(), *place)
     });
     Ok(order)
 }
