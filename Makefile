@@ -16,7 +16,7 @@ OUT := target/demo
 PLATFORM := target/platform
 
 DEMO_PACKAGES := ca-certificates e2fsprogs gcc gcc-aarch64-linux-gnu libc6-dev libc6-dev-arm64-cross mmdebstrap musl-tools qemu-system-x86 qemu-utils uidmap
-TEST_PACKAGES := $(DEMO_PACKAGES) bird2 busybox cloud-init curl dash file frr gobgpd iproute2 minisign nftables openssl perl procps python3 python3-yaml \
+TEST_PACKAGES := $(DEMO_PACKAGES) bird2 busybox cloud-init curl dash debian-archive-keyring file frr gobgpd iproute2 minisign nftables openssl perl procps python3 python3-yaml \
 	qemu-user shellcheck systemd unzip util-linux wget
 
 help:

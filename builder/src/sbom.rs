@@ -67,7 +67,7 @@ fn whole(plan: &Plan, components: Vec<Component>) -> Bom {
     let root = format!("site {}", plan.site);
     let site = Component::new(Classification::Platform, &plan.site, &format!("sha256:{digest}"), Some(root.clone()));
     let mut maker = Component::new(Classification::Application, "anymetal", env!("CARGO_PKG_VERSION"), None);
-    maker.licenses = licence(Some(env!("CARGO_PKG_LICENSE")));
+    maker.licenses = Some(licence(Some(env!("CARGO_PKG_LICENSE"))));
     let refs = components.iter().filter_map(|component| component.bom_ref.clone()).collect();
     Bom {
         version: 1,
@@ -94,7 +94,7 @@ fn whole(plan: &Plan, components: Vec<Component>) -> Bom {
 fn init(init: &Init) -> Component {
     let release = &init.abilities.release;
     Component {
-        licenses: licence((init.abilities.kind == abilities::KIND).then_some(env!("CARGO_PKG_LICENSE"))),
+        licenses: Some(licence((init.abilities.kind == abilities::KIND).then_some(env!("CARGO_PKG_LICENSE")))),
         purl: purl(&format!("pkg:generic/anymetal-init@{release}?arch={}", init.arch)),
         ..of("anymetal-init", Some(release), Some(init.arch), Some(&init.sha256))
     }
@@ -107,7 +107,7 @@ fn archive(component: &plan::Component, arch: Arch, artefact: &plan::Artefact) -
     let distribution = |url: &String| ExternalReference::new(ExternalReferenceType::Distribution, Uri::new(url));
     let urls: Vec<_> = artefact.urls.iter().map(distribution).collect();
     Component {
-        licenses: licence(known.and_then(|(known, version)| known.licence(version))),
+        licenses: Some(licence(known.and_then(|(known, version)| known.licence(version)))),
         purl: known.and_then(|(known, version)| purl(&known.purl(version)?)),
         external_references: (!urls.is_empty()).then_some(ExternalReferences(urls)),
         ..of(&component.name, Some(&component.version), Some(arch), Some(&artefact.sha256))
@@ -117,7 +117,7 @@ fn archive(component: &plan::Component, arch: Arch, artefact: &plan::Artefact) -
 /// A package of the operating system whose version the machine's own archive decides.
 fn unpinned(plan: &Plan, name: &str) -> Component {
     Component {
-        licenses: licence(licence_of(plan, name)),
+        licenses: Some(licence(licence_of(plan, name))),
         purl: purl(&format!("pkg:deb/debian/{}?distro={}", escaped(name), plan.os)),
         ..of(name, None, None, None)
     }
@@ -130,7 +130,7 @@ fn pinned(plan: &Plan, arch: Arch, package: &anymetal_contract::packages::Packag
     };
     let (name, version) = (escaped(&package.name), escaped(&package.version));
     Component {
-        licenses: licence(licence_of(plan, &package.name)),
+        licenses: Some(licence(licence_of(plan, &package.name))),
         purl: purl(&format!("pkg:deb/debian/{name}@{version}?arch={debian}&distro={}", plan.os)),
         ..of(&package.name, Some(&package.version), Some(arch), Some(&package.sha256))
     }
@@ -158,8 +158,8 @@ fn of(name: &str, version: Option<&str>, arch: Option<Arch>, sha256: Option<&Dig
     component
 }
 
-fn licence(expression: Option<&str>) -> Option<Licenses> {
-    Some(Licenses(vec![expression.map_or_else(|| LicenseChoice::license(UNKNOWN), LicenseChoice::expression)]))
+fn licence(expression: Option<&str>) -> Licenses {
+    Licenses(vec![expression.map_or_else(|| LicenseChoice::license(UNKNOWN), LicenseChoice::expression)])
 }
 
 fn purl(text: &str) -> Option<Purl> {

@@ -243,8 +243,8 @@ fn the_user_data_of_a_whole_site_fits_in_sixteen_kibibytes() {
     // and signed
     let made = desk.run(&["sign", "--new-key", "key"]);
     let key = stdout(&made).trim_end().replace("key ", "");
-    let site = fs::read_to_string(desk.path("site.yaml")).unwrap();
-    desk.put("site.yaml", &format!("{site}signers: [{key}]\n"));
+    let own = fs::read_to_string(desk.path("site.yaml")).unwrap();
+    desk.put("site.yaml", &format!("{own}signers: [{key}]\n"));
     let said = desk.built(&["--sign", "key"]);
     let size = said.lines().find_map(|line| line.strip_prefix("user-data ")).unwrap();
     println!("user-data of a whole site, signed: {size}");

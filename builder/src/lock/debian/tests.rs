@@ -29,7 +29,7 @@ fn index(lines: &[&str]) -> String {
             fields.insert(name.to_owned(), value.to_owned());
         }
         for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
-            text += &format!("{name}: {value}\n");
+            text.extend([name, ": ", value, "\n"]);
         }
         text + "\n"
     };
