@@ -107,8 +107,8 @@ fn run(desk: &Path, line: &str) -> Duration {
     let begin = Instant::now();
     let mut command = Command::new("sh");
     command.args(["-c", line]).current_dir(desk).stdout(Stdio::null());
-    let status = command.status().unwrap();
+    let output = command.output().unwrap();
     let took = begin.elapsed();
-    assert!(status.success(), "{line}");
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     took
 }

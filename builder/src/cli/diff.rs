@@ -9,13 +9,19 @@ use super::{Failed, Outcome, say};
 use crate::diff;
 use crate::form::{Carried, Form};
 
+/// What `diff --help` says of its arguments.
+const FORMS: &str = "A form is a bundle, a user-data, a plan.json, a site, or a folder that
+`anymetal build` wrote. Packages are told of when both have their lists, and
+anymetal-init when both pin it.";
+
 /// What was typed.
 #[derive(Debug, clap::Args)]
+#[command(after_help = FORMS)]
 pub struct Args {
-    /// A form of the plan as it was: a bundle, a user-data, a plan.json, a site, a folder that `anymetal build` wrote
+    /// The plan as it was, in any form
     #[arg(value_name = "OLD")]
     old: PathBuf,
-    /// A form of the plan as it is to be
+    /// The plan as it is to be
     #[arg(value_name = "NEW")]
     new: PathBuf,
     /// End with 1 when something changes
