@@ -63,11 +63,11 @@ fn a_lock_beside_the_site_is_read_and_goes_into_the_plan() {
     fs::write(folder.path().join("s.lock"), lock.text()).unwrap();
     let site = read_in(folder.path()).unwrap();
     assert_eq!(site.lock.as_ref(), Some(&lock));
-    let size = |site: &Site| match crate::plan::draft(site).unwrap().components.remove(1).source {
+    let planned = |site: &Site| match crate::plan::draft(site).unwrap().components.remove(1).source {
         anymetal_contract::plan::Source::Artefacts(artefacts) => artefacts[&Arch::X86_64].size,
         anymetal_contract::plan::Source::HostPackage(package) => panic!("{package:?}"),
     };
-    assert_eq!(size(&site), Some(123));
+    assert_eq!(planned(&site), Some(123));
 
     lock.components.get_mut("consul").unwrap().version = "1.21.4".into();
     fs::write(folder.path().join("s.lock"), lock.text()).unwrap();

@@ -1,0 +1,158 @@
+//! Upstreams that lie, are somebody else, or have nothing; and a site whose author has to decide.
+
+use std::fs;
+
+use anymetal_lab::openpgp::Key;
+
+use super::world::{CONSUL, SMALL, Said, Upstreams, anymetal, lock};
+
+/// What `lock` says of a site with Consul once the world was changed; nothing may be written.
+fn refused(lines: &str, change: impl Fn(&Upstreams)) -> Said {
+    let upstreams = Upstreams::start();
+    change(&upstreams);
+    let folder = upstreams.site(lines);
+    let said = anymetal(folder.path(), &["lock", "site.yaml"]);
+    assert!(!lock(folder.path()).exists(), "{said:?}");
+    assert_eq!(said.out, "");
+    said
+}
+
+#[test]
+fn checksums_that_another_signed_are_not_believed() {
+    let stranger = Key::make(7, "stranger");
+    let said = refused(SMALL, |upstreams| upstreams.consul(&"ab".repeat(32), &stranger));
+    assert_eq!(said.code, Some(1));
+    let expected = format!(
+        "by https://releases.hashicorp.com/consul/{CONSUL}/consul_{CONSUL}_SHA256SUMS.sig: it is signed by the key {}, and the only keys known are ",
+        stranger.fingerprint()
+    );
+    assert!(said.err.contains(&expected), "{}", said.err);
+    assert_eq!(said.err.matches("is signed by").count(), 1, "said once for both architectures: {}", said.err);
+}
+
+#[test]
+fn checksums_that_were_changed_are_not_believed() {
+    let said = refused(SMALL, |upstreams| {
+        let sums = upstreams.path(&format!("consul_{CONSUL}_SHA256SUMS"));
+        let text = upstreams.files.lock().unwrap()[&sums].clone();
+        upstreams.put(&sums, String::from_utf8(text).unwrap().replace("amd64", "amd65"));
+    });
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("it does not fit what was signed: one of the two was changed\n"), "{}", said.err);
+}
+
+#[test]
+fn an_archive_that_the_checksums_do_not_name_is_nobodys() {
+    let said = refused(SMALL, |upstreams| {
+        let sums = upstreams.path(&format!("consul_{CONSUL}_SHA256SUMS"));
+        let text = format!("{}  consul_{CONSUL}_linux_amd64.zip\n", "ab".repeat(32));
+        upstreams.put(&format!("{sums}.sig"), upstreams.hashicorp.detached(text.as_bytes()));
+        upstreams.put(&sums, text);
+    });
+    assert_eq!(said.code, Some(1));
+    let expected = format!(
+        "it has no line for consul_{CONSUL}_linux_arm64.zip\nhint: pin it in the site, `components.consul.artefacts.aarch64.sha256`\n"
+    );
+    assert!(said.err.ends_with(&expected), "{}", said.err);
+}
+
+#[test]
+fn a_known_digest_and_upstreams_word_have_to_agree() {
+    let lines = "architectures: [x86_64]\ncomponents: {consul: 1.21.5, nomad: none}\n";
+    let upstreams = Upstreams::start();
+    let other = upstreams.digest("consul_1.21.5_linux_amd64.zip");
+    drop(upstreams);
+    let said = refused(lines, |_| {});
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains(&format!("consul 1.21.5 for x86_64: its sha256 is {other}, signed by ")), "{}", said.err);
+    let known = "2dfb63fcabe9f15b956cf408248d9ebe36cfd662ca182352942a3bd4e5d5faca";
+    assert!(said.err.contains(&format!("; and {known}, known to this anymetal\nhint: ")), "{}", said.err);
+}
+
+#[test]
+fn without_checksums_a_known_digest_is_taken_and_said_and_an_unknown_one_is_not() {
+    let upstreams = Upstreams::start();
+    for version in [CONSUL, "1.21.5"] {
+        upstreams.remove(&upstreams.path(&format!("consul_{version}_SHA256SUMS")));
+    }
+    let folder = upstreams.site("components: {consul: 1.21.5, nomad: none}\n");
+    let said = anymetal(folder.path(), &["lock", "site.yaml"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let url = format!("{}/hashicorp/consul/1.21.5/consul_1.21.5_SHA256SUMS", upstreams.server.url());
+    for arch in ["aarch64", "x86_64"] {
+        let expected = format!(
+            "consul 1.21.5 for {arch}: upstream's checksums cannot be had, so its sha256 is the one known to this anymetal; asking {url}: it answered 404\n"
+        );
+        assert!(said.err.contains(&expected), "{}", said.err);
+    }
+    upstreams.write(folder.path(), SMALL);
+    let said = anymetal(folder.path(), &["lock", "site.yaml"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("consul 1.21.4 for x86_64: nobody knows its sha256; asking "), "{}", said.err);
+    assert!(said.err.contains("hint: pin it in the site, `components.consul.artefacts.x86_64.sha256`"), "{}", said.err);
+}
+
+#[test]
+fn an_upstream_that_does_not_answer_is_the_worlds_fault() {
+    let gone = Upstreams::start();
+    let folder = gone.site(SMALL);
+    drop(gone);
+    let said = anymetal(folder.path(), &["lock", "site.yaml"]);
+    assert_eq!((said.out.as_str(), said.code), ("", Some(2)), "{}", said.err);
+}
+
+#[test]
+fn an_index_of_packages_that_another_signed_is_not_believed() {
+    let said = refused(SMALL, |upstreams| {
+        let path = upstreams.path("dists/bookworm/InRelease");
+        let text = upstreams.files.lock().unwrap()[&path].clone();
+        upstreams.put(&path, String::from_utf8(text).unwrap().replace("Origin: Lab", "Origin: Lob"));
+    });
+    assert_eq!(said.code, Some(1));
+    assert!(
+        said.err.contains("reading http://deb.debian.org/debian/dists/bookworm/InRelease: checking its signature: "),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn a_site_brings_an_archive_of_its_own_and_is_its_own_witness() {
+    let upstreams = Upstreams::start();
+    upstreams.put("own/consul.zip", "our own");
+    let digest = upstreams.digest("own/consul.zip");
+    let folder = upstreams.site(&format!(
+        "architectures: [x86_64]\ncomponents: {{consul: {{version: 1.21.4, artefacts: {{x86_64: {{sha256: {digest}, urls: ['{}/own/consul.zip']}}}}}}, nomad: none}}\n",
+        upstreams.server.url()
+    ));
+    let said = anymetal(folder.path(), &["lock", "site.yaml"]);
+    assert_eq!(
+        said.out.lines().next(),
+        Some(format!("consul 1.21.4 x86_64 sha256:{digest} pinned by the site").as_str()),
+        "{said:?}"
+    );
+    assert!(fs::read_to_string(lock(folder.path())).unwrap().contains("\"size\": 7,"));
+}
+
+#[test]
+fn what_was_typed_wrongly_is_said() {
+    let upstreams = Upstreams::start();
+    let folder = upstreams.site(SMALL);
+    for (args, expected) in [
+        (&["--mirror", "hashicorp"][..], "anymetal: \"hashicorp\" is not like NAME=URL\n"),
+        (
+            &["--mirror", "gitlab=https://m.example"],
+            "anymetal: \"gitlab\" is no upstream\nhint: there are `bindle`, `debian`, `debian-security`, `github` or `hashicorp`\n",
+        ),
+        (
+            &["--mirror", "github=m.example"],
+            "anymetal: `m.example` is not an http or https URL\nhint: write it like `https://mirror.example/anymetal`\n",
+        ),
+        (&["--from", "nowhere"], "anymetal: nowhere is not a folder\nhint: name one that holds upstreams' files\n"),
+        (&["--accept", "all"], "anymetal: the site has no archives of \"all\"\nhint: there are `consul`\n"),
+    ] {
+        let said = anymetal(folder.path(), &[&["lock", "site.yaml"], args].concat());
+        assert_eq!((said.out.as_str(), said.err.as_str(), said.code), ("", expected, Some(1)));
+    }
+    assert!(upstreams.server.requests().is_empty());
+}
