@@ -158,7 +158,7 @@ fn a_mistake_in_the_site_is_the_authors_and_nothing_is_written() {
     desk.put("site.yaml", &SITE.replace("origins: [http://192.0.2.80/anymetal]\n", ""));
     desk.refused(&[], "no `origins`");
     desk.put("site.yaml", &SITE.replace("nomad: none", "nomad: none, consul: 1.21.4"));
-    desk.refused(&[], "component consul 1.21.4: no sha256 is known for x86_64\nhint: pin it in the site, `components.consul.artefacts.x86_64.sha256`");
+    desk.refused(&[], "component consul 1.21.4: no sha256 is known for x86_64\nhint: `anymetal lock SITE` asks upstream for it; or pin it in the site, `components.consul.artefacts.x86_64.sha256`");
 }
 
 #[test]

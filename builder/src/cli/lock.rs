@@ -25,7 +25,11 @@ use crate::sys::write::{self, Entry};
 
 /// What `lock --help` says of the output.
 const OUTPUT: &str = "The lock of site.yaml is site.lock, beside it; keep both in git. What it has
-and still fits is kept, and nobody is asked for it.
+and still fits is kept, and nobody is asked for it; --check asks nobody at all.
+
+DIR of --from has upstreams' files by their own names, and Debian's archive in
+its folders debian and debian-security. NAME of --mirror is one of the names
+that a site's `sources` has: hashicorp, github, bindle, debian, debian-security.
 
 On stdout a line for each archive, and at the end
   lock <path> written|unchanged";
@@ -36,20 +40,19 @@ On stdout a line for each archive, and at the end
 pub struct Args {
     /// The site's file
     site: PathBuf,
-    /// Ask again for a component, for `packages`, or for `all`
+    /// Ask again for a component, `packages` or `all`
     #[arg(long, value_name = "NAME")]
     update: Vec<String>,
-    /// Take the archives of a component though upstream replaced them
+    /// Take a component's archives though they were replaced
     #[arg(long, value_name = "NAME")]
     accept: Vec<String>,
-    /// Only say whether the lock fits the site; nobody is asked
+    /// Only say whether the lock fits the site
     #[arg(long, conflicts_with_all = ["update", "accept", "from", "mirror"])]
     check: bool,
-    /// Take upstreams' files from a folder, by their names, and Debian's archive
-    /// from `debian` and `debian-security` in it; nobody is asked
+    /// Take upstreams' files from a folder and ask nobody
     #[arg(long, value_name = "DIR", conflicts_with = "mirror")]
     from: Option<PathBuf>,
-    /// Ask for an upstream's files below this URL instead
+    /// Ask below this URL instead of upstream
     #[arg(long, value_name = "NAME=URL")]
     mirror: Vec<String>,
 }

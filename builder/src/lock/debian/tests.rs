@@ -1,6 +1,8 @@
 //! Closures of small indexes, written by hand: what is there, what is wanted, what comes out, side by side.
 //! May not check signatures: `tests/lock_debian.rs` resolves from whole archives.
 
+use std::fmt::Write as _;
+
 use super::*;
 
 /// A digest of 64 digits, the same for the same name and version.
@@ -29,7 +31,7 @@ fn index(lines: &[&str]) -> String {
             fields.insert(name.to_owned(), value.to_owned());
         }
         for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
-            text.extend([name, ": ", value, "\n"]);
+            writeln!(text, "{name}: {value}").unwrap();
         }
         text + "\n"
     };
