@@ -216,6 +216,36 @@ fn a_key_is_its_owners_alone_never_replaced_and_never_said() {
 }
 
 #[test]
+fn verify_asks_every_form_for_a_signature_by_one_of_the_keys() {
+    let desk = Desk::new();
+    let (ours, stranger) = (new_key(&desk, "ours"), new_key(&desk, "stranger"));
+    signers(&desk, &[&ours]);
+    desk.built(&["--sign", "ours"]);
+    let verify = |words: &[&str]| desk.run(&[&["verify"], words].concat());
+    for words in [
+        &["--key", &ours, "out", "out/user-data", "out/plan.json", "site.yaml"][..],
+        &["--key", "ours.pub", "out/user-data"],
+        &["--key", &stranger, "--key", &ours, "out"],
+    ] {
+        done(&verify(words));
+    }
+    for (words, what) in [
+        (&["--key", &stranger, "out/user-data"][..], "out/user-data: the signature is by the key "),
+        (&["--key", &stranger, "out"], "which is none of the signers"),
+        (&["--key", &ours, "site.yaml"], "none of the forms has a signature that a key could be for\nhint: "),
+        (&["--key", "RWQ", "out"], "reading the public key RWQ: "),
+    ] {
+        let output = verify(words);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(stderr(&output).contains(what), "{}", stderr(&output));
+    }
+    fs::remove_file(desk.path("out/plan.json.minisig")).unwrap();
+    let output = verify(&["--key", &ours, "out"]);
+    assert!(stderr(&output).contains("out/plan.json carries no signature of its plan\nhint: "), "{}", stderr(&output));
+    done(&verify(&["out"]));
+}
+
+#[test]
 fn what_is_no_plan_is_not_signed() {
     let desk = Desk::new();
     new_key(&desk, "key");

@@ -1,12 +1,13 @@
 //! `anymetal verify A B C…`: whether forms are whole, untouched and of one plan, and on stdout what they are.
 //! May not decide it: `verify` does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::{Failed, Outcome, say};
 use crate::form::Form;
+use crate::sign::{self, PublicKey};
 use crate::verify;
 
 /// What `verify --help` says of its arguments.
@@ -25,11 +26,28 @@ pub struct Args {
     /// What has to be whole, and to carry the same plan and the same init
     #[arg(required = true, value_name = "FORM")]
     forms: Vec<PathBuf>,
+    /// A public key, or a file of one; each form has to be signed by one of them
+    #[arg(long, value_name = "KEY")]
+    key: Vec<String>,
 }
 
 /// Opens all forms, proves them, and says what they are.
 pub fn run(args: &Args) -> Outcome {
     let forms = args.forms.iter().map(|path| Form::open(path)).collect::<Result<Vec<_>>>().map_err(Failed::Input)?;
     let lines = verify::prove(&forms).map_err(Failed::Input)?;
+    let keys = args.key.iter().map(|key| keys(key)).collect::<Result<Vec<_>>>().map_err(Failed::Input)?.concat();
+    if !keys.is_empty() {
+        verify::signed(&forms, &keys).map_err(Failed::Input)?;
+    }
     lines.iter().try_for_each(say)
+}
+
+/// The keys that were named: a key itself, or the file it is in.
+fn keys(named: &str) -> Result<Vec<PublicKey>> {
+    if let Some(key) = PublicKey::read(named) {
+        return Ok(vec![key]);
+    }
+    let reading = || format!("reading the public key {named}");
+    let text = super::sign::text(Path::new(named), sign::LARGEST).with_context(reading)?;
+    sign::keys(&text).with_context(reading)
 }

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::lock::{self, Lock, document};
 use crate::sys::bundle;
 use crate::sys::read::{self, Refused};
-use crate::{plan, site};
+use crate::{plan, sign, site};
 
 pub use folder::Folder;
 
@@ -66,6 +66,8 @@ pub struct Carried {
     pub inits: Option<BTreeMap<Arch, Digest>>,
     /// Its lists of packages, when the form has them.
     pub lists: Option<BTreeMap<Arch, Packages>>,
+    /// The text of its signature, when the form has one; of a plan's file, what lies beside it.
+    pub signature: Option<String>,
 }
 
 impl Form {
@@ -91,7 +93,7 @@ impl Carried {
     /// The plan in these bytes, which have to be canonical.
     fn read(text: Vec<u8>) -> Result<Self> {
         let plan: Plan = document(&text, contract::KIND, contract::VERSION, "plan")?;
-        Ok(Self { text, plan, inits: None, lists: None })
+        Ok(Self { text, plan, inits: None, lists: None, signature: None })
     }
 
     /// The plan digest.
@@ -127,8 +129,8 @@ fn kind(path: &Path) -> Result<Kind> {
     match kind_of(&bytes).as_deref() {
         Some(document::KIND) => of_lock(bytes),
         _ if of(path, "lock") => of_lock(bytes),
-        Some(contract::KIND) => Ok(Kind::Plan(Carried::read(bytes)?)),
-        _ if named == anymetal_contract::bundle::PLAN => Ok(Kind::Plan(Carried::read(bytes)?)),
+        Some(contract::KIND) => of_plan(path, bytes),
+        _ if named == anymetal_contract::bundle::PLAN => of_plan(path, bytes),
         Some(packages::KIND) => list(&bytes).map(|_| Kind::List(plan::digest(&bytes))),
         _ => bail!(
             "it is none of our forms\nhint: a bundle, a user-data, a plan, a folder of `anymetal build`, a site, a lock or a blob is"
@@ -189,6 +191,19 @@ fn pinned(bytes: &[u8], arch: Arch, sha256: &Digest) -> Result<Packages> {
     list(bytes).with_context(|| format!("sha256/{sha256} (packages {arch})"))
 }
 
+/// A plan, and the signature beside it.
+fn of_plan(path: &Path, bytes: Vec<u8>) -> Result<Kind> {
+    let mut carried = Carried::read(bytes)?;
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".minisig");
+    carried.signature = match read::bounded(Path::new(&beside), sign::LARGEST) {
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(Refused::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(_) => bail!("its signature, {}, cannot be read", Path::new(&beside).display()),
+    };
+    Ok(Kind::Plan(carried))
+}
+
 fn of_lock(bytes: Vec<u8>) -> Result<Kind> {
     let text = String::from_utf8(bytes).context("it is no UTF-8")?;
     Ok(Kind::Lock(Lock::read(&text)?.site))
@@ -199,7 +214,7 @@ fn of_site(path: &Path) -> Result<Carried> {
         .map_err(|found| anyhow!(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
     let plan = plan::draft(&site)?;
     let lists = site.lock.as_ref().map(lock::list::lists).unwrap_or_default();
-    Ok(Carried { text: plan::canonical(&plan), plan, inits: None, lists: Some(lists) })
+    Ok(Carried { text: plan::canonical(&plan), plan, inits: None, lists: Some(lists), signature: None })
 }
 
 fn of_bundle(bundle: &Bundle) -> Result<Carried> {
@@ -214,6 +229,7 @@ fn of_bundle(bundle: &Bundle) -> Result<Carried> {
         lists.insert(*arch, pinned(&bytes, *arch, &listed.sha256)?);
     }
     carried.inits = Some(bundle.index().inits.clone());
+    carried.signature = bundle.signature().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     carried.lists = Some(lists);
     Ok(carried)
 }

@@ -42,6 +42,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Carried> {
     let unit = String::from_utf8(content(files, place::UNIT)?).context(place::UNIT)?;
     same(place::UNIT, &unit, &made(host::unit()?))?;
     carried.inits = Some(inits);
+    if files.iter().any(|file| file.get("path").and_then(Value::as_str) == Some(place::SIGNATURE)) {
+        carried.signature = Some(String::from_utf8(content(files, place::SIGNATURE)?).context(place::SIGNATURE)?);
+    }
     Ok(carried)
 }
 

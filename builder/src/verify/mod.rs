@@ -3,6 +3,7 @@
 
 mod hashes;
 mod same;
+mod signed;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,8 @@ use crate::bundle;
 use crate::form::{Carried, Folder, Form, Kind};
 use crate::plan;
 use hashes::{Bytes, Claim};
+
+pub use signed::signed;
 
 /// Proves each of the forms, then that all carry the same; a line for each says what it is.
 pub fn prove(forms: &[Form]) -> Result<Vec<String>> {

@@ -10,10 +10,11 @@ use anymetal_contract::{Plan, place};
 use super::made::Made;
 use super::{Args, Failed, Form};
 use crate::init_binary::Init;
+use crate::lock::{Lock, document};
 use crate::provenance::{self, Resource};
 use crate::site::Site;
 use crate::sys::read;
-use crate::{plan, sbom, site};
+use crate::{plan, sbom};
 
 /// What is said about all the rest: the bill of materials and the provenance, when they are wanted, by their names in OUT.
 pub(super) fn papers(
@@ -59,7 +60,7 @@ fn resource(name: &str, bytes: &[u8]) -> Resource {
 fn inputs(site: &Site, path: &Path) -> anyhow::Result<(Resource, Vec<Resource>)> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let read = |name: &str, path: &Path| {
-        let bytes = read::bounded(path, site::LARGEST)
+        let bytes = read::bounded(path, document::LARGEST)
             .map_err(|refused| anyhow!("reading {} again: {refused:?}", path.display()))?;
         Ok(resource(name, &bytes))
     };
@@ -68,5 +69,10 @@ fn inputs(site: &Site, path: &Path) -> anyhow::Result<(Resource, Vec<Resource>)>
     let inline = |place: usize| format!("cloud_config[{place}]");
     let files = site.cloud_config.iter().enumerate().filter(|(place, part)| part.origin != inline(*place));
     let files = files.map(|(_, part)| read(&part.origin, &folder.join(&part.origin)));
-    Ok((own, files.collect::<anyhow::Result<Vec<_>>>()?))
+    let lock = site.lock.as_ref().map(|_| {
+        let path = Lock::path(path);
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        read(&name, &path)
+    });
+    Ok((own, lock.into_iter().chain(files).collect::<anyhow::Result<Vec<_>>>()?))
 }

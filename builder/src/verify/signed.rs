@@ -1,0 +1,38 @@
+//! Whether every form that carries a plan carries a signature of it by one of these keys.
+//! May not judge anything else.
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::form::{Form, Kind};
+use crate::sign::{self, PublicKey};
+
+/// An error names the first form that is not signed by any of the keys. A site, a lock, a list and a blob have no signature of their own.
+pub fn signed(forms: &[Form], keys: &[PublicKey]) -> Result<()> {
+    ensure!(
+        judge(forms, keys)? > 0,
+        "none of the forms has a signature that a key could be for\nhint: name a bundle, a user-data, a plan or a folder"
+    );
+    Ok(())
+}
+
+/// How many forms are signed.
+fn judge(forms: &[Form], keys: &[PublicKey]) -> Result<usize> {
+    let mut signed = 0;
+    for form in forms {
+        let carried = match &form.kind {
+            Kind::Folder(folder) => {
+                signed += judge(&folder.forms, keys)?;
+                continue;
+            }
+            Kind::Bundle(_, carried) | Kind::UserData(carried) | Kind::Plan(carried) => carried,
+            Kind::Site(_) | Kind::Lock(_) | Kind::List(_) | Kind::Blob(_) => continue,
+        };
+        let text = carried.signature.as_deref();
+        let text = text.with_context(|| {
+            format!("{} carries no signature of its plan\nhint: `anymetal build --sign FILE` makes one; a user-data has it when the site names `signers`", form.path.display())
+        })?;
+        sign::verify(&carried.text, text, keys).with_context(|| form.path.display().to_string())?;
+        signed += 1;
+    }
+    Ok(signed)
+}
