@@ -50,7 +50,7 @@ pub(crate) fn abilities() -> Abilities {
         formats: words(&["zip", "tar.gz", "deb"]),
         ready: words(&["active", "consul-leader", "nomad-node", "announced"]),
         secrets: words(&["user-data", "customdata", "medium"]),
-        supplies: words(&["bundle", "origins", "upstream"]),
+        supplies: words(&["bundle", "siblings", "origins", "upstream"]),
         signatures: words(&["minisign"]),
     }
 }

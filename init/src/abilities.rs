@@ -17,7 +17,7 @@ static RECORD: &str = concat!(
     r#"","plans":[1],"#,
     r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","jobs","prove","announce","settle"],"#,
     r#""platforms":["equinix-metal","vultr","file"],"formats":["zip","tar.gz","deb"],"ready":["active","consul-leader","nomad-node","announced"],"#,
-    r#""secrets":["user-data","customdata","medium"],"supplies":["bundle","origins","upstream"],"signatures":["minisign"]}"#,
+    r#""secrets":["user-data","customdata","medium"],"supplies":["bundle","siblings","origins","upstream"],"signatures":["minisign"]}"#,
     "\n",
 );
 

@@ -31,6 +31,7 @@ mod secret;
 mod secrets;
 mod services;
 mod settle;
+mod siblings;
 mod signature;
 mod status;
 mod sys;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     };
     let ended = match command {
         Command::Run(typed) => cli::run::run(&typed),
+        Command::Share(typed) => cli::share::run(&typed),
         Command::Render(typed) => cli::render::run(&typed),
         Command::Guard(typed) => cli::guard::run(&typed),
         Command::Drain(typed) => cli::drain::run(&typed),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anymetal_contract::{Phase, Reason};
 
 use crate::phase::{Answer, Steps};
+use crate::siblings::unit;
 use crate::world::World;
 use anymetal_supply::failure::Failure;
 
@@ -36,7 +37,10 @@ impl fmt::Display for Failed {
 }
 
 /// The phase's work.
-pub(crate) fn work(world: &World, _: &dyn Steps) -> Result<Answer, Failure> {
+pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
+    if world.is_node() {
+        unit::hand_over(world, steps);
+    }
     let verdict = world.verdict.get().expect("the runner makes the verdict before it starts `settle`");
     if let Some(failed) = &verdict.failed {
         return Err(Failure::new(failed.reason, failed.clone()));

@@ -16,6 +16,7 @@ use crate::secret::Hidden;
 use crate::secrets::Secrets;
 use crate::services::Doings;
 use crate::settle::Verdict;
+use crate::siblings::Siblings;
 
 /// The world a phase works on.
 pub(crate) struct World {
@@ -31,6 +32,8 @@ pub(crate) struct World {
     pub(crate) plan: OnceLock<Planned>,
     /// Made by `metadata`.
     pub(crate) machine: OnceLock<Machine>,
+    /// Made by `metadata`: this node among its siblings, or that it has none.
+    pub(crate) siblings: OnceLock<Option<Siblings>>,
     /// Made by `facts`.
     pub(crate) facts: OnceLock<Facts>,
     /// Names of components (by `install`) and files (by `files`) that this run changed; `services` restarts what they concern.
@@ -89,6 +92,7 @@ impl World {
             ledger: OnceLock::new(),
             plan: OnceLock::new(),
             machine: OnceLock::new(),
+            siblings: OnceLock::new(),
             facts: OnceLock::new(),
             changed: Mutex::default(),
             services: Mutex::default(),

@@ -59,6 +59,9 @@ pub const BIRD_SOCKET: &str = "/run/bird/bird.ctl";
 /// Held while a `run` is under way, so that there is one at a time.
 pub const LOCK: &str = "/run/anymetal/run.lock";
 
+/// The port, of TCP and UDP, at which a node gives blobs to its siblings on the private network and speaks with them.
+pub const SIBLINGS: u16 = 4655;
+
 /// Kernel command line: where the metadata service is instead, a base URL; for tests, so that the plan under test is the production plan.
 pub const ARG_METADATA: &str = "anymetal.metadata";
 /// Kernel command line: a content-addressed origin that goes before the plan's own, a base URL.

@@ -5,14 +5,13 @@ mod blob;
 mod bundle;
 #[cfg(test)]
 mod bundle_tests;
+mod course;
 #[cfg(test)]
 mod misbehaving;
 mod said;
 mod supply;
 #[cfg(test)]
 pub(crate) mod tests;
-
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anymetal_contract::Reason;
 use anymetal_contract::plan::{Artefact, Component, Source};
@@ -27,6 +26,7 @@ use crate::packages;
 use crate::phase::{Answer, Steps};
 use crate::world::World;
 use blob::{Blob, Kind};
+use course::Course;
 use supply::Supplies;
 
 /// Transfers under way at a time: enough to fill a link when one origin is slow, few enough not to be taken for an attack.
@@ -48,13 +48,12 @@ fn acquire(world: &World, steps: &dyn Steps, limits: Limits) -> Result<Answer, F
     // The list first: it says what else there is to come.
     let (mut results, mut missing) = (Vec::new(), Vec::new());
     if let Some(listed) = listed {
-        let result = supplies.get(&blob::list(listed));
-        said::tell(&blob::list(listed), &result, steps);
-        if result.is_ok() {
+        let list = all(&[blob::list(listed)], &supplies, steps);
+        if list.iter().all(|(_, result)| result.is_ok()) {
             let list = packages::read(world, &store, listed)?;
             missing = packages::missing(&list, &world.dpkg()).because(Reason::HostFault)?;
         }
-        results.push((Kind::List, result));
+        results.extend(list);
     }
     let blobs: Vec<Blob> = artefacts.into_iter().chain(missing.iter().map(blob::package)).collect();
     stock::require_room(&store, blobs.iter().map(|blob| (blob.sha256, blob.size)))?;
@@ -64,17 +63,15 @@ fn acquire(world: &World, steps: &dyn Steps, limits: Limits) -> Result<Answer, F
 
 /// Gets each of them, some at a time. The results come in the blobs' order.
 fn all(blobs: &[Blob], supplies: &Supplies, steps: &dyn Steps) -> Vec<(Kind, Result<Got, Missed>)> {
-    let next = AtomicUsize::new(0);
+    let course = Course::new(supplies, blobs);
     let mut got: Vec<(usize, Result<Got, Missed>)> = std::thread::scope(|scope| {
         let worker = || {
             let mut mine = Vec::new();
-            loop {
-                let place = next.fetch_add(1, Ordering::Relaxed);
-                let Some(blob) = blobs.get(place) else { return mine };
-                let result = supplies.get(blob);
-                said::tell(blob, &result, steps);
+            while let Some((place, result)) = course.next() {
+                said::tell(&blobs[place], &result, steps);
                 mine.push((place, result));
             }
+            mine
         };
         let workers: Vec<_> = (0..AT_ONCE.min(blobs.len())).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().flat_map(|worker| worker.join().expect("a transfer does not panic")).collect()

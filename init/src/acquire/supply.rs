@@ -1,20 +1,29 @@
 //! Where a blob is asked for, one supply after the other, in the order the plan gives.
 //! May not say which blobs are wanted, nor touch the network itself: `anymetal_supply` does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anymetal_contract::plan::Supply;
-use anymetal_contract::{Outcome, Reason, Unit, place};
+use anymetal_contract::{Digest, Outcome, Phase, Reason, Unit, place};
 
 use super::blob::Blob;
 use super::bundle::{self, Near};
 use crate::phase::Steps;
+use crate::siblings::{Siblings, Turn};
+use crate::sys::clock;
 use crate::world::World;
 use anymetal_supply::failure::Failure;
 use anymetal_supply::http::Limits;
 use anymetal_supply::origin::{self, Missed};
 use anymetal_supply::store::Store;
 use anymetal_supply::transfer::{self, Clients, Got, Wanted, Watch};
+
+/// How long it is waited for the machine's place among its siblings to be known: what a platform takes to answer. Boots without siblings wait no
+/// longer than this, once.
+const UNKNOWN: Duration = Duration::from_millis(1500);
 
 /// Everything a blob can come from.
 pub(super) struct Supplies<'a> {
@@ -23,13 +32,27 @@ pub(super) struct Supplies<'a> {
     steps: &'a dyn Steps,
     clients: Clients,
     bundle: Option<Near>,
+    /// What is wrong with blobs of the bundle.
+    damaged: Mutex<BTreeMap<Digest, String>>,
+    began: Instant,
     order: Vec<Ask>,
+}
+
+/// Where a blob is got from, this time.
+#[derive(Debug)]
+pub(super) enum From {
+    /// The store itself, and a bundle where the plan begins with it.
+    Near,
+    Siblings(Vec<Ipv4Addr>),
+    /// Everybody else.
+    Outside,
 }
 
 /// One thing that is asked, and then the next.
 #[derive(Debug, PartialEq, Eq)]
 enum Ask {
     Bundle,
+    Siblings,
     /// URLs of these supplies, as one list.
     Web(Vec<Supply>),
 }
@@ -38,33 +61,131 @@ impl<'a> Supplies<'a> {
     pub(super) fn of(world: &'a World, store: &'a Store, steps: &'a dyn Steps, limits: Limits) -> Self {
         let order = asks(&world.plan().supplies);
         let bundle = if order.contains(&Ask::Bundle) { bundle::find(world, steps) } else { None };
-        Self { world, store, steps, clients: Clients::new(limits), bundle, order }
+        let (clients, damaged, began) = (Clients::new(limits), Mutex::default(), clock::monotonic());
+        Self { world, store, steps, clients, bundle, damaged, began, order }
     }
 
-    /// Makes sure that the blob is in the store.
-    pub(super) fn get(&self, blob: &Blob) -> Result<Got, Missed> {
-        let watch = Told(self.steps);
-        if transfer::is_kept(self.store, &wanted(blob), &watch).map_err(Missed::Never)? {
-            return Ok(Got::Same);
+    /// Whether nodes of the site share what they fetch: siblings come before the web in the plan's order.
+    pub(super) fn shares(&self) -> bool {
+        let at = |ask: &dyn Fn(&Ask) -> bool| self.order.iter().position(ask);
+        let web = at(&|ask| matches!(ask, Ask::Web(_)));
+        at(&|ask| *ask == Ask::Siblings).is_some_and(|siblings| web.is_none_or(|web| siblings < web))
+    }
+
+    /// This node among its siblings, when it is known to have a place there.
+    pub(super) fn siblings(&self) -> Option<&'a Siblings> {
+        self.world.siblings.get().and_then(Option::as_ref)
+    }
+
+    /// Whether that is not known yet, somebody is about to find out, and it is worth the wait.
+    pub(super) fn may_be_known(&self) -> bool {
+        self.world.siblings.get().is_none()
+            && self.began.elapsed() < UNKNOWN
+            && self.world.plan().phases.contains(&Phase::Metadata)
+    }
+
+    /// Makes sure that the blob is in the store, from there. `None` when it is not there, and somewhere else has to be tried.
+    pub(super) fn get(&self, blob: &Blob, from: &From) -> Option<Result<Got, Missed>> {
+        let watch = Told { steps: self.steps, blob, siblings: self.siblings() };
+        let got = match from {
+            From::Near => match transfer::is_kept(self.store, &wanted(blob), &watch) {
+                Ok(true) => Some(Ok(Got::Same)),
+                // What comes after siblings or the web in the plan's order comes after them here.
+                Ok(false) if self.order.first() == Some(&Ask::Bundle) => {
+                    self.bundled(blob, &watch).filter(|given| !given.as_ref().is_err_and(is_theirs))
+                }
+                Ok(false) => None,
+                Err(failure) => Some(Err(Missed::Never(failure))),
+            },
+            From::Siblings(them) => self.shared(them, blob, &watch),
+            From::Outside => Some(self.elsewhere(blob, &watch)),
+        };
+        if let (Some(_), Some(siblings)) = (&got, watch.siblings) {
+            siblings.forget(blob.sha256);
         }
+        got
+    }
+
+    /// From everybody else, in order.
+    fn elsewhere(&self, blob: &Blob, watch: &Told) -> Result<Got, Missed> {
         let mut missed = Vec::new();
         for ask in &self.order {
             let ended = match ask {
-                Ask::Bundle => self.bundle.as_ref().and_then(|near| near.give(self.store, blob, &watch)),
-                Ask::Web(supplies) => self.fetch(supplies, blob, &watch),
+                Ask::Bundle => self.bundled(blob, watch),
+                // Whoever has it has been asked, where they come first.
+                Ask::Siblings if self.shares() => None,
+                Ask::Siblings => self.at_last(blob, watch),
+                Ask::Web(supplies) => self.fetch(supplies, blob, watch),
             };
             match ended {
                 None => {}
-                Some(Err(miss)) if is_theirs(&miss) => {
-                    if let (Ask::Bundle, Missed::Never(failure)) = (ask, &miss) {
-                        self.steps.step(blob.name, Outcome::Progress, &failure.chain());
-                    }
-                    missed.push(miss);
-                }
+                Some(Err(miss)) if is_theirs(&miss) => missed.push(miss),
                 Some(ended) => return ended,
             }
         }
         Err(together(missed).unwrap_or_else(|| self.nowhere(blob)))
+    }
+
+    /// From the bundle; `None` when it has no such blob. What is wrong with its copy is said, and is not looked at twice.
+    fn bundled(&self, blob: &Blob, watch: &Told) -> Option<Result<Got, Missed>> {
+        let wrong = |message: String| Missed::Never(Failure::new(Reason::ArtefactMismatch, message));
+        if let Some(known) = self.damaged().get(blob.sha256) {
+            return Some(Err(wrong(known.clone())));
+        }
+        let given = self.bundle.as_ref()?.give(self.store, blob, watch)?;
+        Some(given.map_err(|miss| match miss {
+            Missed::Never(failure) if failure.reason == Reason::ArtefactMismatch => {
+                let message = failure.chain();
+                self.steps.step(blob.name, Outcome::Progress, &message);
+                self.damaged().insert(blob.sha256.clone(), message.clone());
+                wrong(message)
+            }
+            other => other,
+        }))
+    }
+
+    fn damaged(&self) -> MutexGuard<'_, BTreeMap<Digest, String>> {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From siblings that say they have it; `None` when none of them gave it, which is held against them.
+    fn shared(&self, them: &[Ipv4Addr], blob: &Blob, watch: &Told) -> Option<Result<Got, Missed>> {
+        let siblings = watch.siblings?;
+        let clients = Clients::new(within(blob.size));
+        for sibling in them {
+            let base = format!("sibling {sibling}");
+            let candidates = vec![origin::Candidate { url: siblings.url(*sibling, blob.sha256), base }];
+            match transfer::fetch(self.store, &clients, &Wanted { candidates, ..wanted(blob) }, watch) {
+                Err(miss) if is_theirs(&miss) => {
+                    let lied = matches!(miss, Missed::Never(_));
+                    let again = siblings.strike(*sibling, lied, blob.sha256);
+                    let words = match miss {
+                        Missed::Never(failure) => failure.chain(),
+                        Missed::NotYet { message, .. } => message,
+                    };
+                    let end = if again { "" } else { "; it is not asked again" };
+                    self.steps.step(blob.name, Outcome::Progress, &format!("{words}{end}"));
+                }
+                ended => return Some(ended),
+            }
+        }
+        None
+    }
+
+    /// From siblings, when the plan asks them after others: whoever has it once there was time to say so.
+    fn at_last(&self, blob: &Blob, watch: &Told) -> Option<Result<Got, Missed>> {
+        let siblings = watch.siblings?;
+        siblings.want(blob.sha256);
+        loop {
+            match siblings.turn(blob.sha256) {
+                Turn::From(them) => match self.shared(&them, blob, watch) {
+                    None => {}
+                    got => return got,
+                },
+                Turn::Outside => return None,
+                Turn::Wait => siblings.rest(),
+            }
+        }
     }
 
     /// From the web; `None` when there is nobody to ask.
@@ -98,7 +219,7 @@ impl<'a> Supplies<'a> {
             let more = match supply {
                 Supply::Origins => origin::candidates(origins, blob.sha256, &[]),
                 Supply::Upstream => origin::candidates([].into_iter(), blob.sha256, blob.urls),
-                Supply::Bundle => Vec::new(),
+                Supply::Bundle | Supply::Siblings => Vec::new(),
             };
             all.extend(more);
         }
@@ -118,11 +239,18 @@ fn asks(named: &[Supply]) -> Vec<Ask> {
         }
         match (supply, asks.last_mut()) {
             (Supply::Bundle, _) => asks.push(Ask::Bundle),
+            (Supply::Siblings, _) => asks.push(Ask::Siblings),
             (Supply::Origins | Supply::Upstream, Some(Ask::Web(run))) => run.push(*supply),
             (Supply::Origins | Supply::Upstream, _) => asks.push(Ask::Web(vec![*supply])),
         }
     }
     asks
+}
+
+/// How long a sibling may take: a private network carries more than two megabytes a second, and one that gives less is of no use.
+fn within(size: Option<u64>) -> Limits {
+    let whole = Duration::from_secs(20 + size.unwrap_or(transfer::MOST) / 2_000_000);
+    Limits { connect: Duration::from_secs(2), whole: Some(whole), silence: Duration::from_secs(5) }
 }
 
 /// The blob as a transfer wants it, with nowhere to ask yet.
@@ -163,15 +291,22 @@ fn together(mut missed: Vec<Missed>) -> Option<Missed> {
 }
 
 /// A transfer's words, as the phase says them.
-pub(super) struct Told<'a>(&'a dyn Steps);
+pub(super) struct Told<'a> {
+    steps: &'a dyn Steps,
+    blob: &'a Blob<'a>,
+    siblings: Option<&'a Siblings>,
+}
 
 impl Watch for Told<'_> {
     fn word(&self, name: &str, message: &str) {
-        self.0.step(name, Outcome::Progress, message);
+        self.steps.step(name, Outcome::Progress, message);
     }
 
     fn progress(&self, name: &str, done: u64, total: Option<u64>) {
-        self.0.progress(name, done, total, Unit::Bytes);
+        if let Some(siblings) = self.siblings {
+            siblings.came(self.blob.sha256, done);
+        }
+        self.steps.progress(name, done, total, Unit::Bytes);
     }
 }
 
@@ -181,13 +316,13 @@ mod tests {
 
     #[test]
     fn the_order_is_the_plans_nothing_twice_and_what_is_nearest_first_when_it_says_nothing() {
-        use Supply::{Bundle, Origins, Upstream};
+        use Supply::{Bundle, Origins, Siblings, Upstream};
         for (named, order) in [
-            (vec![], vec![Ask::Bundle, Ask::Web(vec![Origins, Upstream])]),
+            (vec![], vec![Ask::Bundle, Ask::Siblings, Ask::Web(vec![Origins, Upstream])]),
             (vec![Upstream, Origins, Upstream], vec![Ask::Web(vec![Upstream, Origins])]),
             (
-                vec![Origins, Bundle, Upstream, Bundle],
-                vec![Ask::Web(vec![Origins]), Ask::Bundle, Ask::Web(vec![Upstream])],
+                vec![Origins, Bundle, Upstream, Bundle, Siblings],
+                vec![Ask::Web(vec![Origins]), Ask::Bundle, Ask::Web(vec![Upstream]), Ask::Siblings],
             ),
         ] {
             assert_eq!(asks(&named), order, "{named:?}");

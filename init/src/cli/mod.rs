@@ -5,6 +5,7 @@ pub(crate) mod drain;
 pub(crate) mod guard;
 pub(crate) mod render;
 pub(crate) mod run;
+pub(crate) mod share;
 pub(crate) mod status;
 pub(crate) mod version;
 
@@ -42,6 +43,9 @@ pub(crate) enum Command {
     /// Let this node announce again
     #[command(after_help = UNDRAIN)]
     Undrain(Drain),
+    /// Give this node's archives to its siblings on the private network
+    #[command(after_help = SHARE)]
+    Share(Share),
     /// Write the files a node with that metadata would get; nothing else
     #[command(override_usage = "anymetal-init render --plan FILE --metadata FILE --root DIR [OPTIONS]")]
     Render(Render),
@@ -58,6 +62,7 @@ const GUARD: &str = "It runs as the unit anymetal-guard, until it is stopped. Wh
 const DRAIN: &str = "A node stays drained across reboots. Exit code: 0 it announces nothing any more,\n\
                      2 it may.";
 const UNDRAIN: &str = "Exit code: 0 it may announce again, once every proof holds, 2 it may not.";
+const SHARE: &str = "It runs as the unit anymetal-share, until it is stopped.";
 const STATUS: &str = "Exit code: 0 the node is up or on its way, 2 the boot has failed, was cut off or\n\
                       has not begun. With --wait: 0 the node is up, 2 it is not.";
 
@@ -89,6 +94,16 @@ pub(crate) struct Drain {
     /// Do not wait until it is so
     #[arg(long)]
     no_wait: bool,
+    /// Take this folder for the root of the node
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Share {
+    /// This node's private address, with the length of its link
+    #[arg(long, value_name = "ADDRESS/LENGTH")]
+    address: ipnet::Ipv4Net,
     /// Take this folder for the root of the node
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,

@@ -13,6 +13,7 @@ use super::clock::{Correction, correction};
 use super::{Machine, Platform, Service, Whence, file, named, unspoken};
 use crate::phase::{Answer, Steps};
 use crate::secrets::Secrets;
+use crate::siblings;
 use crate::sys::clock_step;
 use crate::world::World;
 use anymetal_supply::failure::Failure;
@@ -105,6 +106,8 @@ pub(super) fn accept(
 ) -> Result<Answer, Failure> {
     let plan = world.plan();
     world.hidden.add(machine.neighbours.iter().filter_map(|neighbour| neighbour.password.as_ref()));
+    // Blobs do not wait for BGP sessions.
+    siblings::join(world, &machine, steps);
     let missing = unspoken(&plan.anycast, &machine);
     if !missing.is_empty() {
         let families = missing.into_iter().map(super::Family::name).collect::<Vec<_>>().join(" and ");

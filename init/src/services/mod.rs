@@ -2,7 +2,7 @@
 //! May not wait: it answers `Waiting` and is called again. What it has done so far lies in [`Doings`].
 
 mod applied;
-mod systemd;
+pub(crate) mod systemd;
 mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 const TOLD: &str = "20";
 
 /// Makes systemd read its unit files again.
-pub(super) fn daemon_reload() -> anyhow::Result<()> {
+pub(crate) fn daemon_reload() -> anyhow::Result<()> {
     ask(&["daemon-reload"]).map(drop)
 }
 
@@ -22,28 +22,28 @@ pub(super) fn show(unit: &str) -> anyhow::Result<Unit> {
 }
 
 /// Lets a unit start at boot.
-pub(super) fn enable(unit: &str) -> anyhow::Result<()> {
+pub(crate) fn enable(unit: &str) -> anyhow::Result<()> {
     ask(&["enable", unit]).map(drop)
 }
 
 /// Forgets earlier failures of a unit, so that its limit on starts does not refuse ours.
-pub(super) fn reset_failed(unit: &str) -> anyhow::Result<()> {
+pub(crate) fn reset_failed(unit: &str) -> anyhow::Result<()> {
     ask(&["reset-failed", unit]).map(drop)
 }
 
 /// Stops a unit, and waits until it is.
-pub(super) fn stop(unit: &str) -> anyhow::Result<()> {
+pub(crate) fn stop(unit: &str) -> anyhow::Result<()> {
     ask(&["stop", unit]).map(drop)
 }
 
 /// Queues `start`, `restart` or `reload`. Does not wait for it: a unit may take as long as the phase's deadline, and what it waits for is
 /// to be told meanwhile.
-pub(super) fn queue(verb: &str, unit: &str) -> anyhow::Result<()> {
+pub(crate) fn queue(verb: &str, unit: &str) -> anyhow::Result<()> {
     ask(&[verb, "--no-block", unit]).map(drop)
 }
 
 /// A unit's last lines in the journal; none when the journal does not tell.
-pub(super) fn last_lines(unit: &str) -> String {
+pub(crate) fn last_lines(unit: &str) -> String {
     match process::run("journalctl", &["-u", unit, "-n", TOLD, "-o", "cat", "--no-pager"], LIMIT) {
         Ok(said) if said.success => said.last_lines(20).join("\n"),
         _ => String::new(),

@@ -6,6 +6,8 @@ pub(crate) mod clock_step;
 pub(crate) mod console;
 pub(crate) mod exposition;
 pub(crate) mod fs;
+pub(crate) mod giving;
+pub(crate) mod link;
 pub(crate) mod lock;
 pub(crate) mod medium;
 mod netlink;

@@ -18,6 +18,7 @@ pub mod program;
 pub mod scan;
 pub mod shipped;
 pub mod speaker;
+pub mod switch;
 pub mod systemd;
 pub mod tls;
 pub mod topology;

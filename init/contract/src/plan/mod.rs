@@ -211,6 +211,8 @@ impl fmt::Display for Arch {
 pub enum Supply {
     /// A bundle on the node's own disk or on a volume; see [`crate::place::BUNDLE`].
     Bundle,
+    /// Nodes of the site on the same private link, which have it already or are fetching it.
+    Siblings,
     /// The plan's origins.
     Origins,
     /// A blob's own URLs.
@@ -219,12 +221,13 @@ pub enum Supply {
 
 impl Supply {
     /// All of them, in the order a plan has that says nothing: what is nearest first.
-    pub const ALL: [Self; 3] = [Self::Bundle, Self::Origins, Self::Upstream];
+    pub const ALL: [Self; 4] = [Self::Bundle, Self::Siblings, Self::Origins, Self::Upstream];
 
     /// The word in documents.
     pub const fn id(self) -> &'static str {
         match self {
             Self::Bundle => "bundle",
+            Self::Siblings => "siblings",
             Self::Origins => "origins",
             Self::Upstream => "upstream",
         }

@@ -1,0 +1,46 @@
+//! The unit that gives blobs to siblings once the boot is over. It is made anew at every boot, where no reboot keeps it.
+//! May not give anything itself.
+
+use anymetal_contract::Outcome;
+
+use super::STEP;
+use crate::phase::Steps;
+use crate::services::systemd;
+use crate::sys::fs;
+use crate::world::World;
+
+/// The unit's name.
+pub(crate) const NAME: &str = "anymetal-share.service";
+/// Where units are that last until the next boot (systemd.unit(5)).
+const FOLDER: &str = "/run/systemd/system";
+const TEXT: &str = include_str!("../../../templates/host/anymetal-share.service");
+
+/// Lets the unit go on where this process ends. Its port becomes free then; until that, systemd tries again.
+pub(crate) fn hand_over(world: &World, steps: &dyn Steps) {
+    let Some(Some(siblings)) = world.siblings.get() else { return };
+    let place = &siblings.shared.place;
+    let text = text(&format!("{}/{}", place.address, place.networks.first().map_or(32, ipnet::Ipv4Net::prefix_len)));
+    let begun = fs::replace_lightly(&world.at(FOLDER).join(NAME), text.as_bytes(), 0o644)
+        .and_then(|()| systemd::daemon_reload())
+        .and_then(|()| systemd::queue("start", NAME));
+    if let Err(error) = begun {
+        let words = format!("{error:#}; siblings that boot later get nothing from this node");
+        steps.step(STEP, Outcome::Progress, &words);
+    }
+}
+
+fn text(address: &str) -> String {
+    TEXT.replace("ADDRESS", address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_is_told_its_address_and_may_do_nothing_else() {
+        let text = text("10.70.17.11/24");
+        assert!(text.contains("ExecStart=/opt/anymetal/bin/anymetal-init share --address 10.70.17.11/24\n"), "{text}");
+        assert!(text.contains("\nCapabilityBoundingSet=\n") && !text.contains("ADDRESS"), "{text}");
+    }
+}
