@@ -12,6 +12,8 @@ CARGO_DIR := $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)
 export PATH := $(CARGO_DIR)/bin:$(PATH)
 # Where the bytes were built must not be in the bytes.
 REMAP := --remap-path-prefix=$(CARGO_DIR)=/cargo --remap-path-prefix=$(CURDIR)=/anymetal
+# Relocations of what is shipped, packed (DT_RELR, which musl knows since 1.2.4): a twenty-fourth of the room, 140 KB less.
+PACKED := -C link-arg=-Wl,-z,pack-relative-relocs
 OUT := target/demo
 PLATFORM := target/platform
 
@@ -70,7 +72,7 @@ anymetal: setup-rust
 init: init-x86_64 init-aarch64
 
 init-x86_64 init-aarch64: init-%: setup-rust
-	RUSTFLAGS='$(REMAP)' cargo build --profile ship -p anymetal-init --target $*-unknown-linux-musl
+	RUSTFLAGS='$(REMAP) $(if $(filter x86_64,$*),$(PACKED))' cargo build --profile ship -p anymetal-init --target $*-unknown-linux-musl
 
 artefacts: setup-rust
 	cargo run --quiet -p anymetal --example demo-artefacts -- $(OUT)

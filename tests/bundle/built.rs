@@ -180,20 +180,20 @@ fn a_cached_file_that_is_not_what_its_name_says_stops_the_build_and_is_named() {
 #[test]
 fn a_signature_of_this_plan_travels_with_it_and_one_of_another_does_not() {
     let desk = Desk::built();
-    let signature = format!(
-        "untrusted comment: x\nAAAA\ntrusted comment: anymetal plan sha256:{}\nBBBB\n",
-        digest(&desk.read("out/plan.json"))
-    );
-    desk.put("out/plan.json.minisig", &signature);
+    let key = desk.says(&["sign", "--new-key", "site.key"]).trim_end().replace("key ", "");
+    desk.says(&["sign", "out", "--key", "site.key"]);
+    let signature = String::from_utf8(desk.read("out/plan.json.minisig")).unwrap();
     desk.build(&[]);
     assert_eq!(other("tar", &["xOf", "out/bundle.tar", "plan.json.minisig"], &desk.path("")), signature);
-    desk.says(&["verify", "out/bundle.tar"]);
+    desk.says(&["verify", "--key", &key, "out/bundle.tar"]);
     desk.put("site.yaml", site().replace("192.0.2.1/32", "192.0.2.2/32"));
     let output = desk.try_build(&[]);
-    let warned =
-        "warning: out/plan.json.minisig is of another plan, so the bundle has no signature; hint: `anymetal sign`";
+    let warned = "warning: out/plan.json.minisig is the signature of another plan and is left as it is";
     assert!(output.status.success() && stderr(&output).contains(warned), "{}", stderr(&output));
     assert!(!other("tar", &["tf", "out/bundle.tar"], &desk.path("")).contains("minisig"));
+    desk.put("out/plan.json.minisig", "no signature\n");
+    let said = stderr(&desk.try_build(&[]));
+    assert!(said.contains("warning: out/plan.json.minisig is no signature that can be used: "), "{said}");
 }
 
 #[test]

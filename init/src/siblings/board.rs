@@ -22,7 +22,9 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// Siblings whose words about one blob are kept.
 const MOST: usize = 64;
 /// Trouble after which a sibling is not asked any more. Wrong bytes are that at once.
-const STRIKES: u8 = 3;
+const STRIKES: u8 = 4;
+/// Trouble in so short a time is one: several blobs may be asked of a sibling whose boot has just ended, and whose unit only begins to give.
+const APART: Duration = Duration::from_secs(1);
 
 /// What to do about a blob now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +42,8 @@ pub(crate) enum Turn {
 pub(super) struct Board {
     me: Ipv4Addr,
     mine: BTreeMap<Digest, Mine>,
-    strikes: BTreeMap<Ipv4Addr, u8>,
+    /// How often each was trouble, and when it last counted.
+    strikes: BTreeMap<Ipv4Addr, (u8, Instant)>,
 }
 
 /// A blob this node wants.
@@ -111,10 +114,16 @@ impl Board {
     }
 
     /// A sibling gave no blob when it was asked: wrong bytes, or none. Says whether it is asked again.
-    pub(super) fn strike(&mut self, sibling: Ipv4Addr, lied: bool, digest: &Digest) -> bool {
-        let strikes = self.strikes.entry(sibling).or_default();
-        *strikes = if lied { STRIKES } else { strikes.saturating_add(1) };
-        let again = *strikes < STRIKES;
+    pub(super) fn strike(&mut self, now: Instant, sibling: Ipv4Addr, lied: bool, digest: &Digest) -> bool {
+        let known = self.strikes.get(&sibling).copied();
+        let strikes = match known {
+            _ if lied => (STRIKES, now),
+            None => (1, now),
+            Some((strikes, since)) if now.saturating_duration_since(since) < APART => (strikes, since),
+            Some((strikes, _)) => (strikes.saturating_add(1), now),
+        };
+        self.strikes.insert(sibling, strikes);
+        let again = strikes.0 < STRIKES;
         // It has to say anew that it has the blob.
         if let Some(mine) = self.mine.get_mut(digest) {
             mine.heard.remove(&sibling);
@@ -125,7 +134,7 @@ impl Board {
     /// Whose turn it is.
     pub(super) fn turn(&self, now: Instant, digest: &Digest) -> Turn {
         let Some(mine) = self.mine.get(digest) else { return Turn::Outside };
-        let trusted = |sibling: &Ipv4Addr| self.strikes.get(sibling).is_none_or(|strikes| *strikes < STRIKES);
+        let trusted = |sibling: &Ipv4Addr| self.strikes.get(sibling).is_none_or(|(strikes, _)| *strikes < STRIKES);
         let fresh = |heard: &Heard| now.saturating_duration_since(heard.at) < FRESH;
         let heard = || mine.heard.iter().filter(|(sibling, heard)| trusted(sibling) && fresh(heard));
         let mut have: Vec<Ipv4Addr> =
@@ -245,18 +254,18 @@ mod tests {
     }
 
     #[test]
-    fn who_lies_is_not_asked_again_and_who_fails_three_times_is_not() {
+    fn who_lies_is_not_asked_again_and_who_fails_for_seconds_is_not() {
         let (now, one) = (clock::monotonic(), blob(1));
         let mut board = board(now, &one);
         let has = |board: &mut Board, sibling| board.hear(now, sibling, &one, State::Here);
         has(&mut board, B);
-        assert!(!board.strike(B, true, &one));
+        assert!(!board.strike(now, B, true, &one));
         has(&mut board, B);
         assert_eq!(board.turn(now, &one), Turn::Wait, "a liar counts");
-        for again in [true, true, false] {
+        for (after, again) in [(0, true), (400, true), (999, true), (1000, true), (2000, true), (3000, false)] {
             has(&mut board, C);
-            assert_eq!(board.turn(now, &one), Turn::From(vec![C]));
-            assert_eq!(board.strike(C, false, &one), again);
+            assert_eq!(board.turn(now, &one), Turn::From(vec![C]), "after {after} ms");
+            assert_eq!(board.strike(now + ms(after), C, false, &one), again, "after {after} ms");
         }
         has(&mut board, C);
         assert_eq!(board.turn(now, &one), Turn::Wait);

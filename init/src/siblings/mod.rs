@@ -165,7 +165,7 @@ impl Siblings {
 
     /// A sibling gave other bytes, or none. Says whether it is asked again.
     pub(crate) fn strike(&self, sibling: Ipv4Addr, lied: bool, digest: &Digest) -> bool {
-        self.shared.board().strike(sibling, lied, digest)
+        self.shared.board().strike(clock::monotonic(), sibling, lied, digest)
     }
 }
 

@@ -31,15 +31,16 @@ pub(super) fn signature(site: &Site, plan: &[u8], args: &Args) -> Result<Option<
     if signers.is_empty() || !carried {
         // nobody has to sign: what is there stays with the plan it names
         let named = format!("sha256:{}", plan::digest(plan));
-        let found = found.ok().flatten();
-        let ours = found.as_ref().filter(|text| text.contains(&named));
-        if found.is_some() && ours.is_none() {
-            talk(format_args!(
-                "warning: {} is the signature of another plan and is left as it is\nhint: sign this one, or remove it",
-                path.display()
-            ));
-        }
-        return Ok(ours.cloned());
+        let what = match &found {
+            Ok(Some(text)) if !text.contains(&named) => "the signature of another plan".to_owned(),
+            Ok(_) => return Ok(found.expect("it was looked at")),
+            Err(error) => format!("no signature that can be used: {error:#}"),
+        };
+        talk(format_args!(
+            "warning: {} is {what} and is left as it is\nhint: sign this plan with `anymetal sign`, or remove it",
+            path.display()
+        ));
+        return Ok(None);
     }
     let judged = found.and_then(|found| {
         let text = found.context("it is not there")?;
