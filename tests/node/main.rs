@@ -219,9 +219,8 @@ fn a_wrong_init_never_becomes_executable() {
         return;
     }
     let site = Site::demo();
-    let pin =
-        site.user_data.lines().find_map(|line| line.strip_prefix("# init x86_64 sha256:")).expect("the pin is told");
-    let server = Server::new(site, &[Fault::Corrupt(pin.to_owned())]);
+    let pin = site.pin();
+    let server = Server::new(site, &[Fault::Corrupt(pin)]);
     let power = server.power_on();
     // The stub says each thing twice: to its output, then to the console. It has said all of a round when it says that it goes on.
     let refused = power.line("wrong bytes");

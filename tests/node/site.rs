@@ -96,6 +96,15 @@ impl Site {
         (of("user"), of("password"))
     }
 
+    /// The sha256 of the init that its user-data pins for `x86_64`.
+    pub fn pin(&self) -> String {
+        let files = cloud_init::written(&self.user_data).unwrap();
+        let stub = files.iter().find(|file| file.path == place::FETCH).expect("something fetches init");
+        let text = String::from_utf8(stub.content.clone()).unwrap();
+        let pin = text.lines().find_map(|line| line.strip_prefix("x86_64) want=")?.strip_suffix(" ;;"));
+        pin.expect("the pin is told").to_owned()
+    }
+
     /// Every secret that its user-data brings, by name.
     pub fn secrets(&self) -> BTreeMap<String, String> {
         let files = cloud_init::written(&self.user_data).unwrap();

@@ -9,11 +9,14 @@
 mod desk;
 mod secrets;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
 
+use anymetal::lock::Lock;
+use anymetal::lock::document::{self, Closure};
 use anymetal_contract::plan::{Arch, Plan};
 use anymetal_contract::{Digest, Secrets, place};
 use anymetal_lab::init_double::{ABILITIES, Double};
@@ -225,6 +228,16 @@ fn whole(tls: &str) -> String {
     )
 }
 
+/// A lock of packages for both architectures; how many there are a plan does not say.
+fn locked() -> String {
+    let wanted = "bird2 ca-certificates libgcc-s1 libgssapi-krb5-2 libssl3 libstdc++6 nftables zlib1g";
+    let wanted = wanted.split(' ').map(str::to_owned).collect();
+    let closure = Closure { suites: BTreeMap::new(), wanted, packages: vec![] };
+    let packages = Arch::ALL.map(|arch| (arch, closure.clone())).into();
+    let (kind, site, os) = (document::KIND.into(), "demo".into(), "debian-12".into());
+    Lock { kind, version: document::VERSION, site, os, components: BTreeMap::new(), packages }.text()
+}
+
 #[test]
 fn the_user_data_of_a_whole_site_fits_in_sixteen_kibibytes() {
     let desk = Desk::new();
@@ -248,6 +261,11 @@ fn the_user_data_of_a_whole_site_fits_in_sixteen_kibibytes() {
     let said = desk.built(&["--sign", "key"]);
     let size = said.lines().find_map(|line| line.strip_prefix("user-data ")).unwrap();
     println!("user-data of a whole site, signed: {size}");
+    // and with its packages pinned
+    desk.put("site.lock", &locked());
+    let said = desk.built(&["--sign", "key"]);
+    let size = said.lines().find_map(|line| line.strip_prefix("user-data ")).unwrap();
+    println!("user-data of a whole site, signed and locked: {size}");
     let document: Secrets = serde_json::from_slice(&dropped(&desk, place::SECRETS).content).unwrap();
     assert_eq!((document.values.len(), document.acme.len()), (11, 3));
 }

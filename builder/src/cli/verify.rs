@@ -26,7 +26,7 @@ pub struct Args {
     /// What has to be whole, and to carry the same plan and the same init
     #[arg(required = true, value_name = "FORM")]
     forms: Vec<PathBuf>,
-    /// A public key, or a file of one; each form has to be signed by one of them
+    /// Want each form signed by this key, or one of a file
     #[arg(long, value_name = "KEY")]
     key: Vec<String>,
 }

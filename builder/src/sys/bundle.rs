@@ -3,15 +3,19 @@
 #![expect(clippy::disallowed_methods, reason = "a room of sys: opens and renames files")]
 
 use std::fs::{File, Permissions};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use anymetal_contract::Digest;
+use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
 use super::write;
 
+/// Bytes read at a time, so that system calls do not count.
+const PIECE: usize = 1 << 20;
 /// The mode of a bundle: anybody may read it.
 const MODE: u32 = 0o644;
 
@@ -32,6 +36,18 @@ pub fn opened(path: &Path) -> Result<Option<File>> {
     };
     let mode = file.metadata().with_context(|| format!("looking at {}", path.display()))?.permissions().mode();
     Ok((mode & 0o7777 == MODE).then_some(file))
+}
+
+/// The sha256 of a file of any size.
+pub fn digest(path: &Path) -> Result<Digest> {
+    let reading = || format!("reading {}", path.display());
+    let (mut file, mut hash, mut buffer) = (open(path)?, Sha256::new(), vec![0; PIECE]);
+    loop {
+        match file.read(&mut buffer).with_context(reading)? {
+            0 => return Ok(Digest::of(hash.finalize().into())),
+            read => hash.update(&buffer[..read]),
+        }
+    }
 }
 
 /// What `write` writes, in a file for the folder `out`; in the folder around it, when that is not there yet.

@@ -119,9 +119,6 @@ fn written(site: &Site, cargo: Cargo<'_>, document: &Mapping) -> String {
     line(format!("The first boot of every node of the site {}, by anymetal {}.", site.name, env!("CARGO_PKG_VERSION")));
     line("Made from the site: change that and build again, not this.".to_owned());
     line(format!("plan sha256:{}", plan::digest(cargo.plan)));
-    for (arch, sha256) in cargo.inits {
-        line(format!("init {arch} sha256:{sha256}"));
-    }
     if cargo.secrets.is_some() {
         line("There are secrets in it: not for others to read.".to_owned());
     }
@@ -130,9 +127,7 @@ fn written(site: &Site, cargo: Cargo<'_>, document: &Mapping) -> String {
 
 fn comment(key: &str) -> Option<&'static str> {
     match key {
-        "write_files" => {
-            Some("gz+b64: `base64 -d | gunzip` shows it. The sha256 of the plan is the plan digest above.")
-        }
+        "write_files" => Some("gz+b64: `base64 -d | gunzip` shows it."),
         "runcmd" => Some("The work itself is a service: `journalctl -u anymetal`."),
         _ => None,
     }
@@ -194,7 +189,6 @@ mod tests {
             format!("# The first boot of every node of the site demo, by anymetal {}.", env!("CARGO_PKG_VERSION")),
             "# Made from the site: change that and build again, not this.".to_owned(),
             format!("# plan sha256:{}", plan::digest(b"{\"kind\":\"anymetal.plan\"}")),
-            format!("# init x86_64 sha256:{}", "07".repeat(32)),
             "datasource:".to_owned(),
             "  Ec2:".to_owned(),
             "    strict_id: false".to_owned(),

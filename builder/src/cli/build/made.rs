@@ -40,7 +40,7 @@ pub(in crate::cli) struct Made {
     /// The lists of packages that the plan pins.
     pub(super) lists: BTreeMap<Arch, Packages>,
     /// The same, as the blobs they are.
-    listed: Vec<(Digest, Vec<u8>)>,
+    pub(super) listed: Vec<(Digest, Vec<u8>)>,
     warnings: Vec<String>,
 }
 
@@ -91,6 +91,9 @@ impl Made {
     pub(in crate::cli) fn write(&self, out: &Path) -> anyhow::Result<()> {
         self.warnings.iter().for_each(|warning| talk(format_args!("warning: {warning}")));
         write::files(out, &self.files())?;
+        if self.user_data.is_none() {
+            return Ok(());
+        }
         // What an earlier build wrote for another way of delivery would be secrets that nobody watches.
         let carriers = [(CUSTOMDATA, &self.customdata), (place::MEDIUM_SECRETS, &self.medium)];
         let stale = carriers.into_iter().filter(|(_, bytes)| bytes.is_none());

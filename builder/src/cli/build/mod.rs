@@ -97,7 +97,8 @@ pub fn run(args: &Args) -> Outcome {
     let site = super::site(&args.site)?;
     write::accepts(&args.output).map_err(Failed::Input)?;
     let drafted = plan::draft(&site).map_err(Failed::Input)?;
-    let secrets = super::secrets(&site, &drafted)?;
+    // What brings no machine up brings no secrets either.
+    let secrets = if args.form.contains(&Form::UserData) { super::secrets(&site, &drafted)? } else { None };
     let signature = signed::signature(&site, &plan::canonical(&drafted), args)?;
     let made = Made::of(&site, &drafted, secrets.as_deref(), &args.init, &args.form, signature, args.max_size)
         .map_err(Failed::Input)?;

@@ -5,15 +5,14 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use anymetal_contract::bundle as contract;
-use anymetal_contract::{Plan, place};
+use anymetal_contract::{Digest, Plan, place};
 
 use super::made::Made;
-use super::{Args, Failed, Form};
-use crate::init_binary::Init;
+use super::{Args, BUNDLE, Failed, Form};
 use crate::lock::{Lock, document};
 use crate::provenance::{self, Resource};
 use crate::site::Site;
-use crate::sys::read;
+use crate::sys::{bundle, read};
 use crate::{plan, sbom};
 
 /// What is said about all the rest: the bill of materials and the provenance, when they are wanted, by their names in OUT.
@@ -30,7 +29,8 @@ pub(super) fn papers(
     }
     if args.form.contains(&Form::Provenance) {
         let (own, read) = inputs(site, &args.site)?;
-        let written: Vec<_> = subjects(made).chain(papers.iter().map(|(name, bytes)| resource(name, bytes))).collect();
+        let mut written = subjects(made, args)?;
+        written.extend(papers.iter().map(|(name, bytes)| resource(name, bytes)));
         let build = provenance::Build {
             site: &own,
             forms: args.form.iter().map(|form| form.word()).collect(),
@@ -44,12 +44,17 @@ pub(super) fn papers(
 }
 
 /// What was written and is no secret.
-fn subjects(made: &Made) -> impl Iterator<Item = Resource> {
-    let init =
-        |init: &Init| Resource { name: place::blob(&init.sha256), sha256: init.sha256.clone(), urls: Vec::new() };
+fn subjects(made: &Made, args: &Args) -> anyhow::Result<Vec<Resource>> {
+    let blob = |sha256: &Digest| Resource { name: place::blob(sha256), sha256: sha256.clone(), urls: Vec::new() };
+    let blobs = made.inits.iter().map(|init| &init.sha256).chain(made.listed.iter().map(|(sha256, _)| sha256));
+    let bundled = args.form.contains(&Form::Bundle).then(|| {
+        let sha256 = bundle::digest(&args.output.join(BUNDLE))?;
+        anyhow::Ok(Resource { name: BUNDLE.to_owned(), sha256, urls: Vec::new() })
+    });
     let signature = made.signature.as_ref().map(|text| resource(contract::SIGNATURE, text.as_bytes()));
     let user_data = made.user_data.as_ref().map(|text| resource("user-data", text.as_bytes()));
-    made.inits.iter().map(init).chain([resource(contract::PLAN, &made.plan)]).chain(signature).chain(user_data)
+    let rest = [resource(contract::PLAN, &made.plan)].into_iter().chain(signature).chain(user_data);
+    Ok(blobs.map(blob).chain(rest).chain(bundled.transpose()?).collect())
 }
 
 fn resource(name: &str, bytes: &[u8]) -> Resource {
