@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-demo setup-rust bird3 init init-x86_64 init-aarch64 anymetal artefacts platform doubles bindle check cargo-test bench-guard bench-acquire bench-bundle shipped boot goldens
+.PHONY: help demo test setup setup-demo setup-rust bird3 init init-x86_64 init-aarch64 anymetal artefacts platform doubles bindle check cargo-test bench-guard bench-acquire bench-bundle fuzz shipped boot goldens
 
 TOOLCHAIN := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 CARGO_DIR := $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)
@@ -18,7 +18,7 @@ OUT := target/demo
 PLATFORM := target/platform
 
 DEMO_PACKAGES := ca-certificates e2fsprogs gcc gcc-aarch64-linux-gnu libc6-dev libc6-dev-arm64-cross mmdebstrap musl-tools qemu-system-x86 qemu-utils uidmap
-TEST_PACKAGES := $(DEMO_PACKAGES) bird2 busybox cloud-init curl dash debian-archive-keyring file frr gobgpd iproute2 minisign nftables openssl perl procps python3 python3-yaml \
+TEST_PACKAGES := $(DEMO_PACKAGES) bird2 busybox cloud-init curl dash debian-archive-keyring faketime file frr gobgpd iproute2 minisign nftables openssl perl procps python3 python3-yaml \
 	qemu-user shellcheck systemd unzip util-linux wget
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo 'make bench-guard  what the guard takes while all is well'
 	@echo 'make bench-acquire  fetching and installing, beside a shell that does it'
 	@echo 'make bench-bundle  what a bundle takes, beside tar and sha256sum'
+	@echo 'make fuzz      readers of what strangers write, fed what a fuzzer makes of it'
 	@echo 'make platform  what the suites install; real programs from COMPONENTS=DIR, DIR/<component>/<version>/<program>'
 
 demo: setup-demo init artefacts
@@ -40,6 +41,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	cd tests/doubles/platform && cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
+	cd tests/fuzz && cargo fmt --check
 	cd tests/bindle && cargo fmt --check && RUSTFLAGS='$(REMAP)' cargo clippy --locked --release --target x86_64-unknown-linux-musl -- -D warnings
 
 cargo-test: init artefacts platform bird3
@@ -59,6 +61,19 @@ bench-acquire: init
 # How long a bundle takes to build and to verify, beside `tar` and `sha256sum` of the same files.
 bench-bundle: setup-rust
 	cargo bench -p anymetal --bench bundle
+
+# Readers of what strangers write, fed what a fuzzer makes of it, each for so many seconds. What it finds is in target/fuzz.
+FUZZ_SECONDS := 60
+FUZZED := bundle index lock release signature
+COVERAGE := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions
+
+fuzz: setup-rust
+	@tests/setup-packages g++
+	cd tests/fuzz && CARGO_TARGET_DIR=$(CURDIR)/target/fuzz RUSTFLAGS='$(COVERAGE)' cargo build --release --locked --target x86_64-unknown-linux-gnu
+	set -e; for reader in $(FUZZED); do mkdir -p target/fuzz/corpus/$$reader; \
+		target/fuzz/x86_64-unknown-linux-gnu/release/$$reader -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -rss_limit_mb=1024 -timeout=10 -print_final_stats=1 \
+			-artifact_prefix=target/fuzz/$$reader- target/fuzz/corpus/$$reader; done
 
 shipped: init
 	cargo test -p anymetal --features shipped --test shipped

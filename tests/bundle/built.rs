@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use anymetal_contract::bundle::Index;
+use anymetal_lab::elsewhere;
 
 use crate::desk::{Desk, archives, cached, digest, names, other, site, stderr, stdout};
 
@@ -75,22 +75,10 @@ fn another_folder_user_zone_locale_umask_time_and_order_change_no_byte() {
     }
     fs::set_permissions(other.path(""), fs::Permissions::from_mode(0o777)).unwrap();
     fs::set_permissions(other.path("secrets.yaml"), fs::Permissions::from_mode(0o644)).unwrap();
-    let mut command = Command::new("sh");
-    command.args(["-c", "umask 077; exec \"$@\"", "sh"]);
-    if fs::metadata("/proc/self").unwrap().uid() == 0 {
-        command.args(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
-    }
-    command.arg(other.path("bin/anymetal")).args([
-        "build",
-        "../site.yaml",
-        "-o",
-        "../far/out",
-        "--form",
-        "bundle,user-data",
-    ]);
+    let mut command = elsewhere::command(other.path("bin/anymetal"));
+    command.args(["build", "../site.yaml", "-o", "../far/out", "--form", "bundle,user-data"]);
     let cache = other.path("cache");
-    command.arg("--cache").arg(cache).env_clear().env("PATH", "/usr/bin:/bin").env("TZ", "Asia/Kathmandu");
-    command.env("LANG", "tr_TR.UTF-8").env("HOME", "/nowhere").current_dir(other.path("bin"));
+    command.arg("--cache").arg(cache).current_dir(other.path("bin"));
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(stdout(&output), desk.build(&[]));

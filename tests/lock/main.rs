@@ -14,6 +14,7 @@ use anymetal_contract::packages::Packages;
 use anymetal_contract::plan::Arch;
 use anymetal_lab::archive::sha256;
 use anymetal_lab::init_double::Double;
+use anymetal_lab::{elsewhere, program};
 use serde_json::Value;
 use world::{CONSUL, SMALL, Upstreams, WHOLE, anymetal, lock, locked};
 
@@ -83,6 +84,19 @@ fn the_lock_is_the_same_whichever_mirror_was_asked() {
     assert_eq!(locked(first.path()), locked(third.path()));
     assert_eq!(one.server.requests().len(), asked.0, "the site's own mirror was asked");
     assert!(other.server.requests().len() > asked.1);
+}
+
+#[test]
+fn the_lock_is_the_same_whoever_makes_it_and_when() {
+    let upstreams = Upstreams::start();
+    let (here, there) = (upstreams.site(WHOLE), upstreams.site(WHOLE));
+    assert_eq!(anymetal(here.path(), &["lock", "site.yaml"]).code, Some(0));
+    fs::set_permissions(there.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    program::copy(env!("CARGO_BIN_EXE_anymetal"), there.path().join("anymetal"));
+    let mut command = elsewhere::command(there.path().join("anymetal"));
+    let output = command.args(["lock", "site.yaml"]).current_dir(there.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(locked(here.path()), locked(there.path()));
 }
 
 #[test]

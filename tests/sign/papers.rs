@@ -3,8 +3,8 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::process::Command;
 
+use anymetal_lab::elsewhere;
 use cyclonedx_bom::models::bom::{Bom, SpecVersion};
 use cyclonedx_bom::validation::Validate as _;
 use serde_json::Value;
@@ -19,7 +19,7 @@ fn read(desk: &Desk, file: &str) -> Value {
 }
 
 #[test]
-fn another_folder_user_zone_locale_home_and_umask_change_no_byte_of_what_is_signed_and_said() {
+fn another_folder_user_zone_locale_home_umask_and_clock_change_no_byte_of_what_is_signed_and_said() {
     let (desk, other) = (Desk::new(), Desk::new());
     let key = new_key(&desk, "key");
     for desk in [&desk, &other] {
@@ -31,19 +31,9 @@ fn another_folder_user_zone_locale_home_and_umask_change_no_byte_of_what_is_sign
     for file in ["secrets.yaml", "key"] {
         fs::set_permissions(other.path(file), fs::Permissions::from_mode(0o644)).unwrap();
     }
-    let mut command = Command::new("sh");
-    command.args(["-c", "umask 077; exec \"$@\"", "sh"]);
-    if fs::metadata("/proc/self").unwrap().uid() == 0 {
-        command.args(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
-    }
-    command.arg(other.path("bin/anymetal")).args(["build", "../site.yaml", "--output", "../far/out"]);
+    let mut command = elsewhere::command(other.path("bin/anymetal"));
+    command.args(["build", "../site.yaml", "--output", "../far/out"]);
     command.args(["--form", "user-data,sbom,provenance", "--sign", "../key"]);
-    command
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("TZ", "Asia/Kathmandu")
-        .env("LANG", "tr_TR.UTF-8")
-        .env("HOME", "/nowhere");
     let output = command.current_dir(other.path("bin")).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(stdout(&output), said);

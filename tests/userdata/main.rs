@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::process::Command;
 
 use anymetal::lock::Lock;
 use anymetal::lock::document::{self, Closure};
 use anymetal_contract::plan::{Arch, Plan};
 use anymetal_contract::{Digest, Secrets, place};
+use anymetal_lab::elsewhere;
 use anymetal_lab::init_double::{ABILITIES, Double};
 use sha2::{Digest as _, Sha256};
 
@@ -101,25 +101,14 @@ print(c['packages'], c['package_update'], c['runcmd'][3:], c['write_files'][4:],
 }
 
 #[test]
-fn another_folder_user_zone_locale_home_and_umask_change_no_byte() {
+fn another_folder_user_zone_locale_home_umask_and_clock_change_no_byte() {
     let (desk, other) = (Desk::new(), Desk::new());
     let said = desk.built(&[]);
     fs::set_permissions(other.path(""), fs::Permissions::from_mode(0o777)).unwrap();
     // that user may read it too, which is warned of
     fs::set_permissions(other.path("secrets.yaml"), fs::Permissions::from_mode(0o644)).unwrap();
-    let words = "umask 077; exec \"$@\"";
-    let mut command = Command::new("sh");
-    command.args(["-c", words, "sh"]);
-    if fs::metadata("/proc/self").unwrap().uid() == 0 {
-        command.args(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
-    }
-    command.arg(other.path("bin/anymetal")).args(["build", "../site.yaml", "--output", "../far/out"]);
-    command
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("TZ", "Asia/Kathmandu")
-        .env("LANG", "tr_TR.UTF-8")
-        .env("HOME", "/nowhere");
+    let mut command = elsewhere::command(other.path("bin/anymetal"));
+    command.args(["build", "../site.yaml", "--output", "../far/out"]);
     let output = command.current_dir(other.path("bin")).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(stdout(&output), said);

@@ -7,6 +7,7 @@ mod cgroup;
 pub mod cloud_init;
 pub mod debian;
 pub mod disk;
+pub mod elsewhere;
 pub mod http;
 pub mod init_double;
 pub mod namespace;
