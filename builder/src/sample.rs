@@ -30,6 +30,7 @@ pub(crate) fn site() -> Site {
         reports: vec![Report::Platform],
         sources: BTreeMap::new(),
         origins: vec!["https://mirror.example/anymetal".into()],
+        supplies: vec![],
         signers: vec![],
         cloud_config: vec![],
         deadlines: BTreeMap::new(),

@@ -71,6 +71,7 @@ fn sketch(site: &Site) -> Result<(Plan, Vec<String>)> {
         bgp: site.bgp.clone(),
         phases: PHASES.into_iter().chain(work).collect(),
         origins: site.origins.clone(),
+        supplies: site.supplies.clone(),
         components,
         files: chosen().flat_map(|(known, _)| known.files.clone()).collect(),
         services,

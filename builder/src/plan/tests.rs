@@ -122,6 +122,14 @@ fn settings_are_in_the_words_of_those_who_read_them() {
 }
 
 #[test]
+fn what_nodes_take_from_is_the_sites_word() {
+    let mut site = sample();
+    assert!(draft(&site).unwrap().supplies.is_empty());
+    site.supplies = vec![plan::Supply::Origins, plan::Supply::Bundle];
+    assert_eq!(draft(&site).unwrap().supplies, site.supplies);
+}
+
+#[test]
 fn a_known_digest_comes_with_upstreams_url_and_a_pin_goes_before_it() {
     let mut site = sample();
     let artefact = |site: &Site| match draft(site).unwrap().components.remove(0).source {

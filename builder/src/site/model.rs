@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 pub use anymetal_contract::plan::Tls;
-use anymetal_contract::plan::{Arch, Bgp, Delivery, Guard, Report};
+use anymetal_contract::plan::{Arch, Bgp, Delivery, Guard, Report, Supply};
 use anymetal_contract::{Digest, Phase};
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -50,6 +50,8 @@ pub struct Site {
     pub sources: BTreeMap<String, Mirror>,
     /// Content-addressed origins, without trailing slashes.
     pub origins: Vec<String>,
+    /// Where nodes take archives from, in the order given; empty means all of [`Supply::ALL`].
+    pub supplies: Vec<Supply>,
     /// Who may sign plans, in the order given; empty means that nobody has to.
     pub signers: Vec<PublicKey>,
     /// The operator's own cloud-config, in the order given.

@@ -7,7 +7,7 @@ mod mistakes;
 
 use std::fs;
 
-use anymetal_contract::plan::{Arch, Delivery, Password, Report};
+use anymetal_contract::plan::{Arch, Delivery, Password, Report, Supply};
 use proptest::prelude::*;
 
 use super::model::{Registration, Tls};
@@ -92,6 +92,7 @@ fn what_is_said_is_taken_as_written() {
          secrets: {file: ../vault/demo.yaml, deliver: customdata}\n\
          reports: [webhook: 'https://hook.example/?q', platform]\n\
          origins: [https://m.example/am/, http://192.0.2.9:8080]\n\
+         supplies: [upstream, bundle]\n\
          signers: [RWTLD4XAwkHHNr5cteLPfYZ/cZNtLqie50vRjHLnIICHVazXQbxDbNaZ]\n\
          deadlines: {metadata: 15m, acquire: 900}\n\
          cloud_config: [{packages: [jq], ntp: {enabled: no}}]\n",
@@ -114,6 +115,7 @@ fn what_is_said_is_taken_as_written() {
     assert!(site.secrets.file.ends_with("../vault/demo.yaml"));
     assert_eq!(site.secrets.deliver, Delivery::Customdata);
     assert_eq!(site.reports, [Report::Webhook("https://hook.example/?q".into()), Report::Platform]);
+    assert_eq!(site.supplies, [Supply::Upstream, Supply::Bundle]);
     assert_eq!(site.signers.iter().map(|key| key.id().to_string()).collect::<Vec<_>>(), ["36C741C2C0850FCB"]);
     assert_eq!(site.origins, ["https://m.example/am", "http://192.0.2.9:8080"]);
     assert_eq!(

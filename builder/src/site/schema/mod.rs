@@ -9,6 +9,7 @@ mod network;
 mod settings;
 mod signers;
 pub(super) mod sources;
+mod supplies;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -149,6 +150,7 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
     let secrets = access::secrets(fields.take("secrets", f), gives.is_none_or(|gives| gives.customdata), f);
     let reports = settings::reports(fields.take("reports", f), f);
     let origins = settings::urls(fields.take("origins", f), "origins", super::url::Use::Base, f);
+    let supplies = supplies::supplies(fields.take("supplies", f), f);
     let signers = signers::signers(fields.take("signers", f), f);
     let sources = sources::sources(fields.take("sources", f), f);
     let cloud_config = parts(fields.take("cloud_config", f), f);
@@ -178,6 +180,7 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
         reports,
         sources: BTreeMap::new(),
         origins,
+        supplies,
         signers,
         cloud_config: Vec::new(),
         deadlines,

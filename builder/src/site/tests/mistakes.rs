@@ -301,6 +301,25 @@ const LINES: &[(&str, &[&str])] = &[
         "origins: [https://m.example, https://m.example/]\n",
         &["6:30: `https://m.example` is given twice, first at 6:11; hint: keep one of them"],
     ),
+    // supplies
+    (
+        "supplies: [bundel, peers, origins, peers]\n",
+        &[
+            "6:12: a supply cannot be `bundel`; hint: did you mean `bundle`?",
+            "6:20: a supply cannot be `peers`; hint: did you mean `siblings`?",
+            "6:36: a supply cannot be `peers`; hint: did you mean `siblings`?",
+        ],
+    ),
+    (
+        "supplies: [origins, bundle, origins]\n",
+        &["6:29: `origins` is given twice, first at 6:12; hint: keep one of them"],
+    ),
+    (
+        "supplies: []\n",
+        &[
+            "6:11: `supplies` names nothing that archives could come from; hint: name one, or remove the line: then all are asked, what is nearest first",
+        ],
+    ),
     // signers
     (
         "signers: RWTLD4XAwkHHNr5cteLPfYZ/cZNtLqie50vRjHLnIICHVazXQbxDbNaZ\n",
