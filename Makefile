@@ -64,7 +64,7 @@ bench-bundle: setup-rust
 
 # Readers of what strangers write, fed what a fuzzer makes of it, each for so many seconds. What it finds is in target/fuzz.
 FUZZ_SECONDS := 60
-FUZZED := bundle index lock release signature
+FUZZED := archive bundle index lock release signature
 COVERAGE := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions
 
