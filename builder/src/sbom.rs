@@ -124,10 +124,7 @@ fn unpinned(plan: &Plan, name: &str) -> Component {
 }
 
 fn pinned(plan: &Plan, arch: Arch, package: &anymetal_contract::packages::Package) -> Component {
-    let debian = match arch {
-        Arch::Aarch64 => "arm64",
-        Arch::X86_64 => "amd64",
-    };
+    let debian = arch.debian();
     let (name, version) = (escaped(&package.name), escaped(&package.version));
     Component {
         licenses: Some(licence(licence_of(plan, &package.name))),

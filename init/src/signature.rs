@@ -126,8 +126,12 @@ pub(crate) mod tests {
                 "cannot be read: it is cut off",
             ),
             (&[(place::SIGNERS, ""), signed], Reason::SignersUnusable, "there is no public key in it"),
-            (&[(place::SIGNERS, "RWQ\n"), signed], Reason::SignersUnusable, "\"RWQ\" is no public key"),
-            (&[(place::SIGNERS, &format!("{KEY}RWQ\n")), signed], Reason::SignersUnusable, "\"RWQ\" is no public key"),
+            (&[(place::SIGNERS, "RWQ\n"), signed], Reason::SignersUnusable, "its line 1 is no public key"),
+            (
+                &[(place::SIGNERS, &format!("{KEY}RWQ\n")), signed],
+                Reason::SignersUnusable,
+                "its line 2 is no public key",
+            ),
         ] {
             let (_folder, world) = root(files);
             std::fs::write(world.at(place::PLAN), PLAN).unwrap();

@@ -204,7 +204,13 @@ fn a_key_is_its_owners_alone_never_replaced_and_never_said() {
     assert_eq!(fs::read_to_string(desk.path("key")).unwrap(), secret);
     assert_eq!(fs::read_to_string(desk.path("other.pub")).unwrap(), "mine");
     assert!(!desk.path("other").exists());
-    // pasted where the public one belongs, it is not said either
+    // given where the public one belongs, it is not said either
+    desk.built(&["--sign", "key"]);
+    for given in ["key", hidden] {
+        let output = desk.run(&["verify", "out", "--key", given]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(!format!("{}{}", stdout(&output), stderr(&output)).contains(&hidden[40..]), "{output:?}");
+    }
     desk.put("site.yaml", &format!("{SITE}signers: [{hidden}]\n"));
     let output = desk.build(&[]);
     assert_eq!(output.status.code(), Some(1));

@@ -26,7 +26,7 @@ pub struct Sought {
 /// Every blob of the site's plan, sorted by name. The error is the author's to mend.
 pub fn needs(site: &Site) -> Result<Vec<Need>> {
     let plan = plan::draft(site)?;
-    let mut needs = plan::needs(&plan, &site.lock.as_ref().map(list::lists).unwrap_or_default());
+    let mut needs = plan::needs(&plan, &list::lists(site));
     needs.sort_by(|one, other| (&one.name, &one.sha256).cmp(&(&other.name, &other.sha256)));
     Ok(needs)
 }

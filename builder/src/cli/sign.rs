@@ -8,7 +8,7 @@ use anymetal_contract::bundle::PLAN;
 
 use super::{Failed, Outcome, say, talk};
 use crate::sign::{self, Key};
-use crate::sys::read::{self, Refused};
+use crate::sys::read;
 use crate::sys::write::{self, Entry};
 use crate::sys::{password, private};
 use crate::{plan, site};
@@ -69,11 +69,7 @@ pub(super) fn open(path: &Path, variable: Option<&str>) -> Result<Key, Failed> {
 
 /// The text of a small file of the author's.
 pub(super) fn text(path: &Path, most: u64) -> anyhow::Result<String> {
-    let bytes = read::bounded(path, most).map_err(|refused| match refused {
-        Refused::TooLarge { .. } => anyhow!("it has more than {most} bytes"),
-        Refused::Folder => anyhow!("it is a folder"),
-        Refused::Io(error) => error.into(),
-    })?;
+    let bytes = read::bounded(path, most).map_err(|refused| refused.told(most))?;
     String::from_utf8(bytes).map_err(|_| anyhow!("it is no text"))
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::{Failed, Outcome, say};
 use crate::form::Form;
@@ -18,6 +18,9 @@ that is named by its sha256.
 All that is pinned is hashed. Of a user-data, the operator's own parts are not:
 nothing pins them. On stdout a line for each form; the first thing that is not
 as it should be is said on stderr, with the file and the member.";
+
+/// The longest name of a key's file that is repeated, in bytes: a secret key has 212 characters.
+const LONGEST: usize = 200;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -46,6 +49,12 @@ pub fn run(args: &Args) -> Outcome {
 fn keys(named: &str) -> Result<Vec<PublicKey>> {
     if let Some(key) = PublicKey::read(named) {
         return Ok(vec![key]);
+    }
+    if named.len() > LONGEST {
+        // not repeated: it may be a secret key
+        bail!(
+            "what `--key` says is neither a public key nor a file's name\nhint: a key begins with RW and has 56 characters"
+        );
     }
     let reading = || format!("reading the public key {named}");
     let text = super::sign::text(Path::new(named), sign::LARGEST).with_context(reading)?;

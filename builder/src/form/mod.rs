@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::lock::{self, Lock, document};
 use crate::sys::bundle;
-use crate::sys::read::{self, Refused};
+use crate::sys::read;
 use crate::{plan, sign, site};
 
 pub use folder::Folder;
@@ -145,11 +145,7 @@ fn of(path: &Path, extension: &str) -> bool {
 
 /// The whole of a document.
 fn bounded(path: &Path) -> Result<Vec<u8>> {
-    read::bounded(path, LARGEST).map_err(|refused| match refused {
-        Refused::TooLarge { .. } => anyhow!("it has more than {LARGEST} bytes, which none of our documents has"),
-        Refused::Folder => anyhow!("it is a folder"),
-        Refused::Io(error) => anyhow!(error).context("reading it"),
-    })
+    read::bounded(path, LARGEST).map_err(|refused| refused.told(LARGEST).context("reading it"))
 }
 
 /// The word by which a JSON document says what it is.
@@ -198,7 +194,7 @@ fn of_plan(path: &Path, bytes: Vec<u8>) -> Result<Kind> {
     beside.push(".minisig");
     carried.signature = match read::bounded(Path::new(&beside), sign::LARGEST) {
         Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(Refused::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(refused) if refused.is_absent() => None,
         Err(_) => bail!("its signature, {}, cannot be read", Path::new(&beside).display()),
     };
     Ok(Kind::Plan(carried))
@@ -213,7 +209,7 @@ fn of_site(path: &Path) -> Result<Carried> {
     let (site, _) = site::read(path)
         .map_err(|found| anyhow!(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
     let plan = plan::draft(&site)?;
-    let lists = site.lock.as_ref().map(lock::list::lists).unwrap_or_default();
+    let lists = lock::list::lists(&site);
     Ok(Carried { text: plan::canonical(&plan), plan, inits: None, lists: Some(lists), signature: None })
 }
 

@@ -1,4 +1,4 @@
-//! The lists of packages that a lock has, as the plan pins them: one for each architecture.
+//! The lists of packages that a site's lock has, as the plan pins them: one for each architecture of the site.
 //! May not resolve a package: what is in them is the lock's.
 
 use std::collections::BTreeMap;
@@ -7,11 +7,19 @@ use anymetal_contract::packages::{self, Packages};
 use anymetal_contract::plan::{Arch, Listed};
 
 use super::Lock;
+use super::document::Closure;
 use crate::plan;
+use crate::site::Site;
 
-/// The lists, by architecture; none when the lock has no packages.
-pub fn lists(lock: &Lock) -> BTreeMap<Arch, Packages> {
-    let list = |(arch, closure): (&Arch, &super::document::Closure)| {
+/// The lists, by architecture; none when there is no lock, or it has no packages. What a lock still has for machines that the site has no more is
+/// nobody's.
+pub fn lists(site: &Site) -> BTreeMap<Arch, Packages> {
+    let of_lock = |lock: &Lock| of(lock).filter(|(arch, _)| site.architectures.contains(arch)).collect();
+    site.lock.as_ref().map(of_lock).unwrap_or_default()
+}
+
+fn of(lock: &Lock) -> impl Iterator<Item = (Arch, Packages)> {
+    let list = |(arch, closure): (&Arch, &Closure)| {
         let list = Packages {
             kind: packages::KIND.to_owned(),
             version: packages::VERSION,
@@ -21,7 +29,7 @@ pub fn lists(lock: &Lock) -> BTreeMap<Arch, Packages> {
         };
         (*arch, list)
     };
-    lock.packages.iter().map(list).collect()
+    lock.packages.iter().map(list)
 }
 
 /// A list's bytes: canonical JSON. They are a blob like any other.
@@ -37,7 +45,8 @@ pub fn listed(bytes: &[u8]) -> Listed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::document::{self, Closure};
+    use crate::lock::document;
+    use crate::sample;
 
     #[test]
     fn a_list_is_its_canonical_bytes_and_the_plan_has_their_digest() {
@@ -48,9 +57,10 @@ mod tests {
             site: "demo".into(),
             os: "debian-12".into(),
             components: BTreeMap::new(),
-            packages: BTreeMap::from([(Arch::X86_64, closure)]),
+            packages: Arch::ALL.map(|arch| (arch, closure.clone())).into(),
         };
-        let lists = lists(&lock);
+        // it has no machines of the other architecture
+        let lists = lists(&Site { lock: Some(lock), ..sample::site() });
         let bytes = bytes(&lists[&Arch::X86_64]);
         assert_eq!(
             String::from_utf8(bytes.clone()).unwrap(),

@@ -81,8 +81,8 @@ fn sketch(site: &Site) -> Result<(Plan, Vec<String>)> {
         reports: site.reports.clone(),
         ..Plan::default()
     };
-    let lists = site.lock.iter().flat_map(list::lists);
-    plan.packages = lists.map(|(arch, list)| (arch, list::listed(&list::bytes(&list)))).collect();
+    plan.packages =
+        list::lists(site).into_iter().map(|(arch, list)| (arch, list::listed(&list::bytes(&list)))).collect();
     plan.secrets = (!plan.wanted_secrets().is_empty()).then_some(site.secrets.deliver);
     Ok((plan, missing))
 }

@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use anymetal_supply::http::{Certificates, Http, Limits};
 
-use super::read::{self, Refused};
+use super::read;
 use crate::lock::debian::Fetch;
 
 /// Where an upstream's files are: its own base address, and what stands in its place, tried in this order.
@@ -51,14 +51,8 @@ impl Fetch for Folders {
         ensure!(rest.split('/').all(|part| !matches!(part, "" | "." | "..")), "{url} leaves the archive");
         first(folders.iter().map(|folder| {
             let path = folder.join(rest);
-            read::bounded(&path, most).map_err(|refused| {
-                let doing = format!("reading {}", path.display());
-                match refused {
-                    Refused::TooLarge { .. } => anyhow!("{doing}: it is longer than {most} bytes"),
-                    Refused::Folder => anyhow!("{doing}: it is a folder"),
-                    Refused::Io(error) => anyhow::Error::new(error).context(doing),
-                }
-            })
+            read::bounded(&path, most)
+                .map_err(|refused| refused.told(most).context(format!("reading {}", path.display())))
         }))
     }
 }

@@ -3,13 +3,13 @@
 #![expect(clippy::disallowed_methods, reason = "a room of sys: opens and renames files")]
 
 use std::fs::{File, Permissions};
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use anymetal_contract::Digest;
-use sha2::{Digest as _, Sha256};
+use anymetal_supply::store::digest_of;
 use tempfile::NamedTempFile;
 
 use super::write;
@@ -40,14 +40,9 @@ pub fn opened(path: &Path) -> Result<Option<File>> {
 
 /// The sha256 of a file of any size.
 pub fn digest(path: &Path) -> Result<Digest> {
-    let reading = || format!("reading {}", path.display());
-    let (mut file, mut hash, mut buffer) = (open(path)?, Sha256::new(), vec![0; PIECE]);
-    loop {
-        match file.read(&mut buffer).with_context(reading)? {
-            0 => return Ok(Digest::of(hash.finalize().into())),
-            read => hash.update(&buffer[..read]),
-        }
-    }
+    let (digest, _) =
+        digest_of(&mut open(path)?, &mut vec![0; PIECE]).with_context(|| format!("reading {}", path.display()))?;
+    Ok(digest)
 }
 
 /// What `write` writes, in a file for the folder `out`; in the folder around it, when that is not there yet.

@@ -20,6 +20,22 @@ pub enum Refused {
     Io(io::Error),
 }
 
+impl Refused {
+    /// Whether there is no such file.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Why, for a person; `limit` is what [`bounded`] was given.
+    pub fn told(self, limit: u64) -> anyhow::Error {
+        match self {
+            Self::TooLarge { .. } => anyhow::anyhow!("it is longer than {limit} bytes"),
+            Self::Folder => anyhow::anyhow!("it is a folder"),
+            Self::Io(error) => error.into(),
+        }
+    }
+}
+
 /// The whole of the file, when it has at most `limit` bytes. A larger file is refused by its size, before a byte is read; from a pipe or a
 /// device, which have none, at most one byte more than the limit is taken.
 pub fn bounded(path: &Path, limit: u64) -> Result<Vec<u8>, Refused> {

@@ -4,14 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
-use anymetal_contract::Digest;
 use anymetal_supply::http::{Certificates, Http, Limits};
-use sha2::{Digest as _, Sha256};
+use anymetal_supply::pump::BUFFER;
+use anymetal_supply::store::digest_of;
 
-use super::read::{self, Refused};
+use super::read;
 use crate::lock::upstream::{Files, Measured, Refusal, base_name};
 use crate::sources;
 
@@ -72,35 +72,17 @@ impl Folder {
 impl Files for Folder {
     fn document(&self, component: &str, url: &str, most: u64) -> Result<Vec<u8>, Refusal> {
         let place = self.place(component, url)?;
-        read::bounded(&place, most).map_err(|refused| {
-            let why = match refused {
-                Refused::TooLarge { .. } => format!("it is longer than {most} bytes"),
-                Refused::Folder => "it is a folder".to_owned(),
-                Refused::Io(error) => error.to_string(),
-            };
-            Refusal { why: format!("reading {}: {why}", place.display()), absent: false }
+        read::bounded(&place, most).map_err(|refused| Refusal {
+            why: format!("reading {}: {}", place.display(), refused.told(most)),
+            absent: false,
         })
     }
 
     fn measure(&self, component: &str, url: &str) -> Result<Measured, Refusal> {
         let place = self.place(component, url)?;
         let failed = |error: io::Error| Refusal { why: format!("reading {}: {error}", place.display()), absent: false };
-        let (size, digest) = digest(&place).map_err(failed)?;
+        let (digest, size) =
+            File::open(&place).and_then(|mut file| digest_of(&mut file, &mut vec![0; BUFFER])).map_err(failed)?;
         Ok(Measured { size, sha256: Some((digest, place.display().to_string())) })
-    }
-}
-
-/// The size and the digest of a file, which is read to its end.
-fn digest(path: &Path) -> io::Result<(u64, Digest)> {
-    let mut file = File::open(path)?;
-    let (mut hash, mut size, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok((size, Digest::of(hash.finalize().into()))),
-            length => {
-                hash.update(&buffer[..length]);
-                size += length as u64;
-            }
-        }
     }
 }

@@ -1,7 +1,6 @@
 //! Whether bytes have the digests that are claimed of them: hashed by as many threads as there are cores, the largest first.
 //! May not hold more than a buffer for each thread.
 
-use std::io::Read;
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +9,7 @@ use std::thread;
 use anyhow::{Context as _, Result, ensure};
 use anymetal_contract::Digest;
 use anymetal_supply::bundle::Section;
-use sha2::{Digest as _, Sha256};
+use anymetal_supply::store::digest_of;
 
 use crate::sys::bundle;
 
@@ -70,22 +69,10 @@ impl Claim<'_> {
 
     fn judge(&self, buffer: &mut [u8]) -> Result<()> {
         let reading = || format!("reading {}", self.name);
-        let mut hash = Sha256::new();
-        let mut all = |from: &mut dyn Read| -> std::io::Result<()> {
-            loop {
-                match from.read(buffer) {
-                    Ok(0) => return Ok(()),
-                    Ok(read) => hash.update(&buffer[..read]),
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            }
+        let (found, _) = match &self.bytes {
+            Bytes::Section(section) => digest_of(&mut section.clone(), buffer).with_context(reading)?,
+            Bytes::File(path) => digest_of(&mut bundle::open(path)?, buffer).with_context(reading)?,
         };
-        match &self.bytes {
-            Bytes::Section(section) => all(&mut section.clone()).with_context(reading)?,
-            Bytes::File(path) => all(&mut bundle::open(path)?).with_context(reading)?,
-        }
-        let found = Digest::of(hash.finalize().into());
         ensure!(found == *self.wanted, "{} has other bytes: sha256 {found}", self.name);
         Ok(())
     }

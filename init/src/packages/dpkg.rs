@@ -74,14 +74,10 @@ pub(crate) fn is_locked(said: &Said) -> bool {
 
 /// Packages in a listing by [`FORMAT`] that are unpacked and configured; a trigger of another may still wait.
 fn whole(listing: &str, arch: Arch) -> BTreeMap<String, String> {
-    let native = match arch {
-        Arch::Aarch64 => "arm64",
-        Arch::X86_64 => "amd64",
-    };
     let line = |line: &str| {
         let [name, built_for, version, status] = line.split('\t').collect::<Vec<_>>().try_into().ok()?;
         let whole = matches!(status, "installed" | "triggers-awaited" | "triggers-pending");
-        (whole && (built_for == native || built_for == "all")).then(|| (name.to_owned(), version.to_owned()))
+        (whole && (built_for == arch.debian() || built_for == "all")).then(|| (name.to_owned(), version.to_owned()))
     };
     listing.lines().filter_map(line).collect()
 }

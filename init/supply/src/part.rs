@@ -13,7 +13,7 @@ use anymetal_contract::Digest;
 use nix::fcntl::OFlag;
 use sha2::Digest as _;
 
-use crate::pump::{Copying, pump};
+use crate::pump::{BUFFER, Copying, pump};
 use crate::store::{hash_all, read_only};
 
 /// An artefact that is coming: its file, locked, and the hash of what is there so far. Dropped, it stays on disk to be resumed, by whoever is next.
@@ -52,7 +52,8 @@ impl Part {
             }
         };
         let mut hash = sha2::Sha256::new();
-        let length = hash_all(&mut file, &mut hash).with_context(|| format!("reading {}", path.display()))?;
+        let length = hash_all(&mut file, &mut hash, &mut vec![0; BUFFER])
+            .with_context(|| format!("reading {}", path.display()))?;
         Ok(Self { path, blob, file, hash, length })
     }
 

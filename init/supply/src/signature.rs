@@ -132,10 +132,16 @@ pub fn hash(bytes: &[u8]) -> [u8; 64] {
 }
 
 /// The keys in a list of them: one in a line; lines that are empty or a comment, as in a file of minisign's, do not count. An error when
-/// another line is no key, with that line, and when there is no key at all.
+/// another line is no key, by its number, and when there is no key at all.
 pub fn signers(text: &str) -> Result<Vec<PublicKey>, String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("untrusted comment:"));
-    let keys = lines.map(|line| PublicKey::read(line).ok_or_else(|| format!("{line:.60?} is no public key")));
+    let lines = text.lines().map(str::trim).enumerate();
+    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with("untrusted comment:"));
+    // never the line itself: it may be a secret key, which has 212 characters
+    let refusal = |(place, line): (usize, &str)| {
+        let perhaps = if line.len() > 100 { ", and perhaps a secret one" } else { "" };
+        format!("its line {} is no public key{perhaps}", place + 1)
+    };
+    let keys = lines.map(|(place, line)| PublicKey::read(line).ok_or_else(|| refusal((place, line))));
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
     if keys.is_empty() { Err("there is no public key in it".to_owned()) } else { Ok(keys) }
 }
@@ -252,12 +258,13 @@ mod tests {
         for (text, what) in [
             ("", "no public key in it"),
             ("untrusted comment: x\n", "no public key in it"),
-            (&format!("{KEY}\nRWQ\n"), "\"RWQ\" is no public key"),
-            (&KEY.replacen("RW", "RU", 1), "is no public key"),
-            (&KEY[..55], "is no public key"),
+            (&format!("{KEY}\nRWQ\n"), "its line 2 is no public key"),
+            (&KEY.replacen("RW", "RU", 1), "its line 1 is no public key"),
+            (&KEY[..55], "its line 1 is no public key"),
+            (&KEY.repeat(4)[..212], "its line 1 is no public key, and perhaps a secret one"),
         ] {
             let error = signers(text).unwrap_err();
-            assert!(error.contains(what), "{error}");
+            assert!(error.contains(what) && !error.contains(&KEY[10..50]), "{error}");
         }
     }
 

@@ -60,9 +60,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("opening {}", path.display())),
         };
-        let mut hash = sha2::Sha256::new();
-        let length = hash_all(&mut file, &mut hash).with_context(|| format!("reading {}", path.display()))?;
-        Ok(Some((Digest::of(hash.finalize().into()), length)))
+        digest_of(&mut file, &mut vec![0; BUFFER]).with_context(|| format!("reading {}", path.display())).map(Some)
     }
 
     /// Opens an artefact for reading.
@@ -125,12 +123,18 @@ pub(crate) fn read_only() -> OpenOptions {
     options
 }
 
-/// Hashes what is left of the file; how long that was, in bytes.
-pub(crate) fn hash_all(file: &mut File, hash: &mut sha2::Sha256) -> io::Result<u64> {
-    let mut buffer = vec![0; BUFFER];
+/// The digest of what is left to be read, and how long that was, in bytes.
+pub fn digest_of(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<(Digest, u64)> {
+    let mut hash = sha2::Sha256::new();
+    let length = hash_all(from, &mut hash, buffer)?;
+    Ok((Digest::of(hash.finalize().into()), length))
+}
+
+/// Hashes what is left to be read; how long that was, in bytes.
+pub(crate) fn hash_all(from: &mut impl Read, hash: &mut sha2::Sha256, buffer: &mut [u8]) -> io::Result<u64> {
     let mut length = 0;
     loop {
-        match file.read(&mut buffer) {
+        match from.read(buffer) {
             Ok(0) => return Ok(length),
             Ok(read) => {
                 hash.update(&buffer[..read]);

@@ -71,7 +71,7 @@ impl Made {
         let packed = || userdata::make(site, Cargo { plan: &plan, secrets: inside, signed, inits: &pins }, max_size);
         let made = form.contains(&Form::UserData).then(packed).transpose()?;
         let (user_data, warnings) = made.map_or((None, Vec::new()), |made| (Some(made.text), made.warnings));
-        let lists = site.lock.as_ref().map(list::lists).unwrap_or_default();
+        let lists = list::lists(site);
         let listed = lists.values().map(list::bytes).map(|bytes| (plan::digest(&bytes), bytes)).collect();
         Ok(Self {
             secret: inside.is_some(),

@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use anyhow::anyhow;
 use anymetal_contract::bundle as contract;
 use anymetal_contract::{Digest, Plan, place};
 
@@ -66,7 +65,7 @@ fn inputs(site: &Site, path: &Path) -> anyhow::Result<(Resource, Vec<Resource>)>
     let folder = path.parent().unwrap_or(Path::new(""));
     let read = |name: &str, path: &Path| {
         let bytes = read::bounded(path, document::LARGEST)
-            .map_err(|refused| anyhow!("reading {} again: {refused:?}", path.display()))?;
+            .map_err(|refused| refused.told(document::LARGEST).context(format!("reading {} again", path.display())))?;
         Ok(resource(name, &bytes))
     };
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -44,7 +44,7 @@ pub struct Ask<'a> {
 /// The wanted packages and all they need over the base, pinned, in an order in which they can be installed. A wanted package that is in the base
 /// is not listed.
 pub fn closure(ask: &Ask<'_>) -> Result<Closure> {
-    let architecture = architecture(ask.arch);
+    let architecture = ask.arch.debian();
     let (mut suites, mut texts) = (BTreeMap::new(), Vec::new());
     for source in &ask.archive.suites {
         let url = format!("{}/dists/{}/InRelease", source.url, source.name);
@@ -61,14 +61,6 @@ pub fn closure(ask: &Ask<'_>) -> Result<Closure> {
     let texts: Vec<(&Source, &str)> = texts.iter().map(|(source, text)| (*source, text.as_str())).collect();
     let packages = resolve(&ask.archive.base, &texts, architecture, ask.wanted)?;
     Ok(Closure { suites, wanted: ask.wanted.iter().cloned().collect(), packages })
-}
-
-/// Debian's name of an architecture.
-fn architecture(arch: Arch) -> &'static str {
-    match arch {
-        Arch::Aarch64 => "arm64",
-        Arch::X86_64 => "amd64",
-    }
 }
 
 /// The same from the indexes' texts.

@@ -188,6 +188,14 @@ impl Arch {
         }
     }
 
+    /// The name Debian gives it.
+    pub const fn debian(self) -> &'static str {
+        match self {
+            Self::Aarch64 => "arm64",
+            Self::X86_64 => "amd64",
+        }
+    }
+
     /// The architecture of that name.
     pub fn named(id: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|arch| arch.id() == id)
