@@ -275,7 +275,7 @@ fn a_unit_that_dies_fails_the_boot_with_its_last_lines() {
     node.unit("bird.service.does", "failed");
     node.unit("bird.service.journal", "bird: /etc/bird/bird.conf:3:1 \u{1b}[31msyntax error");
     let ended = node.run();
-    ended.with(2).says("[08/12] services  | bird: /etc/bird/bird.conf:3:1 \\u{1b}[31msyntax error");
+    ended.with(3).says("[08/12] services  | bird: /etc/bird/bird.conf:3:1 \\u{1b}[31msyntax error");
     ended
         .says("[08/12] services  hint: ")
         .says("[12/12] settle    failed: boot failed in services: bird.service has failed");
@@ -288,7 +288,7 @@ fn a_unit_that_dies_fails_the_boot_with_its_last_lines() {
 
     let node = node_of_services("http://127.0.0.1:9");
     fs::remove_file(node.systemd().join("bird.service.active")).unwrap();
-    node.run().with(2).says("systemd cannot load bird.service (not-found) (service-failed)");
+    node.run().with(3).says("systemd cannot load bird.service (not-found) (service-failed)");
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn a_service_that_is_not_ready_is_waited_for_aloud_to_the_deadline() {
     node.write(place::PLAN, &plan.to_string());
     node.unit("consul.service.journal", "agent: failed to join");
     let ended = node.run();
-    ended.with(2).says("services  waiting: consul: waiting for a leader: ").says("with 500, No known Consul servers, ");
+    ended.with(3).says("services  waiting: consul: waiting for a leader: ").says("with 500, No known Consul servers, ");
     ended.says("consul.service waiting: its last lines so far:").says("| agent: failed to join");
     let (outcome, reason, message) = node.end("services");
     assert_eq!((outcome, reason.as_deref()), (Outcome::Failed, Some("service-not-ready")));
@@ -387,7 +387,7 @@ fn a_run_that_is_killed_goes_on_where_it_was_and_a_second_one_does_not_disturb_i
     let running = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     until("the wait for a leader", || node.read(place::STATUS).contains("waiting for a leader"));
 
-    node.run().with(2).says(&format!("another run is under way (pid {})", running.0.id()));
+    node.run().with(3).says(&format!("another run is under way (pid {})", running.0.id()));
     let status = node.status(&[]);
     assert!(status.with(0).out.contains(": on its way\n"), "{}", status.out);
     drop(running);

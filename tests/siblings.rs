@@ -300,6 +300,50 @@ fn a_sibling_that_promises_and_does_not_deliver_is_not_waited_for_for_ever() {
     assert_eq!(double.asked(), 0, "it never said that it has anything");
 }
 
+/// One machine with as many addresses as it likes: each says that it has everything, takes the question and gives nothing.
+#[test]
+fn thirty_that_take_questions_and_give_nothing_do_not_keep_a_node_from_the_origin() {
+    let Some(metro) = Metro::new(8) else { return };
+    let machine = metro.switch.machine(4);
+    let addresses: Vec<String> = (101..131).map(|last| format!("10.70.17.{last}")).collect();
+    for address in &addresses {
+        let added =
+            machine.command("ip").args(["addr", "add", &format!("{address}/24"), "dev"]).arg(device(&metro)).status();
+        assert!(added.unwrap().success(), "{address} could not be added");
+    }
+    let _taken = machine.inside(|| {
+        let all = UdpSocket::bind("10.70.17.255:4655").unwrap();
+        let own: Vec<UdpSocket> =
+            addresses.iter().map(|address| UdpSocket::bind(format!("{address}:4655")).unwrap()).collect();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 2048];
+            while let Ok((length, from)) = all.recv_from(&mut buffer) {
+                let answer = &mut buffer[..length];
+                answer[6] = 0;
+                answer[8..].chunks_mut(41).for_each(|entry| entry[32] = 2);
+                for socket in &own {
+                    let _gone = socket.send_to(answer, from);
+                }
+            }
+        });
+        // The backlog takes connections; nobody ever reads them.
+        std::net::TcpListener::bind("0.0.0.0:4655").unwrap()
+    });
+    let node = metro.node(1);
+    node.is_up(node.boot());
+    assert_eq!(metro.fetched(), [1; 8], "{}", node.said());
+    assert!(node.said().contains("; it is not asked again") || node.said().contains(" beside it"), "{}", node.said());
+}
+
+/// The name of the interface of the machine that plays others.
+fn device(metro: &Metro) -> String {
+    let shown =
+        metro.switch.machine(4).command("ip").args(["-o", "-4", "addr", "show", "to", LAN[4]]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let name = shown.split_whitespace().nth(1).unwrap_or_else(|| panic!("no interface in {shown:?}"));
+    name.split('@').next().unwrap().to_owned()
+}
+
 #[test]
 fn when_the_one_that_fetches_dies_another_takes_over() {
     let Some(metro) = Metro::new(6) else { return };

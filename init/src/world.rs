@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use anymetal_contract::plan::Arch;
 use anymetal_contract::{Digest, Plan, place};
 
+use crate::acquire;
 use crate::facts::Facts;
 use crate::jobs;
 use crate::ledger::Keeper;
@@ -38,6 +39,8 @@ pub(crate) struct World {
     pub(crate) facts: OnceLock<Facts>,
     /// Names of components (by `install`) and files (by `files`) that this run changed; `services` restarts what they concern.
     pub(crate) changed: Mutex<BTreeSet<String>>,
+    /// What `acquire` has seen so far in this run; it is called again while it waits.
+    pub(crate) acquire: Mutex<acquire::Doings>,
     /// What `services` has done so far in this run; it is called again while it waits.
     pub(crate) services: Mutex<Doings>,
     /// What `jobs` has done so far in this run.
@@ -95,6 +98,7 @@ impl World {
             siblings: OnceLock::new(),
             facts: OnceLock::new(),
             changed: Mutex::default(),
+            acquire: Mutex::default(),
             services: Mutex::default(),
             jobs: Mutex::default(),
             secrets: Mutex::default(),

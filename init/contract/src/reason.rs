@@ -219,6 +219,48 @@ impl Reason {
         }
     }
 
+    /// Whether trying again on the same machine brings the same: the cause is in the plan, in init or in what was given with them. All that a
+    /// network, a platform, another program or a full disk causes may pass, and is tried again by the unit.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::PlanUnreadable
+            | Self::PlanBeyondInit
+            | Self::PlanUnsigned
+            | Self::PlanSignatureWrong
+            | Self::SignersUnusable
+            | Self::MachineIdMissing
+            | Self::NoArtefact
+            // Given by every place, for minutes.
+            | Self::ArtefactMismatch
+            | Self::ArchiveHostile
+            | Self::ArchiveBroken
+            | Self::PackagesUnsound
+            | Self::TemplateBroken
+            | Self::FileRejected
+            | Self::SecretsInvalid => true,
+            Self::MetadataUnreachable
+            | Self::MetadataInvalid
+            | Self::MetadataNoBgp
+            | Self::ArtefactUnreachable
+            // apt, its lock and its mirrors.
+            | Self::HostPackageMissing
+            // Of what the platform says of the machine.
+            | Self::FactsMissing
+            | Self::BgpUnsound
+            | Self::ServiceFailed
+            | Self::ServiceNotReady
+            | Self::SecretsMissing
+            | Self::AccessRefused
+            | Self::JobRefused
+            | Self::JobFailed
+            | Self::JobNotReady
+            | Self::ProofFailed
+            | Self::DiskFull
+            | Self::HostFault
+            | Self::Internal => false,
+        }
+    }
+
     /// The reason of that code.
     pub fn coded(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.code() == code)

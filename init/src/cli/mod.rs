@@ -56,7 +56,8 @@ pub(crate) enum Command {
     Version(Version),
 }
 
-const RUN: &str = "Exit code: 0 the node is up, 2 it is not, or another run is under way.";
+const RUN: &str = "Exit code: 0 the node is up, 2 it is not, and somebody has to do something, 3 it\n\
+                   is not, and may be when this is run again, or another run is under way.";
 const GUARD: &str = "It runs as the unit anymetal-guard, until it is stopped. Whatever ends it\n\
                      withdraws.";
 const DRAIN: &str = "A node stays drained across reboots. Exit code: 0 it announces nothing any more,\n\
@@ -174,6 +175,11 @@ impl Trouble {
     /// Something is wrong with the machine or with us.
     fn ours(error: &anyhow::Error) -> Self {
         Self { code: 2, message: format!("{error:#}"), hint: None }
+    }
+
+    /// Something is wrong with the machine or with us, and may not be when it is tried again.
+    fn passing(error: &anyhow::Error) -> Self {
+        Self { code: 3, ..Self::ours(error) }
     }
 
     /// A failure of a room that reads plan and metadata, where those were given by the user.

@@ -78,6 +78,14 @@ impl Part {
         })
     }
 
+    /// Adds these bytes, at the end.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.file.write_all(bytes).with_context(|| format!("writing {}", self.path.display()))?;
+        self.hash.update(bytes);
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
     /// Forgets what is there.
     pub fn clear(&mut self) -> anyhow::Result<()> {
         self.file
