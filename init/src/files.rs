@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use anymetal_contract::{Outcome, Reason, plan};
 
+use crate::certificates::{self, Prepared};
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
 use crate::render;
@@ -24,6 +25,10 @@ const TOLD: usize = 10;
 
 /// The phase's work.
 pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
+    let certificate = certificates::prepare(world);
+    if let Prepared::Missing(why) = &certificate {
+        return Ok(Answer::waiting(Reason::CertificateUnusable, why.as_str()));
+    }
     let files = &world.plan().files;
     let mut changed = Vec::new();
     for file in files {
@@ -35,6 +40,9 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
         } else {
             steps.step(&file.name, Outcome::Same, &format!("{} is as it should be", file.path));
         }
+    }
+    if certificates::bring(world, &certificate, steps)? {
+        changed.push("the site's certificate");
     }
     Ok(if changed.is_empty() {
         Answer::Same(format!("{}, none changed", count(files.len(), "file")))

@@ -4,6 +4,7 @@
 pub(crate) mod drain;
 pub(crate) mod guard;
 pub(crate) mod render;
+pub(crate) mod renew;
 pub(crate) mod run;
 pub(crate) mod share;
 pub(crate) mod status;
@@ -46,6 +47,9 @@ pub(crate) enum Command {
     /// Give this node's archives to its siblings on the private network
     #[command(after_help = SHARE)]
     Share(Share),
+    /// Bring a renewed certificate to Traefik
+    #[command(after_help = RENEW)]
+    Renew(Renew),
     /// Write the files a node with that metadata would get; nothing else
     #[command(override_usage = "anymetal-init render --plan FILE --metadata FILE --root DIR [OPTIONS]")]
     Render(Render),
@@ -64,6 +68,7 @@ const DRAIN: &str = "A node stays drained across reboots. Exit code: 0 it announ
                      2 it may.";
 const UNDRAIN: &str = "Exit code: 0 it may announce again, once every proof holds, 2 it may not.";
 const SHARE: &str = "It runs as the unit anymetal-share, until it is stopped.";
+const RENEW: &str = "It runs as the unit anymetal-certificates whenever one of the two files changes.";
 const STATUS: &str = "Exit code: 0 the node is up or on its way, 2 the boot has failed, was cut off or\n\
                       has not begun. With --wait: 0 the node is up, 2 it is not.";
 
@@ -105,6 +110,19 @@ pub(crate) struct Share {
     /// This node's private address, with the length of its link
     #[arg(long, value_name = "ADDRESS/LENGTH")]
     address: ipnet::Ipv4Net,
+    /// Take this folder for the root of the node
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Renew {
+    /// The certificate's chain, in PEM form
+    #[arg(long, value_name = "FILE")]
+    certificate: PathBuf,
+    /// Its key, in PEM form
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
     /// Take this folder for the root of the node
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
