@@ -130,6 +130,12 @@ pub(crate) fn own_folder(path: &Path, owner: Owner, mode: u32) -> anyhow::Result
     Ok(true)
 }
 
+/// Sets a folder's mode.
+pub(crate) fn set_mode(path: &Path, mode: u32) -> anyhow::Result<()> {
+    let set = fs::set_permissions(path, Permissions::from_mode(mode));
+    set.with_context(|| format!("setting the mode of {}", path.display()))
+}
+
 /// Moves a file, replacing what is there.
 pub(crate) fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
     fs::rename(from, to).with_context(|| format!("renaming {} to {}", from.display(), to.display()))
