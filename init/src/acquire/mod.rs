@@ -104,7 +104,15 @@ fn acquire(world: &World, steps: &dyn Steps, times: Times) -> Result<Answer, Fai
     let blobs: Vec<Blob> = artefacts.into_iter().chain(missing.iter().map(blob::package)).collect();
     stock::require_room(&store, blobs.iter().map(|blob| (blob.sha256, blob.size)))?;
     results.extend(all(world, &blobs, &supplies, steps, times));
-    said::sum_up(results.into_iter())
+    let came = results.iter().all(|(_, result)| result.is_ok());
+    let answer = said::sum_up(results.into_iter())?;
+    if came {
+        // What a run for another plan was cut off at is of no use to this one, and nobody else removes it.
+        for digest in store.parts() {
+            store.sweep(&digest).because(Reason::HostFault)?;
+        }
+    }
+    Ok(answer)
 }
 
 /// Gets each of them, some at a time. The results come in the blobs' order.

@@ -255,6 +255,18 @@ fn what_a_killed_run_left_is_used_when_it_is_right_and_dropped_when_it_is_not() 
 }
 
 #[test]
+fn what_a_run_for_another_plan_was_cut_off_at_does_not_stay_for_ever() {
+    let bytes = noise(9000, 21);
+    let server = good(&bytes);
+    let bench = Bench::new(&bytes, &[&server.url()]);
+    bench.leave_part(b"");
+    let foreign = bench.world.at(place::STORE).join(format!("{}.part", sha256(b"another")));
+    std::fs::write(&foreign, "half").unwrap();
+    bench.done();
+    assert!(!foreign.exists() && bench.blob().exists());
+}
+
+#[test]
 fn a_part_longer_than_the_file_of_an_unpinned_size_is_begun_anew() {
     let bytes = noise(9000, 19);
     let server = good(&bytes);

@@ -57,11 +57,11 @@ fn attend(
     held: &Held,
     answer: &(impl Fn(&mut TcpStream, &[u8]) -> io::Result<()> + ?Sized),
 ) -> io::Result<()> {
-    let mut head = [0; LONGEST];
-    let length = read_head(client, &mut head, clock::monotonic() + rules.asking)?;
+    let mut request = [0; LONGEST];
+    let length = read_head(client, &mut request, clock::monotonic() + rules.asking)?;
     held.has_asked();
     client.set_write_timeout(Some(rules.taking))?;
-    answer(client, &head[..length])
+    answer(client, &request[..length])
 }
 
 /// Reads until the head is whole, the client has said all it will, or the time is over.
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn any_number_that_do_not_ask_shut_nobody_out() {
         for (at_once, from_one) in [(32, 8), (4, 100), (1, 1)] {
-            let asking = Duration::from_secs(600);
+            let asking = Duration::from_mins(10);
             let address = serving(Rules { at_once, from_one, asking, taking: asking });
             let _held: Vec<TcpStream> = (0..40)
                 .map(|_| {
@@ -223,8 +223,7 @@ mod tests {
 
     #[test]
     fn a_client_that_takes_its_answer_keeps_its_place() {
-        let rules =
-            Rules { at_once: 1, from_one: 1, asking: Duration::from_secs(600), taking: Duration::from_secs(600) };
+        let rules = Rules { at_once: 1, from_one: 1, asking: Duration::from_mins(10), taking: Duration::from_mins(10) };
         let clients = Clients::default();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
