@@ -29,7 +29,31 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
     let files = &world.plan().files;
     let render = |file| render::render(file, world.facts(), &world.secrets());
     let texts = files.iter().map(render).collect::<Result<Vec<_>, _>>()?;
-    put(world, files.iter().zip(texts.iter().map(String::as_bytes)), steps)
+    let put = put(world, files.iter().zip(texts.iter().map(String::as_bytes)), steps)?;
+    Ok(put.answer(files.len()))
+}
+
+/// What has been put into use.
+#[derive(Default)]
+struct Put<'a> {
+    /// Names of files.
+    changed: Vec<&'a str>,
+    /// A sentence for each component whose version in use became another.
+    switched: Vec<String>,
+}
+
+impl Put<'_> {
+    fn answer(&self, files: usize) -> Answer {
+        let (all, Self { changed, switched }) = (count(files, "file"), self);
+        let mut words = vec![if changed.is_empty() {
+            format!("{all}, none changed")
+        } else {
+            format!("{all}, {} changed: {}", changed.len(), changed.join(", "))
+        }];
+        words.extend(switched.iter().cloned());
+        let same = changed.is_empty() && switched.is_empty();
+        if same { Answer::Same(words.join("; ")) } else { Answer::Done(words.join("; ")) }
+    }
 }
 
 /// Makes it so that all these files are there with these bytes, and what `install` has prepared is in use: everything or nothing.
@@ -37,7 +61,7 @@ fn put<'a>(
     world: &World,
     files: impl Iterator<Item = (&'a plan::File, &'a [u8])>,
     steps: &dyn Steps,
-) -> Result<Answer, Failure> {
+) -> Result<Put<'a>, Failure> {
     let mut staged = Vec::new();
     for (file, bytes) in files {
         staged.push((file, stage(world, file, bytes, steps)?));
@@ -47,9 +71,7 @@ fn put<'a>(
             check(world, file, candidate.path())?;
         }
     }
-    let all = count(staged.len(), "file");
-    let switched = install::switch(world, steps)?;
-    let mut changed = Vec::new();
+    let mut put = Put { switched: install::switch(world, steps)?, ..Put::default() };
     for (file, candidate) in staged {
         let Some(candidate) = candidate else {
             steps.step(&file.name, Outcome::Same, &format!("{} is as it should be", file.path));
@@ -57,17 +79,10 @@ fn put<'a>(
         };
         candidate.place().because(Reason::HostFault)?;
         world.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(file.name.clone());
-        changed.push(file.name.as_str());
+        put.changed.push(&file.name);
         steps.step(&file.name, Outcome::Done, &format!("written to {}", file.path));
     }
-    let sentence = if changed.is_empty() {
-        format!("{all}, none changed")
-    } else {
-        format!("{all}, {} changed: {}", changed.len(), changed.join(", "))
-    };
-    let same = changed.is_empty() && switched.is_empty();
-    let sentence = [vec![sentence], switched].concat().join("; ");
-    Ok(if same { Answer::Same(sentence) } else { Answer::Done(sentence) })
+    Ok(put)
 }
 
 /// The file, written beside its place; nothing when it is there already as it should be.
@@ -187,7 +202,7 @@ mod tests {
 
     /// One file on its own. Says whether anything had to be done.
     fn one(world: &World, file: &File, bytes: &[u8], steps: &dyn Steps) -> Result<bool, Failure> {
-        put(world, [(file, bytes)].into_iter(), steps).map(|answer| matches!(answer, Answer::Done(_)))
+        put(world, [(file, bytes)].into_iter(), steps).map(|put| !put.changed.is_empty())
     }
 
     #[test]
@@ -266,7 +281,7 @@ mod tests {
     }
 
     fn put_all(world: &World, files: &[(File, String)], steps: &dyn Steps) -> Result<Answer, Failure> {
-        put(world, files.iter().map(|(file, text)| (file, text.as_bytes())), steps)
+        put(world, files.iter().map(|(file, text)| (file, text.as_bytes())), steps).map(|put| put.answer(files.len()))
     }
 
     /// Everything below a folder, with what it holds or points at.
@@ -276,8 +291,8 @@ mod tests {
             match fs::look(&path).unwrap() {
                 Found::Folder => tree(&path, all),
                 Found::Link => {
-                    _ = all
-                        .insert(path.clone(), std::fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes())
+                    let target = std::fs::read_link(&path).unwrap();
+                    all.insert(path, target.into_os_string().into_encoded_bytes());
                 }
                 _ => _ = all.insert(path.clone(), std::fs::read(&path).unwrap()),
             }

@@ -49,7 +49,7 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
     let platform = named(&world.plan().platform)?;
     let waited = world.metadata_asked.get_or_init(clock::monotonic).elapsed();
     let answer = match &platform.whence {
-        Whence::Service(service) => poll(world, steps, platform, service),
+        Whence::Service(service) => Ok(poll(world, steps, platform, service)),
         Whence::File => file::look::work(world, steps),
     };
     let (reason, why) = match &answer {
@@ -109,7 +109,7 @@ fn bases<'a>(world: &'a World, service: &Service) -> Vec<&'a str> {
     service.bases.iter().chain(plain).copied().collect()
 }
 
-fn poll(world: &World, steps: &dyn Steps, platform: &Platform, service: &Service) -> Result<Answer, Failure> {
+fn poll(world: &World, steps: &dyn Steps, platform: &Platform, service: &Service) -> Answer {
     let bases = bases(world, service);
     // A redirect leads to somebody else, and perhaps out of TLS.
     let http = Http::afresh(Limits::QUESTION, Certificates::Checked);
@@ -133,7 +133,7 @@ fn poll(world: &World, steps: &dyn Steps, platform: &Platform, service: &Service
         match accept(world, steps, &url, machine, platform.remedy) {
             Ok(answer) => {
                 keep(world, steps, platform, &url, &text, &answer);
-                return Ok(answer);
+                return answer;
             }
             // What one place answers may be wrong, and another's right.
             Err(failure) => troubles.push(Trouble {
@@ -143,7 +143,7 @@ fn poll(world: &World, steps: &dyn Steps, platform: &Platform, service: &Service
             }),
         }
     }
-    Ok(summed_up(&troubles))
+    summed_up(&troubles)
 }
 
 /// Keeps the document that has just been accepted. A node can go on without, so what stands in the way is only told.

@@ -217,8 +217,8 @@ fn the_worse_of_several_troubles_gives_the_reason_and_all_are_told() {
     assert_eq!(summed, Answer::waiting(Reason::MetadataInvalid, message));
 }
 
-/// One TLS handshake after the other, with a certificate of 2020; ends when the client hangs up the last of `handshakes`.
-fn expired_server(handshakes: usize) -> String {
+/// A server with a certificate of 1 January 2020 that says this to so many who ask, one after the other.
+fn server_of_2020(says: String, asks: usize) -> String {
     let folder = goldens::documents();
     let certificate = CertificateDer::from_pem_file(folder.join("expired.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(folder.join("expired.key.pem")).unwrap();
@@ -228,13 +228,22 @@ fn expired_server(handshakes: usize) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
-        for stream in listener.incoming().take(handshakes) {
+        for stream in listener.incoming().take(asks) {
             let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut stream = rustls::StreamOwned::new(connection, stream.unwrap());
-            let _refused = stream.read(&mut [0; 1024]).and_then(|_| stream.write(b""));
+            let _refused = stream.read(&mut [0; 1024]).and_then(|_| stream.write_all(says.as_bytes()));
         }
     });
     url
+}
+
+/// The same, and whoever asks is refused the handshake.
+fn expired_server(asks: usize) -> String {
+    server_of_2020(String::new(), asks)
+}
+
+fn dated_server(date: &str) -> String {
+    server_of_2020(format!("HTTP/1.1 404 Not Found\r\nDate: {date}\r\n\r\n"), 4)
 }
 
 #[test]
@@ -261,27 +270,6 @@ fn a_foreign_root_does_not_touch_the_clock() {
     assert!(told.len() == 1 && told[0].starts_with("clock failed: "), "{told:?}");
 }
 
-/// A server with the certificate of 2020 that says this date, to so many who ask.
-fn dated_server(date: &'static str, asks: usize) -> String {
-    let folder = goldens::documents();
-    let certificate = CertificateDer::from_pem_file(folder.join("expired.pem")).unwrap();
-    let key = PrivateKeyDer::from_pem_file(folder.join("expired.key.pem")).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap());
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("https://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming().take(asks) {
-            let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
-            let mut stream = rustls::StreamOwned::new(connection, stream.unwrap());
-            let answer = format!("HTTP/1.1 404 Not Found\r\nDate: {date}\r\n\r\n");
-            let _refused = stream.read(&mut [0; 1024]).and_then(|_| stream.write_all(answer.as_bytes()));
-        }
-    });
-    url
-}
-
 #[test]
 fn the_time_is_believed_of_a_certificate_that_is_good_at_that_time_and_of_no_other() {
     let at = |text: &str| humantime::parse_rfc3339(text).unwrap();
@@ -294,20 +282,19 @@ fn the_time_is_believed_of_a_certificate_that_is_good_at_that_time_and_of_no_oth
     let decade = at("2015-01-01T00:00:00Z")..=at("2025-01-01T00:00:00Z");
     let later = at("2026-11-01T00:00:00Z")..=at("2036-11-01T00:00:00Z");
     let parse = |date: &str| httpdate::parse_http_date(date).ok();
-    let (noon, stale) = ("Wed, 01 Jan 2020 12:00:00 GMT", "Wed, 01 Jan 2020 12:00:00 GMT");
+    let noon = "Wed, 01 Jan 2020 12:00:00 GMT";
     for now in ["1970-01-01T00:00:00Z", "2020-01-01T06:00:00Z", "2026-11-22T12:00:00Z"] {
-        let said = date::vouched(&dated_server(noon, 4), at(now), &decade, own(), parse).unwrap();
+        let said = date::vouched(&dated_server(noon), at(now), &decade, own(), parse).unwrap();
         assert_eq!(said, noon, "at {now}");
     }
     for (date, bounds, roots, words) in [
         ("Fri, 03 Jan 2020 12:00:00 GMT", &decade, own(), "not good at the time that it says"),
         ("Wed, 01 Jan 2031 12:00:00 GMT", &decade, own(), "which cannot be"),
         ("yesterday", &decade, own(), "which cannot be"),
-        (stale, &later, own(), "certificate"),
+        (noon, &later, own(), "certificate"),
         (noon, &decade, date::roots(), "UnknownIssuer"),
     ] {
-        let refused =
-            date::vouched(&dated_server(date, 4), at("2026-11-22T12:00:00Z"), bounds, roots, parse).unwrap_err();
+        let refused = date::vouched(&dated_server(date), at("2026-11-22T12:00:00Z"), bounds, roots, parse).unwrap_err();
         let said = format!("{refused:#}");
         assert!(said.contains(words), "{date}: {said} does not say {words:?}");
     }

@@ -257,11 +257,11 @@ const LINES: &[(&str, &[&str])] = &[
     (
         "metadata: {plain_http: yes, private_subnets: [10.0.0.1, 0.0.0.0/0, 'fc00::/7'], report_hosts: ['https://a/']}\n",
         &[
-            "6:24: `metadata.plain_http` cannot be `yes`; hint: known are `false` and `true`",
+            "6:24: `metadata.plain_http` cannot be `yes`; hint: write `true` or `false`",
             "6:47: `10.0.0.1` is not a prefix; hint: write `10.0.0.1/32`",
             "6:57: warning: `0.0.0.0/0` is no private network, and who is there reaches what is for the site's nodes; hint: write the prefixes that only the site's own machines have",
             "6:68: `fc00::/7` is not an IPv4 prefix; hint: private networks are IPv4 here: remove it",
-            "6:97: `https://a/` is not a host; hint: write the host alone, a name or an address, without `https://`, port and path",
+            "6:96: `https://a/` is not a host; hint: write the host alone, a name or an address, without `https://`, port and path",
         ],
     ),
     (
