@@ -237,8 +237,6 @@ impl Reason {
             | Self::SignersUnusable
             | Self::MachineIdMissing
             | Self::NoArtefact
-            // Given by every place, for minutes.
-            | Self::ArtefactMismatch
             | Self::ArchiveHostile
             | Self::ArchiveBroken
             | Self::PackagesUnsound
@@ -249,6 +247,8 @@ impl Reason {
             | Self::MetadataInvalid
             | Self::MetadataNoBgp
             | Self::ArtefactUnreachable
+            // A mirror is put right, or only some of the places have answered.
+            | Self::ArtefactMismatch
             // apt, its lock and its mirrors.
             | Self::HostPackageMissing
             // Of what the platform says of the machine.
