@@ -19,19 +19,22 @@ pub(crate) struct Request {
     /// The name it is asked under, when that is not the URL's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) host: Option<String>,
-    /// The status that is expected.
-    pub(crate) status: u16,
+    /// The status that is expected; any will do when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<u16>,
     /// What must be in the answer's body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) contains: Option<String>,
 }
 
 /// What a job of the plan must answer. With certificates, plain HTTP only redirects; this node's own certificate is not checked, since the name
-/// is asked of this node and no other.
-pub(crate) fn requests(answers: &Answers, domains: &[String], tls: &Tls) -> Vec<Request> {
+/// is asked of this node and no other. What has no router (`routed`) is asked on the loopback.
+pub(crate) fn requests(answers: &Answers, domains: &[String], tls: &Tls, routed: bool) -> Vec<Request> {
+    let at = |url: &String| vec![Request { url: url.clone(), host: None, status: Some(200), contains: None }];
     match answers {
-        Answers::Url(url) => vec![Request { url: url.clone(), host: None, status: 200, contains: None }],
-        Answers::Name { label, path } => {
+        Answers::Url(url) => at(url),
+        Answers::Name { loopback, .. } if !routed => at(loopback),
+        Answers::Name { label, path, .. } => {
             domains.iter().map(|domain| by_name("127.0.0.1", &format!("{label}.{domain}"), path, tls)).collect()
         }
     }
@@ -41,7 +44,12 @@ pub(crate) fn requests(answers: &Answers, domains: &[String], tls: &Tls) -> Vec<
 pub(crate) fn by_name(address: &str, name: &str, path: &str, tls: &Tls) -> Request {
     let scheme = if *tls == Tls::None { "http" } else { "https" };
     let url = format!("{scheme}://{}{path}", in_url(address));
-    Request { url, host: Some(name.to_owned()), status: 200, contains: None }
+    Request { url, host: Some(name.to_owned()), status: Some(200), contains: None }
+}
+
+/// The proxy itself at this address, under a name that it has no router for: that it answers is all there is to see.
+pub(crate) fn proxy(address: &str, name: &str) -> Request {
+    Request { status: None, ..by_name(address, name, "/", &Tls::None) }
 }
 
 /// A canary, asked of this address and not of the one its name has. Nothing when its URL has no name; the builder refuses such a site.
@@ -52,7 +60,7 @@ pub(crate) fn canary(canary: &Canary, address: &str) -> Option<Request> {
     let port = authority.rsplit_once(':').map(|(_, port)| format!(":{port}")).unwrap_or_default();
     let url = format!("{scheme}://{}{port}{path}", in_url(address));
     let contains = canary.contains.clone();
-    Some(Request { url, host: Some(authority.to_owned()), status: canary.status, contains })
+    Some(Request { url, host: Some(authority.to_owned()), status: Some(canary.status), contains })
 }
 
 /// An address or a name as it stands in a URL (RFC 3986 section 3.2.2).
@@ -76,7 +84,7 @@ impl Request {
         match http.ask(&Question { method: "GET", url: &self.url, headers: &headers, body: None }, MOST) {
             Ok(answered) => {
                 let body = String::from_utf8_lossy(&answered.body);
-                if answered.status != self.status {
+                if self.status.is_some_and(|wanted| wanted != answered.status) {
                     let words = words(&body);
                     return Some(format!(
                         "{shown} answers {}{}{words}",
@@ -106,9 +114,10 @@ mod tests {
     #[test]
     fn a_name_is_asked_of_this_node_under_each_domain() {
         let domains = ["example.org".to_owned(), "n1.example.org".to_owned()];
-        let name = Answers::Name { label: "hippo".into(), path: "/healthz".into() };
+        let loopback = "http://127.0.0.1:5309/healthz";
+        let name = Answers::Name { label: "hippo".into(), path: "/healthz".into(), loopback: loopback.into() };
         let asked = |tls: &Tls| {
-            requests(&name, &domains, tls)
+            requests(&name, &domains, tls, true)
                 .into_iter()
                 .map(|request| format!("{} as {}", request.url, request.host.unwrap()))
                 .collect::<Vec<_>>()
@@ -119,8 +128,14 @@ mod tests {
         );
         let files = Tls::Files { certificate: "/c".into(), key: "/k".into() };
         assert_eq!(asked(&files)[0], "https://127.0.0.1/healthz as hippo.example.org");
-        let url = requests(&Answers::Url("http://127.0.0.1:8081/ping".into()), &domains, &files);
+        let url = requests(&Answers::Url("http://127.0.0.1:8081/ping".into()), &domains, &files, true);
         assert_eq!((url[0].url.as_str(), &url[0].host), ("http://127.0.0.1:8081/ping", &None));
+        let closed = requests(&name, &domains, &Tls::None, false);
+        assert_eq!(
+            closed.iter().map(|one| (one.url.as_str(), &one.host)).collect::<Vec<_>>(),
+            [(loopback, &None)],
+            "what has no router is asked of itself, once"
+        );
     }
 
     #[test]
@@ -163,7 +178,7 @@ mod tests {
             ..Response::new(302, "")
         });
         let http = Http::afresh(Limits::QUESTION, Certificates::Ignored);
-        let asked = |status| Request { url: here.url(), host: None, status, contains: None }.fails(&http);
+        let asked = |status| Request { url: here.url(), host: None, status: Some(status), contains: None }.fails(&http);
         assert_eq!(asked(200), Some(format!("{} answers 302", here.url())));
         assert_eq!(asked(302), None);
         assert!(elsewhere.requests().is_empty(), "the redirect was followed");
@@ -173,12 +188,13 @@ mod tests {
     fn an_answer_must_have_the_status_and_the_words() {
         let http = Http::new(Limits::QUESTION, Certificates::Ignored);
         for (response, status, contains, why) in [
-            (Response::ok("all good"), 200, None, None),
-            (Response::ok("all good"), 200, Some("good"), None),
-            (Response::new(204, ""), 204, None, None),
-            (Response::ok("all \n bad"), 200, Some("good"), Some("answers 200 without \"good\": all bad")),
-            (Response::new(503, "no\nleader"), 200, None, Some("answers 503, no leader")),
-            (Response::new(404, ""), 200, None, Some("answers 404")),
+            (Response::ok("all good"), Some(200), None, None),
+            (Response::ok("all good"), Some(200), Some("good"), None),
+            (Response::new(204, ""), Some(204), None, None),
+            (Response::ok("all \n bad"), Some(200), Some("good"), Some("answers 200 without \"good\": all bad")),
+            (Response::new(503, "no\nleader"), Some(200), None, Some("answers 503, no leader")),
+            (Response::new(404, ""), Some(200), None, Some("answers 404")),
+            (Response::new(404, "404 page not found"), None, None, None),
         ] {
             let server = Server::start(move |_, _| response.clone());
             let request = Request { url: server.url(), host: None, status, contains: contains.map(str::to_owned) };

@@ -132,12 +132,17 @@ impl Document {
         text
     }
 
-    /// Every token in it, to be hidden in what is told.
-    pub(crate) fn tokens(&self) -> impl Iterator<Item = &Secret> {
-        self.links.iter().filter_map(|link| match &link.ask {
-            Ask::Consul { token, .. } | Ask::Nomad { token, .. } => token.as_ref().map(|token| &token.0),
+    /// Every token in it and every webhook, to be hidden in what is told.
+    pub(crate) fn hidden(&self) -> Vec<Secret> {
+        let tokens = self.links.iter().filter_map(|link| match &link.ask {
+            Ask::Consul { token, .. } | Ask::Nomad { token, .. } => token.as_ref().map(|token| token.0.clone()),
             Ask::Request(_) | Ask::Canary { .. } => None,
-        })
+        });
+        let webhooks = self.reports.iter().filter_map(|to| match to {
+            To::Webhook(url) => Some(Secret::new(url)),
+            To::Platform(_) => None,
+        });
+        tokens.chain(webhooks).collect()
     }
 }
 
@@ -147,22 +152,25 @@ fn quiet(error: &serde_json::Error) -> anyhow::Error {
 }
 
 fn links(plan: &Plan, facts: &Facts, secrets: &Secrets, prefixes: &[IpNet]) -> Vec<Link> {
-    let (domain, tls) = (std::slice::from_ref(&plan.domain), facts.tls());
+    let (domain, tls, routed) = (std::slice::from_ref(&plan.domain), facts.tls(), facts.routed());
     let mut links: Vec<Link> = plan.services.iter().filter_map(|service| cluster(service, secrets)).collect();
     for job in &plan.jobs {
-        let requests = job.answers.iter().flat_map(|answers| proof::requests(answers, domain, tls));
+        let requests = job.answers.iter().flat_map(|answers| proof::requests(answers, domain, tls, routed));
         links.extend(requests.map(|request| Link { name: job.name.clone(), ask: Ask::Request(request) }));
     }
     // The platform's own name is that of the last job that has one: what stands in front of it has been asked before.
     let named = plan.jobs.iter().flat_map(|job| &job.answers).rev().find_map(|answers| match answers {
-        Answers::Name { label, path } => Some((format!("{label}.{}", plan.domain), path)),
+        Answers::Name { label, path, .. } => Some((format!("{label}.{}", plan.domain), path)),
         Answers::Url(_) => None,
     });
     let addresses: Vec<String> = prefixes.iter().map(|prefix| address(prefix).to_string()).collect();
     if let Some((name, path)) = named {
         links.extend(addresses.iter().map(|address| Link {
             name: format!("anycast {address}"),
-            ask: Ask::Request(proof::by_name(address, &name, path, tls)),
+            ask: Ask::Request(match routed {
+                true => proof::by_name(address, &name, path, tls),
+                false => proof::proxy(address, &name),
+            }),
         }));
     }
     let rules = &plan.settings.guard;

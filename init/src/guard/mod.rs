@@ -43,7 +43,7 @@ pub(crate) fn keep(world: &World) -> anyhow::Result<Infallible> {
     let path = world.at(place::GUARD);
     let bytes = fs::read(&path).context("reading what to keep watch by: it is written by `anymetal-init run`")?;
     let document = Document::read(&bytes).with_context(|| format!("reading {}", path.display()))?;
-    world.hidden.add(document.tokens());
+    world.hidden.add(&document.hidden());
     let journal = Journal::of_guard(world, Console::of(false));
     for to in &document.reports {
         journal.attach(to, Backoff::NODE);

@@ -57,6 +57,6 @@ pub(super) fn unanswered(job: &Job, facts: &Facts) -> Option<String> {
     let http = Http::new(Limits::QUESTION, Certificates::Ignored);
     job.answers
         .iter()
-        .flat_map(|answers| proof::requests(answers, facts.domains(), facts.tls()))
+        .flat_map(|answers| proof::requests(answers, facts.domains(), facts.tls(), facts.routed()))
         .find_map(|request| request.fails(&http))
 }

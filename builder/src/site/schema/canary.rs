@@ -37,7 +37,9 @@ pub(super) fn canaries(node: &Node, traefik: Option<&Tls>, findings: &mut Findin
 fn canary(item: &Node, findings: &mut Findings) -> Option<Canary> {
     let url = |node: &Node, findings: &mut Findings| {
         let text = fields::text(node, "the URL of a canary", findings)?;
-        findings.keep(node.at, url::url(text, Use::Canary))
+        let url = findings.keep(node.at, url::url(text, Use::Canary))?;
+        url::doubt(&url, node.at, findings);
+        Some(url)
     };
     match &item.kind {
         Kind::Scalar(_) => Some(Canary { url: url(item, findings)?, status: GOOD, contains: None }),
