@@ -64,6 +64,8 @@ pub enum Reason {
     JobNotReady,
     /// A link of the chain of proofs did not hold until the deadline: the node does not serve, and is not announced.
     ProofFailed,
+    /// A certificate that the node shows is about to expire, or has expired.
+    CertificateExpires,
     /// A file system is full.
     DiskFull,
     /// The operating system refused something else.
@@ -74,7 +76,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::PlanUnreadable,
         Self::PlanBeyondInit,
         Self::PlanUnsigned,
@@ -104,6 +106,7 @@ impl Reason {
         Self::JobFailed,
         Self::JobNotReady,
         Self::ProofFailed,
+        Self::CertificateExpires,
         Self::DiskFull,
         Self::HostFault,
         Self::Internal,
@@ -141,6 +144,7 @@ impl Reason {
             Self::JobFailed => "job-failed",
             Self::JobNotReady => "job-not-ready",
             Self::ProofFailed => "proof-failed",
+            Self::CertificateExpires => "certificate-expires",
             Self::DiskFull => "disk-full",
             Self::HostFault => "host-fault",
             Self::Internal => "internal",
@@ -211,6 +215,7 @@ impl Reason {
             Self::ProofFailed => {
                 "mend what the message names and run `systemctl restart anymetal`; until then the node stays withdrawn"
             }
+            Self::CertificateExpires => "see why it is not renewed, in Traefik's log or where its files come from",
             Self::DiskFull => {
                 "free space or use a larger disk; the boot goes on by itself after `systemctl restart anymetal`"
             }

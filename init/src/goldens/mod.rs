@@ -11,8 +11,9 @@ use std::process::Command;
 use anymetal_contract::plan::{Anycast, Arch, Firewall, Hippo};
 
 use crate::facts;
-use crate::guard::Document;
+use crate::guard::{self, Document};
 use crate::metadata;
+use crate::prove::FIREWALL;
 use crate::render::render;
 use cases::{CASES, Case};
 use parts::{clusters, job, particular};
@@ -197,6 +198,9 @@ fn outcome(case: &Case) -> BTreeMap<String, String> {
     }
     if case.whole.is_some() {
         let guard = Document::make("/run/bird/bird.ctl".into(), &plan, &facts, &secrets(), Vec::new()).unwrap();
+        let file = plan.files.iter().find(|file| file.name == FIREWALL).expect("every site has a firewall");
+        let firewall = guard::Firewall::of(file.path.as_ref(), &made["anymetal.nft"]).unwrap();
+        let guard = guard.with_firewall(Some(firewall));
         made.insert("guard.json".into(), serde_json::to_string_pretty(&guard).unwrap() + "\n");
     }
     made

@@ -2,11 +2,14 @@
 //! May not keep them announced for want of an answer: whatever it does not know counts against the node.
 
 mod board;
+mod certificate;
 mod chain;
 mod course;
 mod document;
+mod firewall;
 mod keeper;
 mod loopback;
+mod repair;
 mod tell;
 
 use std::convert::Infallible;
@@ -26,6 +29,7 @@ use crate::world::World;
 pub(crate) use board::GuardStatus;
 pub(crate) use chain::{Proven, whole};
 pub(crate) use document::Document;
+pub(crate) use firewall::Firewall;
 use keeper::Keeper;
 pub(crate) use loopback::{give_up, own};
 use tell::Teller;
