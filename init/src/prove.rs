@@ -20,7 +20,9 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
     let document = document(world).because(Reason::Internal)?;
     write(world, &document, steps).because(Reason::HostFault)?;
     if world.is_node() {
-        for what in guard::own(&document.prefixes).because(Reason::HostFault)? {
+        let mut done = Vec::new();
+        guard::own(&document.prefixes, &mut done).because(Reason::HostFault)?;
+        for what in done {
             steps.step("guard", Outcome::Done, &what);
         }
     }

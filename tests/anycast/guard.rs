@@ -260,7 +260,7 @@ fn ended(node: &Watched, table: &mut Table) {
     table.add("the guard is stopped (systemctl stop)", at, node.withdrawn(mark), DEATH);
     let (_, said) = node.init(&["drain"]);
     assert!(said.contains("the guard does not run"), "{said}");
-    let events = fs::read_to_string(node.systemd.path("/var/log/anymetal/guard.jsonl")).unwrap();
+    let events = fs::read_to_string(node.systemd.path("/var/log/anymetal-guard/guard.jsonl")).unwrap();
     let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let proven = |event: &&Value| {
         event["reason"] == "proof-failed" && event["message"].as_str().unwrap().contains("nomad has failed twice: ")

@@ -206,8 +206,8 @@ impl Node {
         }
         let wanted: Vec<&str> = own.iter().chain(units).map(|(name, _)| *name).collect();
         let systemd = plan
-            .fresh("/var/log/anymetal")
-            .fresh("/var/lib/anymetal")
+            .fresh("/var/log/anymetal-guard")
+            .fresh("/var/lib/anymetal-guard")
             .fresh("/opt/anymetal/bin")
             .bind(etc.path(), "/etc")
             .bind(PathBuf::from(init), "/opt/anymetal/bin/anymetal-init")
@@ -255,7 +255,7 @@ impl Node {
 
     /// The guard's own word.
     pub fn status(&self) -> Value {
-        let text = fs::read_to_string(self.systemd.path("/run/anymetal/guard.json")).unwrap_or_default();
+        let text = fs::read_to_string(self.systemd.path("/run/anymetal-guard/status.json")).unwrap_or_default();
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 

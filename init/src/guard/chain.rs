@@ -95,10 +95,8 @@ pub(super) fn firewall(document: &Document) -> Option<Proven> {
 /// Makes the prefixes this machine's own, so that no proof asks another node. Returns whether that holds, and what had to be done.
 pub(super) fn addresses(prefixes: &[IpNet]) -> (Proven, Vec<String>) {
     let began = clock::monotonic();
-    let (why, done) = match loopback::own(prefixes) {
-        Ok(done) => (None, done),
-        Err(error) => (Some(format!("{error:#}")), Vec::new()),
-    };
+    let mut done = Vec::new();
+    let why = loopback::own(prefixes, &mut done).err().map(|error| format!("{error:#}"));
     (Proven::new(ADDRESSES, began.elapsed(), why), done)
 }
 

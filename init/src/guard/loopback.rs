@@ -8,12 +8,12 @@ use ipnet::IpNet;
 
 use crate::sys::addresses;
 
-/// Makes the prefixes this machine's, and makes sure that the kernel takes them for its own. Returns what had to be done; nothing, which takes
-/// microseconds, when they were. Fails when something else still leads elsewhere, and names it.
-pub(crate) fn own(prefixes: &[IpNet]) -> anyhow::Result<Vec<String>> {
+/// Makes the prefixes this machine's, and makes sure that the kernel takes them for its own. Adds to `done` what had to be done; nothing, which
+/// takes microseconds, when they were. Fails when something still leads elsewhere, and names it.
+pub(crate) fn own(prefixes: &[IpNet], done: &mut Vec<String>) -> anyhow::Result<()> {
     let wanted: Vec<IpAddr> = prefixes.iter().map(address).collect();
     let added = addresses::ensure(&wanted)?;
-    let mut done: Vec<String> = added.iter().map(|address| format!("{address} is on the loopback")).collect();
+    done.extend(added.iter().map(|address| format!("{address} is on the loopback")));
     for prefix in prefixes {
         // An address can be there without its route, when somebody has taken that away alone.
         if (is_net(prefix) || !addresses::is_own(address(prefix))?) && addresses::route(*prefix)? {
@@ -26,7 +26,7 @@ pub(crate) fn own(prefixes: &[IpNet]) -> anyhow::Result<Vec<String>> {
             );
         }
     }
-    Ok(done)
+    Ok(())
 }
 
 /// The end of a prefix, which stands for all of it.
