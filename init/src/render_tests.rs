@@ -107,5 +107,8 @@ fn a_text_is_known_by_its_generation() {
     let generation = text.split(' ').nth(2).unwrap().trim_end_matches('"').to_owned();
     assert!(generation.len() == 16 && generation.bytes().all(|byte| byte.is_ascii_hexdigit()), "{text}");
     assert_eq!(made("comment \"generation @GENERATION@\" {{ site }}"), text, "the same text has another");
-    assert!(!made("comment \"generation @GENERATION@\" {{ site }}.").contains(&generation), "another text has the same");
+    assert!(
+        !made("comment \"generation @GENERATION@\" {{ site }}.").contains(&generation),
+        "another text has the same"
+    );
 }

@@ -134,7 +134,8 @@ fn units() -> BTreeMap<String, String> {
     units.insert("anymetal-share.service".into(), share);
     let boot = std::fs::read_to_string(host.join("anymetal.service.tera")).unwrap();
     let (_, boot) = boot.split_once("\n---\n").unwrap();
-    units.insert("anymetal.service".into(), boot.replace("{{ fetch }}", "/bin/true").replace("{{ init }}", "/bin/true"));
+    units
+        .insert("anymetal.service".into(), boot.replace("{{ fetch }}", "/bin/true").replace("{{ init }}", "/bin/true"));
     units
 }
 
@@ -145,7 +146,8 @@ fn exposure(folder: &Path, name: &str, text: &str) -> f64 {
     analyze.args(["security", "--offline=true", "--no-pager"]).arg(folder.join(name));
     let output = analyze.output().unwrap_or_else(|error| panic!("running systemd-analyze: {error}"));
     let said = String::from_utf8_lossy(&output.stdout);
-    let number = said.lines().find_map(|line| line.split_once(&format!("for {name}: "))?.1.split(' ').next()?.parse().ok());
+    let number =
+        said.lines().find_map(|line| line.split_once(&format!("for {name}: "))?.1.split(' ').next()?.parse().ok());
     number.unwrap_or_else(|| panic!("{name}: {said}{}", String::from_utf8_lossy(&output.stderr)))
 }
 

@@ -221,13 +221,13 @@ mod tests {
         for (address, lost) in [("198.51.100.7", "address del 198.51.100.7/32"), ("2001:db8:7::7", "address flush")] {
             let losses = namespace.inside(Losses::watch).unwrap();
             namespace.inside(|| ensure(&[address.parse().unwrap()])).unwrap();
-            let (heard, hears) = std::sync::mpsc::channel();
+            let (teller, reports) = std::sync::mpsc::channel();
             std::thread::scope(|scope| {
-                scope.spawn(|| heard.send(losses.wait().map_err(|error| format!("{error:#}"))));
-                hears.try_recv().expect_err("an address that came was taken for one that went");
+                scope.spawn(|| teller.send(losses.wait().map_err(|error| format!("{error:#}"))));
+                reports.try_recv().expect_err("an address that came was taken for one that went");
                 let words: Vec<&str> = lost.split(' ').chain(["dev", "lo"]).collect();
                 namespace.ip(&words).unwrap();
-                hears.recv_timeout(std::time::Duration::from_secs(20)).expect("a report").unwrap();
+                reports.recv_timeout(std::time::Duration::from_secs(20)).expect("a report").unwrap();
             });
         }
     }

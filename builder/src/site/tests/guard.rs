@@ -148,6 +148,7 @@ const LINES: &[(&str, &[&str])] = &[
     (
         "guard:\n  canaries:\n  - {url: 'http://a.example/', verify: true}\n  - {url: 'https://b.example/', verify: yes}\ntls: {mode: files, certificate: /a, key: /b}\n",
         &[
+            "8:5: warning: with `tls` Traefik answers http by a redirect to https, and no node would ever announce; hint: write `https://`",
             "8:40: `verify` looks at a certificate, and a canary over http has none; hint: write `https://` in its URL, or leave `verify` out",
             "9:41: `verify` of a canary cannot be `yes`; hint: did you mean `true`?",
         ],
