@@ -22,7 +22,7 @@ pub(crate) struct Firewall {
     pub(crate) file: PathBuf,
     /// The digest of the file's text, which is the table's comment.
     generation: String,
-    /// The chains, each of which has rules.
+    /// The chains that have rules.
     chains: Vec<String>,
 }
 
@@ -30,14 +30,13 @@ impl Firewall {
     /// Reads from its text what the file at this path puts in force. Fails when it names no generation.
     pub(crate) fn of(file: &Path, text: &str) -> anyhow::Result<Self> {
         let generation = text.lines().find_map(|line| line.trim().strip_prefix("comment \"")?.strip_suffix('"'));
-        let chains = text.lines().filter_map(|line| line.trim().strip_prefix("chain ")?.strip_suffix(" {"));
         Ok(Self {
             file: file.to_owned(),
             generation: generation
                 .and_then(|comment| comment.strip_prefix(GENERATION))
                 .with_context(|| format!("reading {}: its table says no generation", file.display()))?
                 .to_owned(),
-            chains: chains.map(str::to_owned).collect(),
+            chains: chains_with_rules(text),
         })
     }
 
@@ -82,12 +81,28 @@ impl Firewall {
     }
 }
 
+/// The names of the chains of which the text has a rule: one may well be empty on this node.
+fn chains_with_rules(text: &str) -> Vec<String> {
+    let (mut chains, mut open) = (Vec::new(), None);
+    for line in text.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("chain ").and_then(|rest| rest.strip_suffix(" {")) {
+            open = Some(name.to_owned());
+        } else if line == "}" {
+            open = None;
+        } else if !line.is_empty() && !["#", "type ", "comment "].iter().any(|no_rule| line.starts_with(no_rule)) {
+            chains.extend(open.take());
+        }
+    }
+    chains
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const TEXT: &str = "table inet anymetal\ndelete table inet anymetal\n\ntable inet anymetal {\n  comment \"generation 12ab\"\n\n  \
-        chain input {\n    iif lo accept\n    counter comment \"not let in\"\n  }\n  chain output {\n  }\n}\n";
+        chain input {\n    type filter hook input priority filter; policy drop;\n    iif lo accept\n    counter comment \"not let in\"\n  }\n  \
+        chain none {\n    type filter hook forward priority filter;\n\n    # nothing here\n  }\n  chain output {\n    oif lo accept\n  }\n}\n";
 
     #[test]
     fn what_is_to_be_in_force_is_read_from_the_file() {
