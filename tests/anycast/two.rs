@@ -2,6 +2,7 @@
 //! comes back before it costs anything.
 //! May not look into the guard: what it says, what the neighbour hears and where packets go is all there is.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
@@ -39,6 +40,9 @@ ExecStart=/lib/systemd/systemd-networkd
 ReadOnlyPaths=/sys
 Restart=on-failure
 ";
+
+/// What is done, what is to be so before, and how it is done.
+type Act<'a> = (&'a str, &'a dyn Fn(), &'a dyn Fn());
 
 fn here() -> bool {
     possible() && Systemd::possible().map_err(|why| eprintln!("skipped: {why}")).is_ok()
@@ -148,7 +152,7 @@ fn whatever_takes_an_address_away_it_is_back_within_a_round() {
         node.has(&SITE);
     };
     let nothing = || ();
-    let acts: [(&str, &dyn Fn(), &dyn Fn()); 6] = [
+    let acts: [Act<'_>; 6] = [
         ("ip address del, IPv4", &nothing, &|| drop(node.run("ip address del 203.0.113.7/32 dev lo"))),
         ("ip address del, IPv6", &nothing, &|| drop(node.run("ip address del 2001:db8:45d1:fd80::7/128 dev lo"))),
         ("ip address flush", &nothing, &|| drop(node.run("ip address flush dev lo scope global"))),
@@ -180,7 +184,7 @@ fn whatever_takes_an_address_away_it_is_back_within_a_round() {
             node.systemd.output()
         );
         let between = rounds(node) - before.0;
-        table += &format!("{what:<32} back after {took:>7.1} ms, {between} rounds of {SLOW} s later\n");
+        writeln!(table, "{what:<32} back after {took:>7.1} ms, {between} rounds of {SLOW} s later").unwrap();
         assert!(between <= 1, "{what}: it was back after {between} rounds");
         assert_eq!(node.updates(mark), [], "{what}: the neighbour was told");
         assert_eq!(node.status()["stance"], "announced", "{what}: {}", node.status());

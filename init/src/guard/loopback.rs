@@ -16,8 +16,12 @@ pub(crate) fn own(prefixes: &[IpNet], done: &mut Vec<String>) -> anyhow::Result<
     done.extend(added.iter().map(|address| format!("{address} is on the loopback")));
     for prefix in prefixes {
         // An address can be there without its route, when somebody has taken that away alone.
-        if (is_net(prefix) || !addresses::is_own(address(prefix))?) && addresses::route(*prefix)? {
+        let first = addresses::is_own(address(prefix))?;
+        if (is_net(prefix) || !first) && addresses::route(*prefix)? {
             done.push(format!("{prefix} leads to this machine"));
+        }
+        if first && !is_net(prefix) {
+            continue;
         }
         for asked in [address(prefix), last(prefix)] {
             ensure!(
