@@ -151,6 +151,7 @@ fn whatever_takes_an_address_away_it_is_back_within_a_round() {
         node.stands("announced");
         node.has(&SITE);
     };
+    node.systemd.wait_active("systemd-networkd.service", LIMIT).unwrap();
     let nothing = || ();
     let acts: [Act<'_>; 6] = [
         ("ip address del, IPv4", &nothing, &|| drop(node.run("ip address del 203.0.113.7/32 dev lo"))),

@@ -91,7 +91,7 @@ pub(super) fn clusters() -> Vec<Service> {
         component: name.into(),
         files: vec![],
         reload: false,
-        data: vec![],
+        data: None,
         ready,
         access: Some(Access {
             of,
@@ -142,8 +142,6 @@ pub(super) fn job(name: &str) -> Job {
         secrets: Vec<String>,
         #[serde(default)]
         files: Vec<String>,
-        #[serde(default)]
-        data: Vec<String>,
         #[serde(with = "serde_yaml::with::singleton_map_recursive")]
         answers: Vec<Answers>,
     }
@@ -158,7 +156,6 @@ pub(super) fn job(name: &str) -> Job {
         files: front.files.iter().map(|file| format!("{name}/{file}")).collect(),
         needs: front.needs,
         secrets: front.secrets,
-        data: front.data,
         answers: front.answers,
         body,
     }
