@@ -70,7 +70,7 @@ const ANYCAST6: &str = "2001:db8:198::7";
 /// Whether the guard runs, and where it stands.
 const GUARD: &str = r#"
 systemctl is-active anymetal-guard
-sed -n 's/.*"stance":"\([a-z]*\)".*/\1/p' /run/anymetal/guard.json
+sed -n 's/.*"stance":"\([a-z]*\)".*/\1/p' /run/anymetal-guard/status.json
 "#;
 
 /// Looks for every secret of the site where none may be. Says in which place which was found, and how much was looked at.
@@ -86,8 +86,8 @@ in_place() { if grep -qFf values; then echo "FOUND in $1"; fi; }
 journalctl --no-pager -o cat -a | tee journal | in_place journal
 wc -l <journal | sed 's/^/journal lines: /'
 cat /etc/anymetal/plan.json | in_place plan
-cat /var/log/anymetal/events.jsonl /var/log/anymetal/guard.jsonl | in_place events
-cat /run/anymetal/status.json /run/anymetal/guard.json | in_place status
+cat /var/log/anymetal/events.jsonl /var/log/anymetal-guard/guard.jsonl | in_place events
+cat /run/anymetal/status.json /run/anymetal-guard/status.json | in_place status
 curl -sS http://127.0.0.1:9469/metrics | tee metrics | in_place metrics
 grep -c "^anymetal_guard_announced 1" metrics | sed "s/^/announced in metrics: /"
 for line in /proc/[0-9]*/cmdline; do tr '\0' ' ' <$line 2>/dev/null; echo; done >arguments

@@ -17,8 +17,7 @@ use crate::site::Site;
 const SHORT: &str = "deadlines: {services: 40, jobs: 30}";
 
 /// The whole chain of proofs.
-const PROVEN: &str =
-    "8 proofs hold: neighbour, consul, nomad, traefik, bindle, hippo, anycast 198.51.100.7, anycast 2001:db8:198::7";
+const PROVEN: &str = "10 proofs hold: firewall, addresses, neighbour, consul, nomad, traefik, bindle, hippo, anycast 198.51.100.7, anycast 2001:db8:198::7";
 
 /// A node that could not come up: what it said, the failed phase and its reason.
 fn fails(server: &Server) -> (String, Phase, String) {

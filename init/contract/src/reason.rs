@@ -66,6 +66,8 @@ pub enum Reason {
     JobNotReady,
     /// A link of the chain of proofs did not hold until the deadline: the node does not serve, and is not announced.
     ProofFailed,
+    /// A certificate that the node shows is about to expire, or has expired.
+    CertificateExpires,
     /// A file system is full.
     DiskFull,
     /// The operating system refused something else.
@@ -76,7 +78,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::PlanUnreadable,
         Self::PlanBeyondInit,
         Self::PlanUnsigned,
@@ -107,6 +109,7 @@ impl Reason {
         Self::JobFailed,
         Self::JobNotReady,
         Self::ProofFailed,
+        Self::CertificateExpires,
         Self::DiskFull,
         Self::HostFault,
         Self::Internal,
@@ -145,6 +148,7 @@ impl Reason {
             Self::JobFailed => "job-failed",
             Self::JobNotReady => "job-not-ready",
             Self::ProofFailed => "proof-failed",
+            Self::CertificateExpires => "certificate-expires",
             Self::DiskFull => "disk-full",
             Self::HostFault => "host-fault",
             Self::Internal => "internal",
@@ -218,6 +222,7 @@ impl Reason {
             Self::ProofFailed => {
                 "mend what the message names and run `systemctl restart anymetal`; until then the node stays withdrawn"
             }
+            Self::CertificateExpires => "see why it is not renewed, in Traefik's log or where its files come from",
             Self::DiskFull => {
                 "free space or use a larger disk; the boot goes on by itself after `systemctl restart anymetal`"
             }
@@ -264,6 +269,7 @@ impl Reason {
             | Self::JobFailed
             | Self::JobNotReady
             | Self::ProofFailed
+            | Self::CertificateExpires
             | Self::DiskFull
             | Self::HostFault
             | Self::Internal => false,

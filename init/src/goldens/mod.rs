@@ -6,13 +6,15 @@ mod cases;
 mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anymetal_contract::plan::{Anycast, Arch, Firewall, Hippo};
 
 use crate::facts;
-use crate::guard::Document;
+use crate::guard::{self, Document};
 use crate::metadata;
+use crate::prove::FIREWALL;
 use crate::render::render;
 use cases::{CASES, Case};
 use parts::{clusters, job, particular};
@@ -118,6 +120,64 @@ fn every_session_of_every_configuration_has_a_channel_and_says_how_far_it_goes()
     assert!(seen >= 20, "only {seen} sessions were looked at");
 }
 
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Every unit there is, by its name: those of the plan, and the two that are not part of one.
+fn units() -> BTreeMap<String, String> {
+    let whole = CASES.iter().find(|case| case.name == "whole").expect("there is a case of everything");
+    let mut units = outcome(whole);
+    units.retain(|name, _| name.ends_with(".service"));
+    let host = top().join("templates/host");
+    let share = std::fs::read_to_string(host.join("anymetal-share.service")).unwrap();
+    units.insert("anymetal-share.service".into(), share);
+    let boot = std::fs::read_to_string(host.join("anymetal.service.tera")).unwrap();
+    let (_, boot) = boot.split_once("\n---\n").unwrap();
+    units
+        .insert("anymetal.service".into(), boot.replace("{{ fetch }}", "/bin/true").replace("{{ init }}", "/bin/true"));
+    units
+}
+
+/// What `systemd-analyze security` says of a unit.
+fn exposure(folder: &Path, name: &str, text: &str) -> f64 {
+    std::fs::write(folder.join(name), text).unwrap();
+    let mut analyze = Command::new("systemd-analyze");
+    analyze.args(["security", "--offline=true", "--no-pager"]).arg(folder.join(name));
+    let output = analyze.output().unwrap_or_else(|error| panic!("running systemd-analyze: {error}"));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let number =
+        said.lines().find_map(|line| line.split_once(&format!("for {name}: "))?.1.split(' ').next()?.parse().ok());
+    number.unwrap_or_else(|| panic!("{name}: {said}{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+#[test]
+fn no_unit_is_more_exposed_than_recorded() {
+    let recorded = std::fs::read_to_string(top().join("docs/units.md")).unwrap();
+    let recorded: BTreeMap<&str, f64> = recorded
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| ")?.split(" | ");
+            Some((cells.next()?, cells.next()?.parse().ok()?))
+        })
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let mut faults = Vec::new();
+    for (name, text) in units() {
+        let is = exposure(folder.path(), &name, &text);
+        match recorded.get(name.as_str()) {
+            Some(was) if is <= *was => {}
+            Some(was) => faults.push(format!("{name} is {is} and was {was}")),
+            None => faults.push(format!("{name} is {is} and stands nowhere")),
+        }
+    }
+    assert!(faults.is_empty(), "{}\nhint: docs/units.md has what was recorded", faults.join("\n"));
+    assert!(recorded.len() >= 6, "only {} units are recorded", recorded.len());
+    // The test can fail: without its walls a unit is worse.
+    let bare = exposure(folder.path(), "bare.service", "[Service]\nExecStart=/bin/true\n");
+    assert!(bare > 9.0, "a unit without walls is {bare}");
+}
+
 #[test]
 fn the_real_nft_accepts_every_firewall() {
     let folder = tempfile::tempdir().unwrap();
@@ -197,6 +257,9 @@ fn outcome(case: &Case) -> BTreeMap<String, String> {
     }
     if case.whole.is_some() {
         let guard = Document::make("/run/bird/bird.ctl".into(), &plan, &facts, &secrets(), Vec::new()).unwrap();
+        let file = plan.files.iter().find(|file| file.name == FIREWALL).expect("every site has a firewall");
+        let firewall = guard::Firewall::of(file.path.as_ref(), &made["anymetal.nft"]).unwrap();
+        let guard = guard.with_firewall(Some(firewall));
         made.insert("guard.json".into(), serde_json::to_string_pretty(&guard).unwrap() + "\n");
     }
     made

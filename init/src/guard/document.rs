@@ -9,6 +9,7 @@ use anymetal_contract::plan::{Acl, Answers, Guard, Ready, Service};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::firewall::Firewall;
 use super::loopback::address;
 use crate::facts::Facts;
 use crate::proof::{self, Request};
@@ -34,7 +35,10 @@ pub(crate) struct Document {
     /// What is announced.
     pub(crate) prefixes: Vec<IpNet>,
     pub(crate) rules: Guard,
-    /// The chain after its first link, the neighbours, in order.
+    /// The firewall that is to be in force, the first link of the chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) firewall: Option<Firewall>,
+    /// The chain after what is this machine's own and its neighbours, in order.
     pub(crate) links: Vec<Link>,
     /// Who hears of changes, besides the journal and the node's own files.
     #[serde(default)]
@@ -104,8 +108,14 @@ impl Document {
             links: links(plan, facts, secrets, &prefixes),
             prefixes,
             rules: plan.settings.guard.clone(),
+            firewall: None,
             reports,
         })
+    }
+
+    /// The same, of a node with this firewall.
+    pub(crate) fn with_firewall(self, firewall: Option<Firewall>) -> Self {
+        Self { firewall, ..self }
     }
 
     /// Reads it.
@@ -177,10 +187,10 @@ fn links(plan: &Plan, facts: &Facts, secrets: &Secrets, prefixes: &[IpNet]) -> V
     let others = rules.quorum.as_ref().map(|quorum| quorum.nodes.as_slice()).unwrap_or_default();
     let first = addresses.first().map_or("127.0.0.1", String::as_str);
     for canary in &rules.canaries {
-        let Some(here) = proof::canary(canary, first) else { continue };
-        let elsewhere = others.iter().filter_map(|node| proof::canary(canary, node)).collect();
+        let here = proof::canary(canary, first);
+        let elsewhere = others.iter().map(|node| proof::canary(canary, node)).collect();
         // With its path: an application may have two, and a metric is known by this name.
-        let name = format!("canary {}", here.shown());
+        let name = format!("canary {}", here.url);
         links.push(Link { name, ask: Ask::Canary { here, elsewhere } });
     }
     links

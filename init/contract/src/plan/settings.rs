@@ -169,6 +169,9 @@ pub struct Canary {
     /// What must be in the first 64 KiB of the answer's body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contains: Option<String>,
+    /// Whether the certificate must be valid for the name, by the web's own roots.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verify: bool,
 }
 
 /// When a node goes on announcing although a canary fails: when it fails at every other node too. Then the application is broken and not the
