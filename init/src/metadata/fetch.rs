@@ -10,7 +10,7 @@ use anymetal_contract::plan::Delivery;
 use anymetal_contract::{Outcome, Reason};
 
 use super::clock::{Correction, correction};
-use super::{Machine, Platform, Service, Whence, file, named, unspoken};
+use super::{Machine, Platform, Service, Whence, file, named, resolvers, unspoken};
 use crate::phase::{Answer, Steps};
 use crate::secrets::Secrets;
 use crate::siblings;
@@ -101,10 +101,11 @@ pub(super) fn accept(
     world: &World,
     steps: &dyn Steps,
     whence: &str,
-    machine: Machine,
+    mut machine: Machine,
     remedy: &str,
 ) -> Result<Answer, Failure> {
     let plan = world.plan();
+    machine.resolvers = resolvers::read(&world.at(resolvers::FILE));
     world.hidden.add(machine.neighbours.iter().filter_map(|neighbour| neighbour.password.as_ref()));
     // Blobs do not wait for BGP sessions.
     siblings::join(world, &machine, steps);

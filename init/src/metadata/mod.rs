@@ -16,6 +16,7 @@ mod machine;
 #[cfg(test)]
 mod mutations;
 mod node;
+mod resolvers;
 mod sessions;
 mod vultr;
 
