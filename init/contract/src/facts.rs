@@ -37,6 +37,10 @@ pub const NAMES: &[Name] = &[
     always("domains", "list of text: the names the platform answers under on this node: `domain`, then the node's own"),
     always("hippo", "map: registration (as Hippo writes it), administrator"),
     always("tls", "map: mode (none, acme, files); email, dns_provider; certificate, key"),
+    always(
+        "expose",
+        "text: `plain` when Hippo and Bindle are to be reachable from outside without certificates; otherwise empty",
+    ),
     always("firewall", "map: ssh4, ssh6 (prefixes), tcp, udp (ports)"),
     always(
         "guard",

@@ -8,7 +8,7 @@ mod sound;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use anymetal_contract::plan::{Arch, Component, Firewall, Guard, Hippo, Source, Tls};
+use anymetal_contract::plan::{Arch, Component, Expose, Firewall, Guard, Hippo, Source, Tls};
 use anymetal_contract::{Outcome, Plan, facts, place};
 use serde::Serialize;
 
@@ -36,6 +36,7 @@ pub(crate) struct Facts {
     domains: Vec<String>,
     hippo: Hippo,
     tls: Tls,
+    expose: &'static str,
     firewall: Firewall,
     guard: Guard,
     metadata_service: Vec<Endpoint>,
@@ -123,6 +124,7 @@ pub(crate) fn make(plan: &Plan, machine: &Machine, secrets: &Secrets, arch: Arch
         domains: domains(&plan.domain, machine),
         hippo: plan.settings.hippo.clone(),
         tls: plan.settings.tls.clone(),
+        expose: plan.settings.expose.map_or("", Expose::id),
         firewall: plan.settings.firewall.clone(),
         guard: plan.settings.guard.clone(),
         metadata_service: endpoints(&machine.service),

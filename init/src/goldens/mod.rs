@@ -23,13 +23,14 @@ pub(crate) const TEMPLATES: [&str; 4] =
     ["nftables/anymetal.nft", "consul/consul.json", "nomad/nomad.json", "bird/bird.conf"];
 
 /// The other files of a node, which a few cases render for all.
-const ONCE: [&str; 7] = [
+const ONCE: [&str; 8] = [
     "bird/anymetal-guard.service",
     "nftables/anymetal-firewall.service",
     "nftables/sysctl.conf",
     "consul/consul.service",
     "nomad/nomad.service",
     "traefik/tls.yaml",
+    "traefik/routers.yaml",
     "bindle/htpasswd",
 ];
 

@@ -15,7 +15,7 @@ pub use access::{Access, Acl, Namespace, Policy, Token};
 pub use component::{Artefact, Component, Format, HostPackage, Member, Source};
 pub use job::{Answers, Job};
 pub use service::{Ready, Service};
-pub use settings::{Canary, Firewall, Guard, Hippo, Quorum, Settings, Tls};
+pub use settings::{Canary, Expose, Firewall, Guard, Hippo, Quorum, Settings, Tls};
 
 use serde::{Deserialize, Serialize};
 

@@ -16,6 +16,34 @@ pub struct Settings {
     /// How the guard decides whether the prefixes are announced.
     #[serde(default)]
     pub guard: Guard,
+    /// What is reachable although it is not safe; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expose: Option<Expose>,
+}
+
+impl Settings {
+    /// Whether Hippo and Bindle have routers from outside. Their passwords travel through these, so there are none without certificates, unless
+    /// the site says so.
+    pub fn opens_platform(&self) -> bool {
+        self.tls != Tls::None || self.expose == Some(Expose::Plain)
+    }
+}
+
+/// What a site may open although it is not safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expose {
+    /// Hippo and Bindle by plain HTTP, passwords included.
+    Plain,
+}
+
+impl Expose {
+    /// The word in sites and templates.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+        }
+    }
 }
 
 /// Settings of Hippo.
