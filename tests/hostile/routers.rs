@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::world::golden;
 
 /// A limit against hanging.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 /// The hash that Bindle and Traefik have of admin's password `p`, in the place of the goldens', which is of no password.
 const HTPASSWD: &str = "admin:$2y$05$abcdefghijklmnopqrstuuqwWMzKt5N8p.u2GX5MuH1t19BMWuLOW";
 /// `admin:p` in base64.
@@ -105,7 +105,7 @@ impl Traefik {
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let child =
             command.arg(program()).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        Self { network, child, folder: folder, _servers: servers }
+        Self { network, child, folder, _servers: servers }
     }
 
     /// The status and the body of the answer under a name.
@@ -263,8 +263,9 @@ fn without_constraints_and_priorities_they_are_taken() {
         return;
     }
     let [(name, routers), tls] = exposed();
-    let plain = routers.lines().filter(|line| !line.contains("priority:")).map(|line| format!("{line}\n")).collect();
-    let traefik = Traefik::with(&services(), &[(name, plain), tls], |setting| !setting.ends_with("CONSTRAINTS"));
+    let plain: Vec<&str> = routers.lines().filter(|line| !line.contains("priority:")).collect();
+    let traefik =
+        Traefik::with(&services(), &[(name, plain.join("\n")), tls], |setting| !setting.ends_with("CONSTRAINTS"));
     traefik.until("a hostile service answers", |traefik| {
         traefik.ask("app.example.org", "/", "GET", "").is_some_and(|answer| answer.1 == "hostile")
     });

@@ -2,6 +2,7 @@
 //! May not judge.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -104,13 +105,14 @@ impl World {
     }
 
     /// Below which cgroup Nomad's tasks are.
-    fn cgroup(&self) -> &'static str {
+    fn cgroup() -> &'static str {
         if Self::by_old_cgroups() { "nomad" } else { "nomad.slice" }
     }
 
     /// A shell's script that will run in the node's network, with mounts and a tree of cgroups of its own.
     pub fn command(&self, firewall: bool, script: &str) -> Command {
-        const OWN: &str = r#"mount -t cgroup2 cgroup2 /sys/fs/cgroup; mkdir -p "/sys/fs/cgroup/$0"; echo 0 >"/sys/fs/cgroup/$0/cgroup.procs"
+        const OWN: &str = r#"[ -e /sys/fs/cgroup/cgroup.controllers ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup
+            mkdir -p "/sys/fs/cgroup/$0"; echo 0 >"/sys/fs/cgroup/$0/cgroup.procs"
             script=$1; shift; exec unshare --cgroup --mount sh -euc "umount /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; mkdir -p /sys/fs/cgroup/nomad.slice
             $script" "$@""#;
         const HOSTS: &str = r#"mount -t cgroup2 cgroup2 /sys/fs/cgroup; mkdir -p /sys/fs/cgroup/nomad; script=$1; shift; exec sh -euc "$script" "$@""#;
@@ -130,18 +132,19 @@ impl World {
     /// Loads the rules that a node has, changed so. What is in them by name is there: users, and the cgroup of what Nomad runs.
     pub fn firewall(&self, change: impl FnOnce(&str) -> String) {
         const LOAD: &str = r#"mount --bind "$1" /etc/passwd; exec nft --file "$0""#;
-        r#"mount --bind "$1" /etc/passwd; mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec nft --file "$0""#;
         let rules = fs::read_to_string(golden("anymetal.nft")).unwrap();
         let (file, passwd) = (self.folder.path().join("anymetal.nft"), self.folder.path().join("passwd"));
         fs::write(&file, change(&rules)).unwrap();
         let users = fs::read_to_string("/etc/passwd").unwrap();
         let known = |name: &str| users.lines().any(|line| line.split(':').next() == Some(name));
         let missing = ["traefik", "bindle", "hippo"].iter().enumerate().filter(|(_, name)| !known(name));
-        let added: String =
-            missing.map(|(number, name)| format!("{name}:x:{}:65534::/:/bin/false\n", 990 + number)).collect();
-        fs::write(&passwd, users + &added).unwrap();
+        let mut all = users.clone();
+        for (number, name) in missing {
+            writeln!(all, "{name}:x:{}:65534::/:/bin/false", 990 + number).unwrap();
+        }
+        fs::write(&passwd, all).unwrap();
         let rules = fs::read_to_string(&file).unwrap();
-        fs::write(&file, rules.replace("\"nomad.slice\"", &format!("\"{}\"", self.cgroup()))).unwrap();
+        fs::write(&file, rules.replace("\"nomad.slice\"", &format!("\"{}\"", Self::cgroup()))).unwrap();
         let mut load = self.command(true, LOAD);
         load.arg(&file).arg(&passwd);
         load.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
@@ -170,8 +173,8 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         // Whatever was in them is gone by now; what is left are empty folders of the kernel's.
-        let script =
-            r#"mount -t cgroup2 cgroup2 /sys/fs/cgroup; find "/sys/fs/cgroup/$0" -depth -type d -exec rmdir {} +"#;
+        let script = r#"[ -e /sys/fs/cgroup/cgroup.controllers ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup
+            find "/sys/fs/cgroup/$0" -depth -type d -exec rmdir {} +"#;
         let name = self.topology.node.name();
         let _may_be_none = Command::new("unshare").args(["--mount", "sh", "-uc", script, name]).output();
     }

@@ -79,7 +79,7 @@ impl Node {
     pub fn start(&self, argv: &[&str]) -> anyhow::Result<Child> {
         // Its cgroups are a tree of their own, whose root is the node's.
         const CGROUPS: &str = r#"
-            mount -t cgroup2 cgroup2 /sys/fs/cgroup
+            [ -e /sys/fs/cgroup/cgroup.controllers ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup
             mkdir -p "/sys/fs/cgroup/$1"
             echo 0 >"/sys/fs/cgroup/$1/cgroup.procs"
             shift
