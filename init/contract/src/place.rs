@@ -34,6 +34,9 @@ pub const OPT: &str = "/opt/anymetal";
 pub const STATE: &str = "/var/lib/anymetal";
 /// The ledger.
 pub const LEDGER: &str = "/var/lib/anymetal/ledger.json";
+/// The last good metadata document, with which machine and platform it is of and since when it is known, JSON, 0600. Used while nobody
+/// answers for a newer one.
+pub const METADATA: &str = "/var/lib/anymetal/metadata.json";
 /// The content store: one file per artefact, named by its sha256.
 pub const STORE: &str = "/var/lib/anymetal/store/sha256";
 /// How far each outward report has been accepted: one small file per sink.
