@@ -1,5 +1,5 @@
 //! The whole platform on a machine: Nomad, Consul, Traefik, Bindle and Hippo, looked at from inside, from its public network and by a scan.
-//! Real: kernel, systemd, cloud-init, nftables, bird, Consul, Bindle. Nomad, Traefik, Hippo and Spin are doubles unless `COMPONENTS` names a
+//! Real: kernel, systemd, cloud-init, nftables, bird, Consul, Traefik, Bindle. Nomad, Hippo and Spin are doubles unless `COMPONENTS` names a
 //! folder of real ones; which ran is printed.
 //! May not expect of a double what the real one would not do.
 
@@ -249,13 +249,22 @@ const INVOICE: &str = "bindleVersion = \"1.0.0\"\n[bindle]\nname = \"example.com
 
 /// One request from outside, with a name: status and body.
 fn ask(outside: &Outside, from: &str, host: &str, path: &str) -> (u16, String) {
-    send(outside, from, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+    ask_as(outside, from, host, path, None)
+}
+
+/// The same with an account.
+fn ask_as(outside: &Outside, from: &str, host: &str, path: &str, account: Option<&str>) -> (u16, String) {
+    let who = authorization(account);
+    send(outside, from, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{who}\r\n"))
+}
+
+fn authorization(account: Option<&str>) -> String {
+    account.map(|account| format!("Authorization: Basic {}\r\n", STANDARD.encode(account))).unwrap_or_default()
 }
 
 /// The invoice to Bindle, by nobody or with an account.
 fn push(outside: &Outside, account: Option<&str>) -> u16 {
-    let who =
-        account.map(|account| format!("Authorization: Basic {}\r\n", STANDARD.encode(account))).unwrap_or_default();
+    let who = authorization(account);
     let request = format!(
         "POST /v1/_i HTTP/1.1\r\nHost: bindle.198-51-100-7.sslip.io\r\nConnection: close\r\n{who}\
          Content-Type: application/toml\r\nContent-Length: {}\r\n\r\n{INVOICE}",
@@ -304,13 +313,19 @@ fn look_from_outside(outside: &Outside, site: &Site) {
         }
     }
     assert_eq!(ask(outside, STRANGER, "elsewhere.example", "/").0, 404);
-    // Who is nobody may read bindles, as Hippo and Spin do, and push none; the site's account may.
+    // From outside nobody reads or pushes a bindle without the site's account; Hippo and Spin read on the loopback.
     let (user, password) = site.bindle_account();
-    assert_eq!(push(outside, None), 403);
+    assert_eq!(push(outside, None), 401);
     assert_eq!(push(outside, Some(&format!("{user}:wrong"))), 401);
     assert_eq!(push(outside, Some(&format!("{user}:{password}"))), 201);
-    assert_eq!(ask(outside, STRANGER, "bindle.203-0-113-11.sslip.io", "/v1/_i/example.com/pushed/1.0.0").0, 200);
-    assert_eq!(ask(outside, STRANGER, "bindle.198-51-100-7.sslip.io", "/v1/_q?q=x").0, 200);
+    let account = format!("{user}:{password}");
+    for (host, path) in [
+        ("bindle.203-0-113-11.sslip.io", "/v1/_i/example.com/pushed/1.0.0"),
+        ("bindle.198-51-100-7.sslip.io", "/v1/_q?q=x"),
+    ] {
+        assert_eq!(ask(outside, STRANGER, host, path).0, 401, "{host}{path}");
+        assert_eq!(ask_as(outside, STRANGER, host, path, Some(&account)).0, 200, "{host}{path}");
+    }
 
     let machines: [IpAddr; 2] = [lan::PUBLIC.parse().unwrap(), lan::PUBLIC6.parse().unwrap()];
     let scans = std::thread::scope(|scope| {

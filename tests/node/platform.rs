@@ -1,5 +1,5 @@
 //! The platform on nodes without a machine, and what goes wrong with it: each bad thing ends at its deadline, names the component, quotes its
-//! last lines and says what to do. Consul, Bindle, bird and nft are real; Nomad, Traefik, Hippo and Spin are doubles unless `COMPONENTS` names a
+//! last lines and says what to do. Consul, Traefik, Bindle, bird and nft are real; Nomad, Hippo and Spin are doubles unless `COMPONENTS` names a
 //! folder of real ones.
 
 use std::fs;

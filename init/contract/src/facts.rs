@@ -50,6 +50,7 @@ pub const NAMES: &[Name] = &[
         "metadata_service",
         "list of {family (4 or 6), address, ports}: where the machine's metadata, which holds secrets, is",
     ),
+    always("resolvers", "list of {family (4 or 6), address}: the name servers that the machine's programs ask"),
     perhaps("node_id", "text: the platform's own id of this machine"),
     perhaps("metro", "text: where it stands, as the platform names it"),
     perhaps("facility", "text: the building, as the platform names it"),

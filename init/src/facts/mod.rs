@@ -42,6 +42,7 @@ pub(crate) struct Facts {
     firewall: Firewall,
     guard: Guard,
     metadata_service: Vec<Endpoint>,
+    resolvers: Vec<Resolver>,
     #[serde(skip_serializing_if = "Option::is_none")]
     node_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +89,13 @@ struct Endpoint {
     ports: BTreeSet<u16>,
 }
 
+/// A name server that the machine's programs ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Resolver {
+    family: u8,
+    address: IpAddr,
+}
+
 /// The work of the phase `facts`.
 pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
     if world.facts.get().is_some() {
@@ -124,6 +132,11 @@ pub(crate) fn make(plan: &Plan, machine: &Machine, secrets: &Secrets, arch: Arch
         firewall: plan.settings.firewall.clone(),
         guard: plan.settings.guard.clone(),
         metadata_service: endpoints(&machine.service),
+        resolvers: machine
+            .resolvers
+            .iter()
+            .map(|&address| Resolver { family: Family::of(address).number(), address })
+            .collect(),
         node_id: machine.id.clone(),
         metro: machine.metro.clone(),
         facility: machine.facility.clone(),

@@ -25,12 +25,14 @@ pub(crate) const TEMPLATES: [&str; 4] =
     ["nftables/anymetal.nft", "consul/consul.json", "nomad/nomad.json", "bird/bird.conf"];
 
 /// The other files of a node, which a few cases render for all.
-const ONCE: [&str; 6] = [
+const ONCE: [&str; 8] = [
     "bird/anymetal-guard.service",
     "nftables/anymetal-firewall.service",
+    "nftables/sysctl.conf",
     "consul/consul.service",
     "nomad/nomad.service",
     "traefik/tls.yaml",
+    "traefik/routers.yaml",
     "bindle/htpasswd",
 ];
 
@@ -180,7 +182,13 @@ fn no_unit_is_more_exposed_than_recorded() {
 
 #[test]
 fn the_real_nft_accepts_every_firewall() {
+    // What a node has by then: the users of what Nomad runs, and a cgroup of that name.
+    const NODE: &str = "mount --bind \"$0\" /etc/passwd; mount -t tmpfs tmpfs /sys/fs/cgroup; mkdir /sys/fs/cgroup/nomad.slice; \
+                        exec nft --check --file \"$1\"";
     let folder = tempfile::tempdir().unwrap();
+    let passwd = folder.path().join("passwd");
+    let users = ["root:0", "traefik:990", "bindle:991", "hippo:992", "nobody:65534"];
+    std::fs::write(&passwd, users.map(|user| user.replacen(':', ":x:", 1) + ":0::/:/bin/false\n").concat()).unwrap();
     let mut accepted = 0;
     for case in CASES {
         let Some(text) = outcome(case).remove("anymetal.nft") else { continue };
@@ -189,7 +197,7 @@ fn the_real_nft_accepts_every_firewall() {
         // A check asks the kernel too, of a network of its own.
         let mut nft = Command::new("unshare");
         nft.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
-        nft.args(["--map-root-user", "--net", "nft", "--check", "--file"]).arg(&file);
+        nft.args(["--map-root-user", "--net", "--mount", "sh", "-euc", NODE]).arg(&passwd).arg(&file);
         let output = nft.output().unwrap_or_else(|error| panic!("running unshare: {error}"));
         let said = String::from_utf8_lossy(&output.stderr);
         let hint = "hint: `apt-get install nftables`, or `make test`, which does it";
@@ -236,6 +244,7 @@ fn outcome(case: &Case) -> BTreeMap<String, String> {
     plan.settings.firewall =
         Firewall { ssh4: vec!["198.51.100.0/24".into()], ssh6: vec![], tcp: vec![8443], udp: vec![] };
     let facts = metadata::read(&plan.platform, &text)
+        .map(|machine| metadata::Machine { resolvers: ["127.0.0.53".parse().unwrap()].into(), ..machine })
         .and_then(|machine| facts::make(&plan, &machine, &secrets(), Arch::X86_64));
     let facts = match facts {
         Ok(facts) => facts,

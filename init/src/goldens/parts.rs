@@ -72,7 +72,7 @@ pub(crate) fn plan(files: Vec<File>) -> Plan {
         phases: BTreeSet::from([Phase::Metadata, Phase::Facts, Phase::Files]),
         components: vec![
             archive("consul", "1.8.7"),
-            Component { features: ["notify".to_owned()].into(), ..archive("nomad", "1.10.5") },
+            Component { features: ["denied-uids", "notify"].map(str::to_owned).into(), ..archive("nomad", "1.10.5") },
             archive("traefik", "2.11.55"),
             archive("bindle", "0.8.2"),
             archive("hippo", "0.20.2"),
