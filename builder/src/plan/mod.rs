@@ -201,7 +201,7 @@ fn settings(site: &Site) -> Settings {
         tcp: site.firewall.tcp.clone(),
         udp: site.firewall.udp.clone(),
     };
-    Settings { hippo, tls: site.tls.clone(), firewall, guard: site.guard.clone() }
+    Settings { hippo, tls: site.tls.clone(), firewall, guard: site.guard.clone(), expose: None }
 }
 
 #[cfg(test)]
