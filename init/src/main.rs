@@ -23,6 +23,7 @@ mod phase;
 mod plan;
 mod proof;
 mod prove;
+mod release;
 mod render;
 mod report;
 mod retry;
@@ -35,6 +36,7 @@ mod siblings;
 mod signature;
 mod status;
 mod sys;
+mod trust;
 mod wake;
 mod world;
 

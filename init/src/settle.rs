@@ -46,5 +46,8 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
         return Err(Failure::new(failed.reason, failed.clone()));
     }
     let plan = world.plan.get().map_or("unknown", |planned| planned.digest.short());
-    Ok(Answer::Done(format!("node is up, plan {plan}, {} s", verdict.took.as_secs())))
+    let release =
+        world.released.get().map(|of| format!(", release {} serial {}", of.digest.short(), of.release.serial));
+    let release = release.unwrap_or_default();
+    Ok(Answer::Done(format!("node is up, plan {plan}{release}, {} s", verdict.took.as_secs())))
 }

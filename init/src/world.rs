@@ -12,6 +12,7 @@ use crate::facts::Facts;
 use crate::jobs;
 use crate::ledger::Keeper;
 use crate::metadata::Machine;
+use crate::release::Released;
 use crate::secret::Hidden;
 use crate::secrets::Secrets;
 use crate::services::Doings;
@@ -26,10 +27,14 @@ pub(crate) struct World {
     pub(crate) overrides: Overrides,
     /// Where the plan is; its place below the root unless the command line says otherwise.
     pub(crate) plan_file: PathBuf,
+    /// Whether a release that is older than what the node has run is taken, as somebody said.
+    pub(crate) allow_rollback: bool,
     /// Made by `wake`.
     pub(crate) ledger: OnceLock<Keeper>,
     /// Made by `plan`.
     pub(crate) plan: OnceLock<Planned>,
+    /// Made by `plan`, before it: the release that pins the plan, unless that is one for tests.
+    pub(crate) released: OnceLock<Released>,
     /// Made by `metadata`.
     pub(crate) machine: OnceLock<Machine>,
     /// Made by `metadata`: this node among its siblings, or that it has none.
@@ -89,8 +94,10 @@ impl World {
             root,
             arch,
             overrides,
+            allow_rollback: false,
             ledger: OnceLock::new(),
             plan: OnceLock::new(),
+            released: OnceLock::new(),
             machine: OnceLock::new(),
             siblings: OnceLock::new(),
             facts: OnceLock::new(),

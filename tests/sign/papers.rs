@@ -37,7 +37,9 @@ fn another_folder_user_zone_locale_home_umask_and_clock_change_no_byte_of_what_i
     let output = command.current_dir(other.path("bin")).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(stdout(&output), said);
-    for file in ["user-data", "plan.json", "plan.json.minisig", "sbom.cdx.json", "provenance.intoto.json"] {
+    for file in
+        ["user-data", "plan.json", "release.json", "release.json.minisig", "sbom.cdx.json", "provenance.intoto.json"]
+    {
         let (here, there) = (desk.path("out").join(file), other.path("far/out").join(file));
         assert!(fs::read(&here).unwrap() == fs::read(&there).unwrap(), "{file}");
         let mode = if file == "user-data" { 0o600 } else { 0o644 };
@@ -63,16 +65,13 @@ fn the_provenance_has_the_digests_of_what_went_in_and_of_what_lies_beside_it() {
     };
     let init = sha256(&desk.path("bin/anymetal-init-x86_64"));
     let out = |file: &str| (file.to_owned(), sha256(&desk.path("out").join(file)));
-    assert_eq!(
-        digests(&statement["subject"]),
-        [
-            out("plan.json"),
-            out("plan.json.minisig"),
-            out("sbom.cdx.json"),
-            (format!("sha256/{init}"), init.clone()),
-            out("user-data")
-        ]
-    );
+    let (plan, release) = (out("plan.json"), out("release.json"));
+    let mut blobs = [&plan.1, &release.1, &init].map(|sha256| (format!("sha256/{sha256}"), sha256.clone()));
+    blobs.sort();
+    let mut expected = vec![plan, release, out("release.json.minisig"), out("sbom.cdx.json")];
+    expected.extend(blobs);
+    expected.push(out("user-data"));
+    assert_eq!(digests(&statement["subject"]), expected);
     let definition = &statement["predicate"]["buildDefinition"];
     let beside = |file: &str| (file.to_owned(), sha256(&desk.path(file)));
     let read = digests(&definition["resolvedDependencies"]);

@@ -28,6 +28,7 @@ pub(crate) fn run(typed: &Run) -> Result<ExitCode, Trouble> {
     if let Some(plan) = &typed.plan {
         world.plan_file.clone_from(plan);
     }
+    world.allow_rollback = typed.allow_rollback;
     let asked = lock::ask(&world.at(place::LOCK)).map_err(|error| Trouble::ours(&error))?;
     let _held_to_the_end = match asked {
         lock::Asked::Ours(lock) => lock,
