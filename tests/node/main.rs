@@ -225,7 +225,7 @@ fn a_wrong_init_never_becomes_executable() {
     // The stub says each thing twice: to its output, then to the console. It has said all of a round when it says that it goes on.
     let refused = power.line("wrong bytes");
     assert!(refused.contains(&server.platform.url()), "{refused}");
-    power.line("round 1 of");
+    power.line("no origin gave anymetal-init; again in 2 s");
     assert!(!server.node.disk(place::INIT).exists());
     assert!(server.node.console().contains("wrong bytes"), "the console was not told: {}", server.node.console());
 }
