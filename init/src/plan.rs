@@ -29,7 +29,7 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
     if let Some(why) = read_secrets(world, &plan)? {
         return Ok(why);
     }
-    if let Some(Released { release, digest: of, .. }) = &released {
+    if let Some(Released { release, digest: of, .. }) = released.as_deref() {
         if release.site != plan.site {
             let what = format!("the release is of the site {}, and its plan of {}", release.site, plan.site);
             return Err(Failure::new(Reason::ReleaseUnreadable, what));
@@ -39,9 +39,9 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
     if let Some(ledger) = world.ledger.get() {
         ledger.change(|ledger| ledger.plan = Some(digest.clone())).because(Reason::HostFault)?;
     }
-    let sentence = sentence(&plan, &digest, released.as_ref());
+    let sentence = sentence(&plan, &digest, released.as_deref());
     if let Some(released) = released {
-        let _only_plan_makes_it = world.released.set(released);
+        let _only_plan_makes_it = world.released.set(*released);
     }
     let _only_plan_makes_it = world.plan.set(Planned { plan, digest });
     Ok(Answer::Done(sentence))

@@ -27,7 +27,7 @@ pub(crate) struct Released {
 /// What there is to run.
 pub(crate) enum Found {
     /// The plan's bytes, and the release that pins them. A plan without one is for tests, and for running by hand.
-    Plan(Vec<u8>, Option<Released>),
+    Plan(Vec<u8>, Option<Box<Released>>),
     /// It has not come yet.
     Waiting(Answer),
 }
@@ -64,10 +64,10 @@ pub(crate) fn plan(world: &World, steps: &dyn Steps) -> Result<Found, Failure> {
             );
             return Err(Failure::new(Reason::ReleaseUnreadable, what));
         }
-        return Ok(Found::Plan(bytes, Some(released)));
+        return Ok(Found::Plan(bytes, Some(Box::new(released))));
     }
     Ok(match obtain(world, steps, &pins, ("plan", place::PLAN), pinned)? {
-        Ok(bytes) => Found::Plan(bytes, Some(released)),
+        Ok(bytes) => Found::Plan(bytes, Some(Box::new(released))),
         Err(waiting) => Found::Waiting(waiting),
     })
 }

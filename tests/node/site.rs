@@ -38,6 +38,20 @@ origins: [https://origin.example/anymetal]
 reports: [platform]
 ";
 
+/// What a node does with a release, a plan and a bundle that were tampered with: a script to be run on one that is up.
+pub const TAMPERED: &str = include_str!("tampered.sh");
+/// What that says.
+pub const TAMPERED_TOLD: [&str; 8] = [
+    "as it was: yes",
+    "another release: yes",
+    "no signature: yes",
+    "another plan: yes",
+    "an older release: yes",
+    "from a bundle: yes",
+    "another bundle: yes",
+    "a damaged bundle: yes",
+];
+
 impl Site {
     /// The demo's site, with `key: value` lines of the author's own at its end.
     pub fn with(extra: &str) -> Self {

@@ -85,6 +85,30 @@ fn the_provenance_has_the_digests_of_what_went_in_and_of_what_lies_beside_it() {
 }
 
 #[test]
+fn verify_makes_the_bill_of_materials_anew_and_compares_the_provenance() {
+    let desk = Desk::new();
+    new_key(&desk, "key");
+    desk.built(FORMS);
+    let verify = || desk.run(&["verify", "out"]);
+    assert!(verify().status.success(), "{}", stderr(&verify()));
+    let plan = sha256(&desk.path("out/plan.json"));
+    let materials = "out/sbom.cdx.json is not what its release makes";
+    let provenance = "out/provenance.intoto.json: plan.json has other bytes than it says: sha256 ";
+    for (file, was, is, refused) in [
+        ("sbom.cdx.json", "1.21.5", "1.21.6", materials),
+        ("provenance.intoto.json", &*plan, &*"0".repeat(64), provenance),
+    ] {
+        let good = fs::read_to_string(desk.path("out").join(file)).unwrap();
+        let bad = good.replacen(was, is, 1);
+        assert_ne!(bad, good);
+        fs::write(desk.path("out").join(file), bad).unwrap();
+        // the provenance has the digest of the bill of materials too
+        assert!(stderr(&verify()).contains(refused), "{}", stderr(&verify()));
+        fs::write(desk.path("out").join(file), good).unwrap();
+    }
+}
+
+#[test]
 fn no_secret_and_no_digest_of_one_and_no_path_of_the_machine_is_in_them() {
     let desk = Desk::new();
     new_key(&desk, "key");

@@ -19,13 +19,12 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Carried> {
     let text = pinned_by(path, "release", contract::FILE, pinned, found.release.as_deref())?;
     let release = crate::release::read(&text)?;
     let plan = pinned_by(path, "plan", PLAN, &release.plan.sha256, found.plan.as_deref())?;
-    let mut carried = Carried::read(plan)?;
+    let mut carried = Carried::read(plan)?.under(text.clone())?;
     carried.wrong = found.wrong((&release, &text), (&carried.plan, &carried.text));
     carried.inits = Some(found.pins.inits.clone());
     carried.host = Some(found.host(&release, &carried.plan));
     carried.secrets = found.secrets();
     carried.signature.clone_from(&found.signature);
-    carried.release = Some((text, release));
     Ok(carried)
 }
 

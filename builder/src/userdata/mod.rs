@@ -132,7 +132,7 @@ fn dropped(cargo: Cargo<'_>) -> Result<Vec<Dropped>> {
             "signers",
             place::SIGNERS,
             "0644",
-            release.signers.iter().map(|key| format!("{key}\n")).collect(),
+            release.signers.iter().map(|key| key.clone() + "\n").collect(),
         ));
     }
     files.extend(signature.map(|text| open("release.json.minisig", place::SIGNATURE, "0644", text.to_owned())));

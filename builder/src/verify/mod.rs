@@ -2,6 +2,7 @@
 //! May not open a form: `form` does. May not mend one.
 
 mod hashes;
+mod papers;
 mod same;
 mod signed;
 
@@ -141,6 +142,7 @@ fn within(form: &Form, folder: &Folder) -> Result<()> {
         whole(inner)?;
     }
     same::judge(&folder.forms)?;
+    papers::judge(&form.path, folder)?;
     let inits = folder.carried.inits.iter().flatten().map(|(arch, sha256)| (sha256, format!("anymetal-init {arch}")));
     let lists = folder.carried.plan.packages.iter().map(|(arch, list)| (&list.sha256, format!("packages {arch}")));
     let (release, plan) = (folder.carried.release_digest(), folder.carried.digest());

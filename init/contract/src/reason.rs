@@ -158,13 +158,10 @@ impl Reason {
     /// What to do about it, in one sentence.
     pub const fn hint(self) -> &'static str {
         match self {
-            Self::PlanUnreadable => {
+            Self::PlanUnreadable | Self::ReleaseUnreadable => {
                 "rebuild the user-data with the `anymetal` that belongs to this init, and provision again"
             }
             Self::PlanBeyondInit => "build the user-data with the init it pins: `anymetal build` checks its abilities",
-            Self::ReleaseUnreadable => {
-                "rebuild the user-data with the `anymetal` that belongs to this init, and provision again"
-            }
             Self::ReleaseStale => {
                 "raise `serial` of the site and build again; if you mean to go back, run `anymetal-init run --allow-rollback` once"
             }

@@ -30,7 +30,7 @@ fn start(world: &World, release: &[u8], origins: &[String]) {
     for path in [place::RELEASE, place::PLAN] {
         let _was_not_there = std::fs::remove_file(world.at(path));
     }
-    let origins: String = origins.iter().map(|origin| format!("origin {origin}\n")).collect();
+    let origins: String = origins.iter().map(|origin| ["origin ", origin, "\n"].concat()).collect();
     let pins = format!("anymetal.pins 1\nrelease {} {}\n{origins}", sha256(release), release.len());
     std::fs::write(world.at(place::PINS), pins).unwrap();
 }
