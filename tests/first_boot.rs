@@ -557,3 +557,78 @@ fn a_webhook_of_the_kernel_command_line_gets_every_event_in_order_once_it_is_the
     let first_of_missed = missed.iter().position(|event| event.message.contains("run 2 of")).unwrap() - 1;
     assert_eq!(posted(&back), node.events()[first_of_missed..]);
 }
+
+/// The metadata of a machine with a session for IPv4, in no metro.
+fn metadata() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/metadata/v4-multihop.json");
+    fs::read_to_string(path).unwrap().replace("\"metro\":", "\"no-metro\":")
+}
+
+/// A plan that needs metadata for a file that a service runs with.
+fn plan_of_metadata() -> Value {
+    let mut plan = plan();
+    plan["phases"] = json!(["metadata", "facts", "files", "services"]);
+    // What was kept is used after a quarter of it.
+    plan["deadlines"] = json!({"metadata": 4, "settle": 2});
+    let package = json!({"host-package": {"package": "p", "program": "p", "version_argument": "--version"}});
+    plan["components"] = json!([{"name": "bird", "version": "2.0.12", "source": package}]);
+    plan["files"] = json!([
+        {"name": "a", "path": "/etc/a", "mode": "0644", "owner": "root:root", "needs": ["node"], "body": "{{ node }}\n"},
+        {"name": "b", "path": "/etc/b", "mode": "0644", "owner": "root:root", "needs": ["private4"], "body": "{{ private4 }}\n"}
+    ]);
+    plan["services"] = json!([
+        {"unit": "bird.service", "component": "bird", "files": ["a", "b"], "reload": true, "ready": "active"}
+    ]);
+    plan
+}
+
+/// A node that was up once, by a metadata service that is gone now.
+fn up_once() -> Node {
+    let node = Node::new();
+    node.write(place::PLAN, &plan_of_metadata().to_string());
+    node.unit("bird.service.active", "inactive");
+    let server = Server::start(|_, _| Response::ok(metadata()));
+    node.write("/proc/cmdline", &format!("{}={}\n", place::ARG_METADATA, server.url()));
+    node.run().with(0);
+    assert_eq!(node.read("/etc/a"), "edge-1\n");
+    node.calls();
+    node
+}
+
+#[test]
+fn a_node_whose_platform_is_gone_comes_up_again_and_says_that_its_metadata_is_stale() {
+    let node = up_once();
+    node.run().with(0).says("node is up");
+    assert_eq!(node.calls(), [""; 0], "something was restarted");
+    let (outcome, _, sentence) = node.end("metadata");
+    assert_eq!(outcome, Outcome::Done);
+    assert!(sentence.contains("2 BGP neighbours; metadata is stale since 20"), "{sentence}");
+    let (_, _, sentence) = node.end("settle");
+    assert!(sentence.contains("; metadata is stale since 20"), "{sentence}");
+    let said = node.status(&[]);
+    assert!(said.with(0).out.contains("\nwarning: metadata is stale since 20"), "{}", said.out);
+    let status: Value = serde_json::from_str(&node.status(&["--json"]).out).unwrap();
+    assert!(status["warnings"][0].as_str().unwrap().contains("refused"), "{status}");
+}
+
+#[test]
+fn a_new_plan_that_does_not_fit_this_node_changes_nothing_of_what_runs() {
+    let node = up_once();
+    let before = [node.read("/etc/a"), node.read("/etc/b"), node.read("/etc/c")];
+    for (needs, body, phase, reason) in [
+        ("metro", "{{ metro }}", "facts", "facts-missing"),
+        ("node", "{{ node | no_such }}", "files", "template-broken"),
+        ("node", "bad", "files", "file-rejected"),
+    ] {
+        let mut plan = plan_of_metadata();
+        plan["files"][0]["body"] = json!("new\n");
+        plan["files"][1] = json!({"name": "b", "path": "/etc/b", "mode": "0644", "owner": "root:root", "needs": [needs], "body": body,
+            "check": ["sh", "-c", "! grep -q bad \"$0\"", "{}"]});
+        node.write(place::PLAN, &plan.to_string());
+        node.run().with(2);
+        let (_, found, message) = node.end(phase);
+        assert_eq!(found.as_deref(), Some(reason), "{message}");
+        assert_eq!([node.read("/etc/a"), node.read("/etc/b"), node.read("/etc/c")], before, "{reason}");
+        assert_eq!(node.calls(), [""; 0], "{reason}");
+    }
+}

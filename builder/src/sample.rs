@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anymetal_contract::plan::{Arch, Bgp, Delivery, Guard, Report};
+use anymetal_contract::plan::{Arch, Bgp, Delivery, Guard, Metadata, Report};
 use anymetal_contract::{Abilities, Phase, abilities};
 
 use crate::site::Site;
@@ -22,6 +22,7 @@ pub(crate) fn site() -> Site {
         anycast4: vec!["192.0.2.1/32".parse().unwrap()],
         anycast6: vec!["2001:db8::1/128".parse().unwrap()],
         bgp: Bgp::default(),
+        metadata: Metadata::default(),
         components: BTreeMap::from([("consul".into(), choice("1.16.1")), ("bird".into(), choice("2.0.12"))]),
         hippo: Hippo { registration: Registration::AdministratorOnly, administrator: "admin".into() },
         tls: Tls::None,

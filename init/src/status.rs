@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 const KIND: &str = "anymetal.status";
 const VERSION: u32 = 1;
+/// The step whose message is a warning.
+const WARNING: &str = "warning";
+/// So many warnings are kept.
+const WARNINGS_MOST: usize = 20;
 
 /// The document. An output: readers tolerate what they do not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +31,9 @@ pub(crate) struct Status {
     pub(crate) state: State,
     /// The phases that have begun or are not part of the plan, in the order of the list.
     pub(crate) phases: Vec<Row>,
+    /// What this run has warned of, each once, the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
     /// The first failure, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) failure: Option<Failure>,
@@ -85,6 +92,7 @@ impl Status {
             serial: None,
             state: State::Running,
             phases: Vec::new(),
+            warnings: Vec::new(),
             failure: None,
             last: None,
         }
@@ -96,6 +104,10 @@ impl Status {
         self.plan.clone_from(&event.plan);
         self.last = Some(event.clone());
         self.put(event, took);
+        let warns = event.step.as_deref() == Some(WARNING) && !self.warnings.contains(&event.message);
+        if warns && self.warnings.len() < WARNINGS_MOST {
+            self.warnings.push(event.message.clone());
+        }
         if !event.ends_phase() {
             return;
         }

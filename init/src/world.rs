@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use anymetal_contract::plan::Arch;
 use anymetal_contract::{Digest, Plan, place};
 
 use crate::facts::Facts;
+use crate::install::Prepared;
 use crate::jobs;
 use crate::ledger::Keeper;
 use crate::metadata::Machine;
@@ -35,13 +37,17 @@ pub(crate) struct World {
     pub(crate) plan: OnceLock<Planned>,
     /// Made by `plan`, before it: the release that pins the plan, unless that is one for tests.
     pub(crate) released: OnceLock<Released>,
+    /// When `metadata` first asked in this run.
+    pub(crate) metadata_asked: OnceLock<Instant>,
     /// Made by `metadata`.
     pub(crate) machine: OnceLock<Machine>,
     /// Made by `metadata`: this node among its siblings, or that it has none.
     pub(crate) siblings: OnceLock<Option<Siblings>>,
     /// Made by `facts`.
     pub(crate) facts: OnceLock<Facts>,
-    /// Names of components (by `install`) and files (by `files`) that this run changed; `services` restarts what they concern.
+    /// What `install` has made ready and nobody uses yet; `install::switch` puts it into use.
+    pub(crate) prepared: Mutex<Vec<Prepared>>,
+    /// Names of components and files that this run changed; `services` restarts what they concern.
     pub(crate) changed: Mutex<BTreeSet<String>>,
     /// What `services` has done so far in this run; it is called again while it waits.
     pub(crate) services: Mutex<Doings>,
@@ -98,9 +104,11 @@ impl World {
             ledger: OnceLock::new(),
             plan: OnceLock::new(),
             released: OnceLock::new(),
+            metadata_asked: OnceLock::new(),
             machine: OnceLock::new(),
             siblings: OnceLock::new(),
             facts: OnceLock::new(),
+            prepared: Mutex::default(),
             changed: Mutex::default(),
             services: Mutex::default(),
             jobs: Mutex::default(),

@@ -131,6 +131,37 @@ fn metadata_that_answers_500_for_a_while_delays_the_boot_and_says_so() {
     );
 }
 
+#[test]
+fn a_node_whose_platform_is_gone_comes_up_again_and_is_announced() {
+    if !possible() {
+        return;
+    }
+    // What was kept is used after a quarter of the deadline.
+    let site = Site::with("deadlines: {metadata: 20}");
+    let server = Server::new(&site, &[]);
+    let power = server.power_on();
+    assert_eq!(power.ended().0, 0);
+    let before = server.state();
+    power.cut();
+    // Nobody answers there any more: no metadata, no origin, no report.
+    let nobody = "http://127.0.0.1:1";
+    let gone = [place::ARG_METADATA, place::ARG_ORIGIN].map(|argument| format!("{argument}={nobody}"));
+    server.node.cmdline(&gone.join(" ")).unwrap();
+    let power = server.power_on();
+    let (code, said) = power.ended();
+    assert_eq!(code, 0, "{said}");
+    let status = power.status();
+    assert_eq!(status["state"], "up");
+    let warning = status["warnings"][0].as_str().unwrap_or_default();
+    assert!(warning.starts_with("metadata is stale since 20") && warning.contains("refused"), "{status}");
+    assert!(
+        said.lines().any(|line| line.contains("settle") && line.contains("; metadata is stale since 20")),
+        "{said}"
+    );
+    assert_eq!(server.neighbour.known().listed(), "198.51.100.7/32");
+    assert!(server.state() == before, "a file is another without the platform");
+}
+
 /// Boots a site that cannot come up; gives what was said, and the failed event's reason.
 fn fails(site: &Site, faults: &[Fault]) -> (String, String) {
     let server = Server::new(site, faults);

@@ -23,9 +23,16 @@ repin() {
   sed -i "s/^release .*/release ${1%% *} $2/" pins
 }
 
-# told NAME WORDS: whether init says these words before it ends, or is ended.
+# told NAME WORDS: whether init says these words before it ends; it is ended when it has said them, or not within half a minute.
 told() {
-  timeout 15 "$init" run --root "$dir/root" --backoff-cap-ms 500 >"$dir/said" 2>&1
+  "$init" run --root "$dir/root" --backoff-cap-ms 500 >"$dir/said" 2>&1 &
+  pid=$! looks=0
+  until grep -qF -- "$2" "$dir/said" || ! kill -0 $pid 2>/dev/null || [ $looks -ge 150 ]; do
+    sleep 0.2
+    looks=$((looks + 1))
+  done
+  kill -9 $pid 2>/dev/null
+  wait $pid 2>/dev/null
   if grep -qF -- "$2" "$dir/said"; then echo "$1: yes"; else echo "$1: no"; cat "$dir/said"; fi
 }
 

@@ -1,7 +1,7 @@
 //! What the network sees of a node: prefixes, sessions, open ports.
 //! May not say which files change for it: `touched` does.
 
-use anymetal_contract::plan::{Bgp, Plan};
+use anymetal_contract::plan::{Bgp, Metadata, Plan};
 
 use super::pair::{lists, perhaps, sets};
 
@@ -15,6 +15,7 @@ pub(super) fn network(old: &Plan, new: &Plan) -> Vec<String> {
         |prefix| format!("prefix {prefix} withdrawn"),
     );
     words.extend(bgp(&old.bgp, &new.bgp));
+    words.extend(metadata(&old.metadata, &new.metadata));
     let (was, is) = (&old.settings.firewall, &new.settings.firewall);
     for (protocol, was, is) in [("tcp", &was.tcp, &is.tcp), ("udp", &was.udp, &is.udp)] {
         let opened = |port: &u16| format!("port {port}/{protocol} opened to everybody");
@@ -35,5 +36,17 @@ fn bgp(old: &Bgp, new: &Bgp) -> Vec<String> {
     let password = |bgp: &Bgp| bgp.password.map(|_| "(a secret of the site)");
     words.extend(perhaps("bgp: password", password(old).as_ref(), password(new).as_ref(), PLATFORM));
     words.extend(lists("bgp: community", &old.communities, &new.communities));
+    words
+}
+
+fn metadata(old: &Metadata, new: &Metadata) -> Vec<String> {
+    let mut words = Vec::new();
+    match (old.plain_http, new.plain_http) {
+        (false, true) => words.push("metadata: asked for without TLS too".to_owned()),
+        (true, false) => words.push("metadata: asked for with TLS only".to_owned()),
+        _ => {}
+    }
+    words.extend(lists("metadata: private subnet", &old.private_subnets, &new.private_subnets));
+    words.extend(lists("metadata: report host", &old.report_hosts, &new.report_hosts));
     words
 }

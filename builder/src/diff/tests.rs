@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anymetal_contract::packages::{self, Package, Packages};
-use anymetal_contract::plan::{Arch, Bgp, Delivery, Listed, Plan, Report, Source, Supply, Tls};
+use anymetal_contract::plan::{Arch, Bgp, Delivery, Listed, Metadata, Plan, Report, Source, Supply, Tls};
 use anymetal_contract::{Digest, Phase};
 use serde_json::Value;
 
@@ -224,6 +224,11 @@ fn no_change_of_a_plan_is_without_words() {
     let mut plan = whole();
     plan.bgp = Bgp { multihop: Some(2), communities: vec!["65000:1".into()], ..Bgp::default() };
     plan.settings.firewall.ssh4 = vec!["192.0.2.0/24".into()];
+    plan.metadata = Metadata {
+        plain_http: true,
+        private_subnets: vec!["10.7.0.0/16".into()],
+        report_hosts: vec!["events.example".into()],
+    };
     let old = carried(plan);
     let value = serde_json::to_value(&old.plan).unwrap();
     let (mut places, mut silent, mut tried) = (Vec::new(), BTreeSet::new(), 0);

@@ -135,13 +135,14 @@ fn facts(old: &Plan, new: &Plan) -> BTreeSet<&'static str> {
         let bgp = &plan.bgp;
         (bgp.local_asn, bgp.peer_asn, bgp.multihop, bgp.password.is_some())
     };
-    let changed: [(&[&'static str], bool); 11] = [
+    let changed: [(&[&'static str], bool); 12] = [
         (&["site"], old.site != new.site),
         (&["platform"], old.platform != new.platform),
         (&["domain", "domains"], old.domain != new.domain),
         (&["anycast4"], old.anycast.v4 != new.anycast.v4),
         (&["anycast6"], old.anycast.v6 != new.anycast.v6),
         (&["communities"], old.bgp.communities != new.bgp.communities),
+        (&["private_subnets"], old.metadata.private_subnets != new.metadata.private_subnets),
         (&["neighbours"], sessions(old) != sessions(new)),
         (&["hippo"], old.settings.hippo != new.settings.hippo),
         (&["tls"], old.settings.tls != new.settings.tls),

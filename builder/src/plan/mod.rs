@@ -69,6 +69,7 @@ fn sketch(site: &Site) -> Result<(Plan, Vec<String>)> {
         domain: site.domain.clone(),
         anycast: Anycast { v4: texts(&site.anycast4), v6: texts(&site.anycast6) },
         bgp: site.bgp.clone(),
+        metadata: site.metadata.clone(),
         phases: PHASES.into_iter().chain(work).collect(),
         origins: site.origins.clone(),
         supplies: site.supplies.clone(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 pub use anymetal_contract::plan::Tls;
-use anymetal_contract::plan::{Arch, Bgp, Delivery, Guard, Report, Supply};
+use anymetal_contract::plan::{Arch, Bgp, Delivery, Guard, Metadata, Report, Supply};
 use anymetal_contract::{Digest, Phase};
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -34,6 +34,8 @@ pub struct Site {
     pub anycast6: Vec<Ipv6Net>,
     /// Overrides of the platform's word.
     pub bgp: Bgp,
+    /// What the platform's metadata is trusted with.
+    pub metadata: Metadata,
     /// Every component the site has, by name: all of this release, but those that it does without.
     pub components: BTreeMap<String, Choice>,
     /// Settings of Hippo.

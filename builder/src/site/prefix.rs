@@ -37,6 +37,11 @@ const NEVER: &[(&str, &str)] = &[
 /// What is announced only inside a network of one's own.
 const INSIDE: &[&str] = &["10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
 
+/// Whether a prefix lies within a network of one's own (RFC 1918, 6598, 4193).
+pub(super) fn is_inside(net: &IpNet) -> bool {
+    INSIDE.iter().any(|range| fixed(range).contains(net))
+}
+
 /// One prefix of that family.
 pub(super) fn prefix(text: &str, family: Family) -> Result<IpNet, Complaint> {
     let (name, longest, example) = match family {

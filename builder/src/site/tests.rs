@@ -89,6 +89,7 @@ fn what_is_said_is_taken_as_written() {
          hippo: {registration: closed, administrator: no}\n\
          tls: {mode: files, certificate: /etc/ssl/a.crt, key: /etc/ssl/a.key}\n\
          firewall: {ssh: ['2001:DB8::/32', 198.51.100.0/24, 192.0.2.0/24], tcp: [9000, 8443], udp: [443]}\n\
+         metadata: {plain_http: true, private_subnets: [192.168.0.0/16, 10.7.0.0/16], report_hosts: [Events.example, 192.0.2.9]}\n\
          secrets: {file: ../vault/demo.yaml, deliver: customdata}\n\
          reports: [webhook: 'https://hook.example/?q', platform]\n\
          origins: [https://m.example/am/, http://192.0.2.9:8080]\n\
@@ -112,6 +113,9 @@ fn what_is_said_is_taken_as_written() {
     assert_eq!(ssh(&site), ["192.0.2.0/24", "198.51.100.0/24"]);
     assert_eq!(site.firewall.ssh6[0].to_string(), "2001:db8::/32");
     assert_eq!((&site.firewall.tcp[..], &site.firewall.udp[..]), (&[8443, 9000][..], &[443][..]));
+    assert!(site.metadata.plain_http);
+    assert_eq!(site.metadata.private_subnets, ["10.7.0.0/16", "192.168.0.0/16"]);
+    assert_eq!(site.metadata.report_hosts, ["192.0.2.9", "events.example"]);
     assert!(site.secrets.file.ends_with("../vault/demo.yaml"));
     assert_eq!(site.secrets.deliver, Delivery::Customdata);
     assert_eq!(site.reports, [Report::Webhook("https://hook.example/?q".into()), Report::Platform]);

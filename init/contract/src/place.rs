@@ -41,6 +41,9 @@ pub const STATE: &str = "/var/lib/anymetal";
 pub const LEDGER: &str = "/var/lib/anymetal/ledger.json";
 /// What the node remembers of the releases it has run, JSON, 0600: the site, the highest serial, who may sign the next one.
 pub const TRUST: &str = "/var/lib/anymetal/trust.json";
+/// The last good metadata document, with which machine and platform it is of and since when it is known, JSON, 0600. Used while nobody
+/// answers for a newer one.
+pub const METADATA: &str = "/var/lib/anymetal/metadata.json";
 /// The content store: one file per artefact, named by its sha256.
 pub const STORE: &str = "/var/lib/anymetal/store/sha256";
 /// How far each outward report has been accepted: one small file per sink.

@@ -108,6 +108,12 @@ fn table(status: &Status, cut_off: bool) -> String {
         text.push_str(line(phase, row).trim_end());
         text.push('\n');
     }
+    for warning in &status.warnings {
+        text = format!("{text}\nwarning: {}", one_line(warning, 300));
+    }
+    if !status.warnings.is_empty() {
+        text.push('\n');
+    }
     let failure = status.failure.as_ref().map(|failure| {
         let why = format!("{} failed ({}): {}", failure.phase, failure.reason, failure.message);
         format!("\n{why}\nhint: {}\n", failure.hint)

@@ -12,7 +12,7 @@ use anymetal_contract::plan::{Arch, Component, Firewall, Guard, Hippo, Source, T
 use anymetal_contract::{Outcome, Plan, facts, place};
 use serde::Serialize;
 
-use crate::metadata::{Family, Machine, Management};
+use crate::metadata::{self, Family, Machine, Management};
 use crate::phase::{Answer, Steps};
 use crate::secret::Secret;
 use crate::secrets::Secrets;
@@ -102,6 +102,7 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
 /// The facts, when every template of the plan has what it needs; otherwise one failure that names all that is missing.
 pub(crate) fn make(plan: &Plan, machine: &Machine, secrets: &Secrets, arch: Arch) -> Result<Facts, Failure> {
     let neighbours = neighbours::neighbours(plan, machine, secrets)?;
+    let private_subnets = metadata::private_subnets(plan, machine)?;
     let facts = Facts {
         site: plan.site.clone(),
         platform: plan.platform.clone(),
@@ -123,10 +124,7 @@ pub(crate) fn make(plan: &Plan, machine: &Machine, secrets: &Secrets, arch: Arch
         facility: machine.facility.clone(),
         private4: machine.private4.as_ref().map(address),
         private_gateway4: machine.private4.as_ref().and_then(gateway),
-        private_subnets: machine
-            .private4
-            .as_ref()
-            .map(|_| machine.private_subnets.iter().map(ToString::to_string).collect()),
+        private_subnets: machine.private4.as_ref().map(|_| private_subnets.iter().map(ToString::to_string).collect()),
         public4: machine.public4.as_ref().map(address),
         public_gateway4: machine.public4.as_ref().and_then(gateway),
         public6: machine.public6.as_ref().map(address),

@@ -9,6 +9,7 @@ mod limits;
 mod packages;
 mod pinned;
 mod record;
+mod switch;
 mod tarball;
 #[cfg(test)]
 mod tests;
@@ -19,13 +20,15 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{BufReader, Read};
 use std::path::{Component as Part, Path, PathBuf};
+use std::sync::PoisonError;
 
 use anyhow::Context as _;
 use anymetal_contract::plan::{Artefact, Component, Member, Source};
-use anymetal_contract::{Outcome, Reason, place};
+use anymetal_contract::{Outcome, Phase, Reason, place};
 
 use packages::Became;
 use record::Record;
+pub(crate) use switch::{Prepared, soon, switch};
 use unpack::Sink;
 
 use crate::acquire;
@@ -37,7 +40,8 @@ use anymetal_supply::failure::{Because as _, Failure};
 use anymetal_supply::pump::{BUFFER, Copying};
 use anymetal_supply::store::Store;
 
-/// Makes sure that every component is at its place and that the host has the programs it must have.
+/// Makes sure that every component is on the disk, whole, and that the host has the programs it must have. Where files depend on them, nothing is
+/// put into use: `files` does it, once they are good, so that a plan that does not fit this node changes nothing of what runs.
 pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
     install(world, steps, &process::search_path())
 }
@@ -63,6 +67,7 @@ pub(crate) fn install(world: &World, steps: &dyn Steps, path: &OsStr) -> Result<
         Became::Changed => (vec!["packages installed".to_owned()], true),
         Became::Waits(why) => return Ok(Answer::waiting(Reason::HostPackageMissing, why)),
     };
+    let mut prepared = Vec::new();
     let hosts = hosts(components, steps, path)?;
     let mut hosts = hosts.into_iter();
     for (component, artefact) in wanted {
@@ -77,18 +82,25 @@ pub(crate) fn install(world: &World, steps: &dyn Steps, path: &OsStr) -> Result<
             words.extend(hosts.next());
             continue;
         };
-        let became = put(world, component, artefact, steps).map_err(|failure| about(&title, failure));
-        let (outcome, sentence) = match &became {
-            Ok(None) => (Outcome::Same, format!("{title} in place")),
-            Ok(Some(how)) => (Outcome::Done, format!("{title} {how}")),
-            Err(failure) => (Outcome::Failed, failure.chain()),
+        let (how, one) = match put(world, component, artefact, steps).map_err(|failure| about(&title, failure)) {
+            Ok(done) => done,
+            Err(failure) => {
+                steps.step(&component.name, Outcome::Failed, &failure.chain());
+                return Err(failure);
+            }
+        };
+        let (outcome, sentence) = match how {
+            None => (Outcome::Same, format!("{title} in place")),
+            Some(how) => (Outcome::Done, format!("{title} {how}")),
         };
         steps.step(&component.name, outcome, &sentence);
-        if became?.is_some() {
-            changed = true;
-            world.changed.lock().expect("no phase panics with the lock").insert(component.name.clone());
-        }
+        changed |= how.is_some();
+        prepared.push(one);
         words.push(sentence);
+    }
+    *world.prepared.lock().unwrap_or_else(PoisonError::into_inner) = prepared;
+    if !world.plan().phases.contains(&Phase::Files) {
+        switch(world, steps)?;
     }
     let message = words.join("; ");
     Ok(if changed { Answer::Done(message) } else { Answer::Same(message) })
@@ -121,35 +133,37 @@ fn hosts(components: &[Component], steps: &dyn Steps, path: &OsStr) -> Result<Ve
     }
 }
 
-/// One component at its place, and `current` pointing at it. What was done; `None` when all was so already.
+/// One component on the disk. What was done, `None` when all was so already, and what is to be put into use.
 fn put(
     world: &World,
     component: &Component,
     artefact: &Artefact,
     steps: &dyn Steps,
-) -> Result<Option<&'static str>, Failure> {
+) -> Result<(Option<&'static str>, Prepared), Failure> {
     let home = world.at(Path::new(place::OPT).join(&component.name));
     let dir = home.join(&component.version);
-    let installed = match record::check(&dir, artefact).because(Reason::HostFault)? {
-        Ok(()) => false,
-        Err(why) => {
-            if let Some(why) = why {
-                let message = format!("{} {} is installed anew: {why}", component.name, component.version);
-                steps.step(&component.name, Outcome::Progress, &message);
-            }
-            unpack_into(world, &home, component, artefact)?;
-            true
+    let (component_name, version) = (component.name.clone(), component.version.clone());
+    let mut one = Prepared { component: component_name, version, fresh: false, staging: None };
+    if let Err(why) = record::check(&dir, artefact).because(Reason::HostFault)? {
+        if let Some(why) = why {
+            let message = format!("{} {} is installed anew: {why}", component.name, component.version);
+            steps.step(&component.name, Outcome::Progress, &message);
         }
-    };
-    let switched = tree::point(&home, &component.version).because(Reason::HostFault)?;
-    Ok(match (installed, switched) {
-        (true, _) => Some("installed"),
-        (false, true) => Some("made current"),
-        (false, false) => None,
-    })
+        let staging = unpack_into(world, &home, component, artefact)?;
+        one.fresh = true;
+        if staging.replaces() {
+            one.staging = Some(staging);
+        } else {
+            staging.finish().because(Reason::HostFault)?;
+        }
+        return Ok((Some("installed"), one));
+    }
+    let is_current = tree::current(&home).is_some_and(|version| version == Path::new(&component.version));
+    let how = if world.plan().phases.contains(&Phase::Files) { "in place, soon current" } else { "made current" };
+    Ok(((!is_current).then_some(how), one))
 }
 
-fn unpack_into(world: &World, home: &Path, component: &Component, artefact: &Artefact) -> Result<(), Failure> {
+fn unpack_into(world: &World, home: &Path, component: &Component, artefact: &Artefact) -> Result<Staging, Failure> {
     let store = Store::open(world.at(place::STORE)).because(Reason::HostFault)?;
     let archive = store.read(&artefact.sha256).because(Reason::HostFault)?;
     let staging = Staging::begin(home, &component.version, artefact.sha256.short()).because(Reason::HostFault)?;
@@ -157,7 +171,7 @@ fn unpack_into(world: &World, home: &Path, component: &Component, artefact: &Art
     unpack::unpack(BufReader::with_capacity(BUFFER, archive), artefact.format, &artefact.members, &mut writing)?;
     let text = writing.record.text();
     staging.file(record::NAME, 0o644, &mut text.as_bytes()).map_err(copying)?;
-    staging.finish().because(Reason::HostFault)
+    Ok(staging)
 }
 
 /// The sink of an archive's members: files of a version that is being made.

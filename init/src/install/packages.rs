@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use anymetal_contract::plan::{Component, Source};
-use anymetal_contract::{Outcome, Reason};
+use anymetal_contract::{Outcome, Phase, Reason};
 
 use super::pinned;
 use crate::packages::listed;
@@ -37,7 +37,7 @@ pub(super) enum Became {
 /// Makes sure that the host has every package the components name.
 pub(super) fn ensure(world: &World, steps: &dyn Steps, path: &OsStr) -> Result<Became, Failure> {
     let components = &world.plan().components;
-    let Some(listed) = listed(world)? else { return from_archive(components, steps, path) };
+    let Some(listed) = listed(world)? else { return from_archive(world, steps, path) };
     let became = pinned::ensure(world, listed, steps)?;
     if let Became::Waits(_) = became {
         return Ok(became);
@@ -48,6 +48,17 @@ pub(super) fn ensure(world: &World, steps: &dyn Steps, path: &OsStr) -> Result<B
     }
     let message = format!("the system lacks {}, and the plan's list of packages does not have that", missing.join(" "));
     Err(Failure::new(Reason::HostPackageMissing, message))
+}
+
+/// Why packages are left as they are for now: this node runs something already, and whether the plan fits it is not known yet. dpkg may restart what
+/// it replaces, so it waits for the facts; files that are refused by their own programs come after it all the same, since those programs are in
+/// the packages.
+pub(super) fn held_back(world: &World) -> Option<Became> {
+    let runs = || world.ledger.get().is_some_and(|ledger| ledger.ask(|ledger| !ledger.units.is_empty()));
+    let open = world.plan().phases.contains(&Phase::Facts) && world.facts.get().is_none();
+    (open && runs()).then(|| {
+        Became::Waits("packages: held back until the facts are known, since this node runs already".to_owned())
+    })
 }
 
 /// What the components name and neither the system has nor its list has brought.
@@ -65,7 +76,8 @@ fn named(components: &[Component]) -> Vec<&str> {
     named.into_iter().collect()
 }
 
-fn from_archive(components: &[Component], steps: &dyn Steps, path: &OsStr) -> Result<Became, Failure> {
+fn from_archive(world: &World, steps: &dyn Steps, path: &OsStr) -> Result<Became, Failure> {
+    let components = &world.plan().components;
     let mut missing = Vec::new();
     for package in named(components) {
         if !is_installed(package)? {
@@ -75,6 +87,9 @@ fn from_archive(components: &[Component], steps: &dyn Steps, path: &OsStr) -> Re
     missing.extend(absent_programs(components, path));
     if missing.is_empty() {
         return Ok(Became::Same);
+    }
+    if let Some(held) = held_back(world) {
+        return Ok(held);
     }
     let list = missing.join(" ");
     steps.step(

@@ -7,7 +7,7 @@ use anymetal_contract::packages::Package;
 use anymetal_contract::plan::Listed;
 use anymetal_contract::{Outcome, Reason};
 
-use super::packages::Became;
+use super::packages::{Became, held_back};
 use crate::packages::{self, dpkg};
 use crate::phase::Steps;
 use crate::plan::count;
@@ -28,6 +28,9 @@ pub(super) fn ensure(world: &World, listed: &Listed, steps: &dyn Steps) -> Resul
     let mut missing = look()?;
     if missing.is_empty() {
         return Ok(Became::Same);
+    }
+    if let Some(held) = held_back(world) {
+        return Ok(held);
     }
     let all = named(&missing);
     let what = format!("installing {} of the plan's list: {all}", count(missing.len(), "package"));

@@ -334,3 +334,61 @@ fn all_missing_host_packages_are_said_at_once_before_anything_is_unpacked() {
     );
     assert!(!world.at("/opt").exists());
 }
+
+/// As [`world_of`], with a plan whose files come after.
+fn with_files(root: &Path, components: Vec<Component>) -> World {
+    let mut world = world_of(root, components, &[]);
+    world.plan.get_mut().unwrap().plan.phases.insert(Phase::Files);
+    world
+}
+
+#[test]
+fn where_files_come_after_nothing_is_put_into_use_before_they_are_good() {
+    let (old, new) = (zip(&[Entry::file("consul", "old")]), zip(&[Entry::file("consul", "new")]));
+    let root = tempfile::tempdir().unwrap();
+    run(&world(root.path(), vec![consul(&old)], &[&old, &new])).unwrap();
+    let home = root.path().join("opt/anymetal/consul");
+    let used = || std::fs::read_to_string(home.join("current/consul")).unwrap();
+    // Another version, and another archive under the version that is in use.
+    let upgrade = component("consul", "1.9.0", artefact(Format::Zip, &new, &["consul"]));
+    for (wanted, version) in [(upgrade, "1.9.0"), (consul(&new), "1.8.7")] {
+        let world = with_files(root.path(), vec![wanted]);
+        assert_eq!(run(&world).unwrap(), Answer::Done(format!("consul {version} installed")));
+        assert_eq!((used().as_str(), changed(&world).len()), ("old", 0), "{version} is in use already");
+        let soon = |path: &str| std::fs::read_to_string(soon(&world, path)).unwrap();
+        assert_eq!(soon("/opt/anymetal/consul/current/consul"), "new", "the old program would judge the new files");
+        assert_eq!(super::soon(&world, "/usr/bin/env"), root.path().join("usr/bin/env"));
+    }
+    let world = with_files(root.path(), vec![consul(&new)]);
+    run(&world).unwrap();
+    assert_eq!(switch(&world, &Heard::default()).unwrap(), [""; 0], "it is the same version, replaced");
+    assert_eq!((used().as_str(), changed(&world)), ("new", vec!["consul".to_owned()]));
+    let heard = Heard::default();
+    let world = with_files(root.path(), vec![component("consul", "1.9.0", artefact(Format::Zip, &new, &["consul"]))]);
+    assert_eq!(run(&world).unwrap(), Answer::Done("consul 1.9.0 in place, soon current".into()));
+    assert_eq!(switch(&world, &heard).unwrap(), ["consul 1.9.0 made current"]);
+    assert_eq!(heard.times("consul 1.9.0 made current, was 1.8.7"), 1, "{:?}", heard.said());
+    assert_eq!(
+        run(&with_files(root.path(), world.plan().components.clone())).unwrap(),
+        Answer::Same("consul 1.9.0 in place".into())
+    );
+}
+
+#[test]
+fn packages_of_a_node_that_runs_wait_until_the_plan_is_known_to_fit_it() {
+    let root = tempfile::tempdir().unwrap();
+    let mut wanted = bird("2.0.12");
+    wanted.packages.push("anymetal-no-such-package".into());
+    let mut world = world_of(root.path(), vec![wanted], &[]);
+    world.plan.get_mut().unwrap().plan.phases.insert(Phase::Facts);
+    let begun =
+        crate::ledger::Keeper::begin(&world.at(place::LEDGER), &"0".repeat(32), &crate::ledger::What::default())
+            .unwrap();
+    begun
+        .keeper
+        .change(|ledger| drop(ledger.units.insert("bird.service".into(), crate::ledger::Applied::default())))
+        .unwrap();
+    assert!(world.ledger.set(begun.keeper).is_ok());
+    let expected = "packages: held back until the facts are known, since this node runs already";
+    assert_eq!(run(&world).unwrap(), Answer::waiting(Reason::HostPackageMissing, expected));
+}

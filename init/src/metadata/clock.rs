@@ -5,8 +5,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Certificates live for days at least; a clock that is off by less than this never made one look wrong.
 const TOLERATED: Duration = Duration::from_hours(1);
-/// 1 January 2026 UTC: a server that says it is earlier than this program is itself wrong.
-const EARLIEST: Duration = Duration::from_hours(20_454 * 24);
+/// The day this version of the source was made, and which version that is: a constant, so that the same source is always the same program.
+/// Raised with every release; a test holds the two together. 1 November 2026 UTC.
+const RELEASED: (&str, Duration) = ("0.1.0", Duration::from_hours(20_758 * 24));
+/// So long after its release nobody runs this program any more: a date beyond is wrong, or a lie that would make every certificate look expired.
+const LIFE: Duration = Duration::from_hours(3_653 * 24);
+
+/// The first and the last moment that a clock is ever set to.
+pub(super) fn bounds() -> std::ops::RangeInclusive<SystemTime> {
+    let released = UNIX_EPOCH + RELEASED.1;
+    released..=released + LIFE
+}
 
 /// What to do about the clock.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,8 +36,11 @@ pub(super) fn correction(date: &str, now: SystemTime) -> Correction {
             date.chars().take(60).collect::<String>()
         ));
     };
-    if to < UNIX_EPOCH + EARLIEST {
+    if to < *bounds().start() {
         return Correction::Unusable(format!("the date {date} is before this program was made"));
+    }
+    if to > *bounds().end() {
+        return Correction::Unusable(format!("the date {date} is more than ten years after this program was made"));
     }
     let (off, direction) = match to.duration_since(now) {
         Ok(behind) => (behind, "behind"),
@@ -77,10 +89,23 @@ mod tests {
     }
 
     #[test]
+    fn the_day_of_the_release_is_raised_with_the_version() {
+        assert_eq!(RELEASED.0, env!("CARGO_PKG_VERSION"), "set RELEASED to this version and the day it is made");
+        let days = [bounds().start(), bounds().end()].map(|at| humantime::format_rfc3339_seconds(*at).to_string());
+        assert_eq!(days, ["2026-11-01T00:00:00Z", "2036-11-01T00:00:00Z"]);
+    }
+
+    #[test]
     fn a_date_that_cannot_be_right_is_not_followed() {
-        for date in
-            ["", "yesterday", "2026-11-22T12:00:00Z", "Thu, 01 Jan 1970 00:00:00 GMT", "Wed, 31 Dec 2025 23:59:59 GMT"]
-        {
+        for date in [
+            "",
+            "yesterday",
+            "2026-11-22T12:00:00Z",
+            "Thu, 01 Jan 1970 00:00:00 GMT",
+            "Sat, 31 Oct 2026 23:59:59 GMT",
+            "Sat, 01 Nov 2036 00:00:01 GMT",
+            "Thu, 31 Dec 2099 23:59:59 GMT",
+        ] {
             let decided = correction(date, at("2026-11-22T12:00:00Z"));
             assert!(matches!(decided, Correction::Unusable(_)), "{date:?} gave {decided:?}");
         }

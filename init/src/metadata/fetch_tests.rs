@@ -217,8 +217,8 @@ fn the_worse_of_several_troubles_gives_the_reason_and_all_are_told() {
     assert_eq!(summed, Answer::waiting(Reason::MetadataInvalid, message));
 }
 
-/// One TLS handshake after the other, with a certificate of 2020; ends when the client hangs up the last of `handshakes`.
-fn expired_server(handshakes: usize) -> String {
+/// A server with a certificate of 1 January 2020 that says this to so many who ask, one after the other.
+fn server_of_2020(says: String, asks: usize) -> String {
     let folder = goldens::documents();
     let certificate = CertificateDer::from_pem_file(folder.join("expired.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(folder.join("expired.key.pem")).unwrap();
@@ -228,13 +228,22 @@ fn expired_server(handshakes: usize) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
-        for stream in listener.incoming().take(handshakes) {
+        for stream in listener.incoming().take(asks) {
             let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut stream = rustls::StreamOwned::new(connection, stream.unwrap());
-            let _refused = stream.read(&mut [0; 1024]).and_then(|_| stream.write(b""));
+            let _refused = stream.read(&mut [0; 1024]).and_then(|_| stream.write_all(says.as_bytes()));
         }
     });
     url
+}
+
+/// The same, and whoever asks is refused the handshake.
+fn expired_server(asks: usize) -> String {
+    server_of_2020(String::new(), asks)
+}
+
+fn dated_server(date: &str) -> String {
+    server_of_2020(format!("HTTP/1.1 404 Not Found\r\nDate: {date}\r\n\r\n"), 4)
 }
 
 #[test]
@@ -262,15 +271,46 @@ fn a_foreign_root_does_not_touch_the_clock() {
 }
 
 #[test]
+fn the_time_is_believed_of_a_certificate_that_is_good_at_that_time_and_of_no_other() {
+    let at = |text: &str| humantime::parse_rfc3339(text).unwrap();
+    let own = || {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(goldens::documents().join("expired.pem")).unwrap()).unwrap();
+        roots
+    };
+    // The certificate is of 1 January 2020; the clock is before, within and after; the bounds are such as hold that day, or do not.
+    let decade = at("2015-01-01T00:00:00Z")..=at("2025-01-01T00:00:00Z");
+    let later = at("2026-11-01T00:00:00Z")..=at("2036-11-01T00:00:00Z");
+    let parse = |date: &str| httpdate::parse_http_date(date).ok();
+    let noon = "Wed, 01 Jan 2020 12:00:00 GMT";
+    for now in ["1970-01-01T00:00:00Z", "2020-01-01T06:00:00Z", "2026-11-22T12:00:00Z"] {
+        let said = date::vouched(&dated_server(noon), at(now), &decade, own(), parse).unwrap();
+        assert_eq!(said, noon, "at {now}");
+    }
+    for (date, bounds, roots, words) in [
+        ("Fri, 03 Jan 2020 12:00:00 GMT", &decade, own(), "not good at the time that it says"),
+        ("Wed, 01 Jan 2031 12:00:00 GMT", &decade, own(), "which cannot be"),
+        ("yesterday", &decade, own(), "which cannot be"),
+        (noon, &later, own(), "certificate"),
+        (noon, &decade, date::roots(), "UnknownIssuer"),
+    ] {
+        let refused = date::vouched(&dated_server(date), at("2026-11-22T12:00:00Z"), bounds, roots, parse).unwrap_err();
+        let said = format!("{refused:#}");
+        assert!(said.contains(words), "{date}: {said} does not say {words:?}");
+    }
+}
+
+#[test]
 fn the_clock_is_set_by_the_date_of_a_plain_answer() {
     let date = |date: &'static str| {
         Server::start(move |_, _| Response { headers: vec![("Date".into(), date.into())], ..Response::not_found() })
     };
     let now = humantime::parse_rfc3339("2026-11-21T23:30:00Z").unwrap();
     let noon = "Sun, 22 Nov 2026 12:00:00 GMT";
-    let left = "the clock is left alone, and bases without TLS are tried";
+    let left = "the clock is left alone";
     let (half_a_day, agrees, none) =
         (date(noon), date("Sat, 21 Nov 2026 23:40:00 GMT"), Server::start(|_, _| Response::ok("")));
+    let far = date("Thu, 31 Dec 2099 23:59:59 GMT");
     let at = |server: &Server| format!("{}/", server.url());
     for (url, permitted, expected) in [
         (
@@ -292,6 +332,14 @@ fn the_clock_is_set_by_the_date_of_a_plain_answer() {
             ),
         ),
         (at(&none), true, format!("clock failed: {} answers without a date; {left}", at(&none))),
+        (
+            at(&far),
+            true,
+            format!(
+                "clock failed: asking {}: the date Thu, 31 Dec 2099 23:59:59 GMT is more than ten years after this program was made; {left}",
+                at(&far)
+            ),
+        ),
     ] {
         let (told, set) = (Told::default(), RefCell::new(None));
         let was_set = set_by(

@@ -6,11 +6,10 @@ use std::str::FromStr;
 
 use anymetal_contract::Reason;
 
+use super::border;
 use super::machine::Machine;
 use anymetal_supply::failure::Failure;
 
-/// The longest hostname (RFC 1035 section 2.3.4).
-const HOSTNAME_MOST: usize = 253;
 /// Text quoted from a document is cut to this many characters: enough to recognise it, too little to fill a console.
 pub(super) const QUOTED: usize = 120;
 /// So many problems and warnings are kept; of more only the number is said. A person mends them a few at a time, and a hostile document
@@ -76,17 +75,18 @@ impl Findings {
     /// A name that ends up in messages and files. Empty means not told.
     pub(super) fn text(&mut self, at: &str, text: Option<String>) -> Option<String> {
         let text = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())?;
-        if text.chars().any(char::is_control) {
-            self.problem(at, format_args!("is {}, which has control characters", quoted(&text)));
+        if let Some(what) = border::bad_word(&text) {
+            self.problem(at, what);
         }
         Some(text)
     }
 
     /// The hostname, or the id in its place.
     pub(super) fn hostname(&mut self, hostname: Option<String>, id: Option<&str>) -> String {
-        let hostname = self.text("hostname", hostname);
-        if let Some(long) = hostname.as_ref().filter(|name| name.len() > HOSTNAME_MOST) {
-            self.problem("hostname", format_args!("is longer than {HOSTNAME_MOST} bytes: {}", quoted(long)));
+        let hostname =
+            hostname.map(|name| name.trim().trim_end_matches('.').to_owned()).filter(|name| !name.is_empty());
+        if let Some(what) = hostname.as_deref().or(id).and_then(border::bad_hostname) {
+            self.problem(if hostname.is_some() { "hostname" } else { "id, in place of a hostname," }, what);
         }
         match (hostname, id) {
             (Some(hostname), _) => hostname,
@@ -105,15 +105,17 @@ impl Findings {
     pub(super) fn asn(&mut self, at: &str, field: &str, asn: Option<u32>) -> Option<u32> {
         match asn {
             None => self.problem(at, format_args!("has no {field}")),
-            // RFC 7607: 0 must not be used.
-            Some(0) => self.problem(at, format_args!("has {field} 0, which nobody may have")),
+            Some(asn) if border::is_reserved(asn) => {
+                self.problem(at, format_args!("has {field} {asn}, which nobody may have"));
+            }
             Some(_) => return asn,
         }
         None
     }
 
     /// The machine with its warnings, unless there are problems.
-    pub(super) fn judge(self, mut machine: Machine) -> Result<Machine, Failure> {
+    pub(super) fn judge(mut self, mut machine: Machine) -> Result<Machine, Failure> {
+        border::judge(&machine, &mut self);
         let problems = self.problems.all();
         if problems.is_empty() {
             machine.warnings = self.warnings.all();

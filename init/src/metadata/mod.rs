@@ -7,11 +7,13 @@ use anymetal_contract::plan::Anycast;
 use anymetal_supply::failure::Failure;
 
 mod answer;
+mod border;
 mod clock;
 mod equinix_metal;
 mod fetch;
 mod file;
 mod findings;
+mod kept;
 mod machine;
 #[cfg(test)]
 mod mutations;
@@ -19,6 +21,7 @@ mod node;
 mod sessions;
 mod vultr;
 
+pub(crate) use border::private_subnets;
 pub(crate) use fetch::work;
 pub(crate) use machine::{Accepted, Family, Machine, Management, Neighbour, Way, is_link_local};
 
@@ -52,6 +55,8 @@ enum Whence {
 struct Service {
     /// Base URLs, in the order they are tried.
     bases: &'static [&'static str],
+    /// The same without TLS, tried last and only when the site says so.
+    plain_bases: &'static [&'static str],
     /// The document's path below a base.
     path: &'static str,
     /// What every question carries.

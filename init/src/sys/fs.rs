@@ -143,9 +143,14 @@ impl Candidate {
         self.file.set_permissions(Permissions::from_mode(mode)).with_context(doing)
     }
 
+    /// Writes it to the disk, so that [`Self::place`] has little left to do.
+    pub(crate) fn sync(&self) -> anyhow::Result<()> {
+        self.file.sync_all().with_context(|| format!("writing {}", self.path.display()))
+    }
+
     /// Puts it in place of the target, so that after a power cut there is one of the two, whole.
     pub(crate) fn place(mut self) -> anyhow::Result<()> {
-        self.file.sync_all().with_context(|| format!("writing {}", self.path.display()))?;
+        self.sync()?;
         self.swap()?;
         let folder = folder_of(&self.target);
         File::open(folder).and_then(|folder| folder.sync_all()).with_context(|| format!("syncing {}", folder.display()))

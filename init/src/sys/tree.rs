@@ -73,6 +73,16 @@ impl Staging {
         Ok(Digest::of(hash.finalize().into()))
     }
 
+    /// Where it is while it is made.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether another folder stands in its place.
+    pub(crate) fn replaces(&self) -> bool {
+        self.home.join(&self.version).symlink_metadata().is_ok()
+    }
+
     /// Puts the version in its place, durably. One that stands there is moved away first, and removed last.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         sync_folders(&self.dir)?;
@@ -95,10 +105,15 @@ impl Drop for Staging {
     }
 }
 
+/// The version in use.
+pub(crate) fn current(home: &Path) -> Option<PathBuf> {
+    std::fs::read_link(home.join(CURRENT)).ok()
+}
+
 /// Makes `<home>/current` point at this version, in one step. Whether that changed anything.
 pub(crate) fn point(home: &Path, version: &str) -> anyhow::Result<bool> {
     let link = home.join(CURRENT);
-    if std::fs::read_link(&link).is_ok_and(|target| target == Path::new(version)) {
+    if current(home).is_some_and(|target| target == Path::new(version)) {
         return Ok(false);
     }
     let fresh = home.join(format!("{CURRENT}.new-link"));

@@ -3,6 +3,7 @@
 
 pub mod amount;
 pub mod bundle;
+pub mod date;
 pub mod failure;
 pub mod http;
 pub mod origin;

@@ -5,6 +5,7 @@ mod access;
 mod canary;
 mod components;
 mod guard;
+mod metadata;
 mod network;
 mod settings;
 mod signers;
@@ -45,7 +46,7 @@ const ALIASES: [(&str, &str); 11] = [
     ("arm64", "aarch64"),
 ];
 /// Keys that are looked for in the wrong place, and where they belong.
-const HOMES: [(&str, &str); 35] = [
+const HOMES: [(&str, &str); 38] = [
     ("v4", "anycast"),
     ("v6", "anycast"),
     ("local_asn", "bgp"),
@@ -72,6 +73,9 @@ const HOMES: [(&str, &str); 35] = [
     ("canaries", "guard"),
     ("quorum", "guard"),
     ("nodes", "guard.quorum"),
+    ("plain_http", "metadata"),
+    ("private_subnets", "metadata"),
+    ("report_hosts", "metadata"),
     ("deliver", "secrets"),
     ("registration", "hippo"),
     ("administrator", "hippo"),
@@ -146,6 +150,7 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
     let beside = guard::Beside { communities: &bgp.communities, anycast: &announced, traefik };
     let guard = guard::guard(fields.take("guard", f), &beside, f);
     let firewall = access::firewall(fields.take("firewall", f), f);
+    let metadata = metadata::metadata(fields.take("metadata", f), f);
     let gives = platform.map(platform::named);
     if gives.is_some_and(|gives| !gives.tells_password) {
         bgp.password = Some(Password::Secret);
@@ -175,6 +180,7 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
         anycast4,
         anycast6,
         bgp,
+        metadata,
         components,
         hippo,
         tls,

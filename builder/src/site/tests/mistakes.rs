@@ -253,6 +253,24 @@ const LINES: &[(&str, &[&str])] = &[
             "6:112: `firewall.udp` must be a list, found `x`; hint: write it like `udp: [8443]`",
         ],
     ),
+    // metadata
+    (
+        "metadata: {plain_http: yes, private_subnets: [10.0.0.1, 0.0.0.0/0, 'fc00::/7'], report_hosts: ['https://a/']}\n",
+        &[
+            "6:24: `metadata.plain_http` cannot be `yes`; hint: write `true` or `false`",
+            "6:47: `10.0.0.1` is not a prefix; hint: write `10.0.0.1/32`",
+            "6:57: warning: `0.0.0.0/0` is no private network, and who is there reaches what is for the site's nodes; hint: write the prefixes that only the site's own machines have",
+            "6:68: `fc00::/7` is not an IPv4 prefix; hint: private networks are IPv4 here: remove it",
+            "6:96: `https://a/` is not a host; hint: write the host alone, a name or an address, without `https://`, port and path",
+        ],
+    ),
+    (
+        "metadata: {plain_http: true}\n",
+        &[
+            "6:24: warning: with `metadata.plain_http` whoever is on the path to the metadata service decides what a node is; hint: remove it unless your platform has no metadata service with TLS",
+        ],
+    ),
+    ("plain_http: true\n", &["6:1: unknown key `plain_http`; hint: it belongs under `metadata`"]),
     ("ssh: [0.0.0.0/0]\n", &["6:1: unknown key `ssh`; hint: it belongs under `firewall`"]),
     // secrets
     (

@@ -15,7 +15,7 @@ pub use access::{Access, Acl, Namespace, Policy, Token};
 pub use component::{Artefact, Component, Format, HostPackage, Member, Source};
 pub use job::{Answers, Job};
 pub use service::{Ready, Service};
-pub use settings::{Canary, Firewall, Guard, Hippo, Quorum, Settings, Tls};
+pub use settings::{Canary, Firewall, Guard, Hippo, Metadata, Quorum, Settings, Tls};
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,9 @@ pub struct Plan {
     pub anycast: Anycast,
     /// What the site says about BGP over what the metadata says.
     pub bgp: Bgp,
+    /// What the site says about the metadata.
+    #[serde(default, skip_serializing_if = "Metadata::is_unsaid")]
+    pub metadata: Metadata,
     /// The phases this plan has work for. `wake`, `plan` and `settle` need not be named.
     pub phases: BTreeSet<Phase>,
     /// Content-addressed origins, base URLs without a trailing slash: a blob is at `<origin>/sha256/<hex>`. Tried in this order, before an
@@ -89,6 +92,7 @@ impl Default for Plan {
             domain: String::new(),
             anycast: Anycast::default(),
             bgp: Bgp::default(),
+            metadata: Metadata::default(),
             phases: BTreeSet::new(),
             origins: Vec::new(),
             supplies: Vec::new(),

@@ -65,6 +65,28 @@ pub struct Firewall {
     pub udp: Vec<u16>,
 }
 
+/// What the site says about the platform's metadata: a stranger's word, unless it says otherwise here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metadata {
+    /// Whether the platform's addresses without TLS are asked too, for the metadata and for the time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub plain_http: bool,
+    /// The prefixes of the private network, in place of what the metadata says. IPv4, canonical text, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub private_subnets: Vec<String>,
+    /// Hosts that may be told of a node's progress because the metadata names them, besides the metadata service itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub report_hosts: Vec<String>,
+}
+
+impl Metadata {
+    /// Whether the site says nothing.
+    pub fn is_unsaid(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// How the guard decides whether this node announces the site's prefixes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,14 +11,10 @@ mod wire;
 pub(super) const PLATFORM: Platform = Platform {
     name: "equinix-metal",
     whence: Whence::Service(Service {
-        // The current name, the old one (which answers plain HTTP too, for a clock that no certificate fits), and the old one's address,
-        // for a machine without DNS: the order of OSIE, the platform's own installer.
-        bases: &[
-            "https://metadata.platformequinix.com",
-            "https://metadata.packet.net",
-            "http://metadata.packet.net",
-            "http://147.75.207.1",
-        ],
+        // The current name and the old one. Without TLS, and only when the site says so: the old name, which answers plain HTTP too, and its
+        // address, for a machine without DNS. It is the order of OSIE, the platform's own installer.
+        bases: &["https://metadata.platformequinix.com", "https://metadata.packet.net"],
+        plain_bases: &["http://metadata.packet.net", "http://147.75.207.1"],
         path: "/metadata",
         headers: &[],
         excuse,

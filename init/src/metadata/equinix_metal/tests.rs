@@ -98,7 +98,7 @@ fn everything_wrong_is_named_at_once() {
         ],
     );
     let expected = [
-        r#"hostname is "edge\n1", which has control characters"#,
+        r#"hostname is "edge\n1", which is no name of a host: give the machine one of letters, digits and hyphens, in labels of at most 63 joined by dots (RFC 1123)"#,
         "network.addresses[1] has cidr 129, more than the 128 bits there are",
         r#"network.addresses[2].address is "10.66.142", which is not an IPv4 address"#,
         "bgp_neighbors[0] is an IPv4 session, which needs the private IPv4 management address, and network.addresses has none",

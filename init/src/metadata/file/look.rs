@@ -3,7 +3,7 @@
 
 use anymetal_contract::{Reason, place};
 
-use super::super::fetch::accept;
+use super::super::fetch::{accept, keep};
 use super::PLATFORM;
 use crate::phase::{Answer, Steps};
 use crate::sys::fs::{self, Found};
@@ -27,7 +27,8 @@ pub(in super::super) fn work(world: &World, steps: &dyn Steps) -> Result<Answer,
             Err(error) => return Ok(Answer::waiting(Reason::MetadataUnreachable, format!("{error:#}"))),
         },
     };
-    let mut machine = match (PLATFORM.read)(&String::from_utf8_lossy(&bytes)) {
+    let text = String::from_utf8_lossy(&bytes);
+    let mut machine = match (PLATFORM.read)(&text) {
         Ok(machine) => machine,
         Err(failure) => {
             return Ok(Answer::waiting(failure.reason, format!("looking at {whence}: {}", failure.chain())));
@@ -41,11 +42,17 @@ pub(in super::super) fn work(world: &World, steps: &dyn Steps) -> Result<Answer,
         let hint = format!("it holds a password and its mode is {mode:04o}, so others may read it: `chmod 600` it");
         machine.warnings.push(hint);
     }
-    let answer = accept(world, steps, &whence, machine, PLATFORM.remedy)?;
+    let answer = match accept(world, steps, &whence, machine, PLATFORM.remedy) {
+        Ok(answer) => answer,
+        Err(failure) => {
+            return Ok(Answer::waiting(failure.reason, format!("looking at {whence}: {}", failure.chain())));
+        }
+    };
     // The volume may be taken out after the first boot.
     if label.is_some() && matches!(answer, Answer::Done(_)) {
         fs::replace(&path, &bytes, 0o600).because(Reason::HostFault)?;
     }
+    keep(world, steps, &PLATFORM, &whence, &text, &answer);
     Ok(answer)
 }
 

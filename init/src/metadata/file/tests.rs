@@ -121,7 +121,11 @@ fn each_mistake_has_its_sentence() {
             json!(1),
             r#"neighbours[0] has the unknown key "peer": known here are address, asn, local_asn, source, multihop, gateway, password"#,
         ),
-        ("/hostname", json!("a\nb"), r#"hostname is "a\nb", which has control characters"#),
+        (
+            "/hostname",
+            json!("a\nb"),
+            r#"hostname is "a\nb", which is no name of a host: give the machine one of letters, digits and hyphens, in labels of at most 63 joined by dots (RFC 1123)"#,
+        ),
         ("/hostname", json!(7), "hostname must be a text"),
         ("/addresses", Value::Null, "the document has no addresses"),
         ("/addresses/private4", json!("10.7.0.5/24"), "addresses.private4 must be an object"),

@@ -11,7 +11,9 @@ mod field;
 pub(super) const PLATFORM: Platform = Platform {
     name: "vultr",
     whence: Whence::Service(Service {
+        // Link-local, so nobody beyond the host answers it; the platform has no other.
         bases: &["http://169.254.169.254"],
+        plain_bases: &[],
         path: "/v1.json",
         // No secret: the service only wants to see that nobody was tricked into asking.
         headers: &[("Metadata-Token", "vultr")],

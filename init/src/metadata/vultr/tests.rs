@@ -128,7 +128,7 @@ fn everything_wrong_is_named_at_once() {
     assert_eq!(
         said,
         [
-            r#"hostname is "edge\u{7}1", which has control characters"#,
+            r#"hostname is "edge\u{7}1", which is no name of a host: give the machine one of letters, digits and hyphens, in labels of at most 63 joined by dots (RFC 1123)"#,
             r#"interfaces[0].ipv4.gateway is "gate", which is not an IPv4 address"#,
             r#"interfaces[0].ipv4.netmask is "255.0.255.0", which is not a netmask"#,
             r#"interfaces[0].ipv6.prefix is "129", which is not a length from 0 to 128"#,
