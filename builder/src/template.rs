@@ -32,8 +32,6 @@ struct OfAJob {
     files: Vec<String>,
     #[serde(with = "serde_yaml::with::singleton_map_recursive")]
     answers: Vec<plan::Answers>,
-    #[serde(default)]
-    data: Vec<String>,
 }
 
 /// A template's text to the file it describes. `name` is `<component>/<file>`, without `.tera`.
@@ -54,7 +52,7 @@ fn read_file(name: &str, text: &str) -> Result<plan::File> {
 }
 
 fn read_job(component: &str, name: &str, text: &str) -> Result<plan::Job> {
-    let (OfAJob { namespace, needs, secrets, files, data, answers }, body) = parts::<OfAJob>(text)?;
+    let (OfAJob { namespace, needs, secrets, files, answers }, body) = parts::<OfAJob>(text)?;
     known(&needs, &secrets)?;
     ensure!(!answers.is_empty(), "it says nothing of what must answer");
     Ok(plan::Job {
@@ -66,7 +64,6 @@ fn read_job(component: &str, name: &str, text: &str) -> Result<plan::Job> {
         files: files.iter().map(|file| format!("{component}/{file}")).collect(),
         needs,
         secrets,
-        data,
         answers,
         body: flat(body),
     })

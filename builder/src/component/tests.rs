@@ -130,6 +130,34 @@ fn readiness_access_and_jobs_are_read_as_data() {
     assert!(named("vault").is_none());
 }
 
+/// Whatever is named here is deleted by root when its service fails. Nothing of an application's may be.
+#[test]
+fn what_is_removed_when_it_is_empty_is_named_file_by_file_and_never_an_applications() {
+    let mut named = Vec::new();
+    for service in all().iter().flat_map(|component| &component.services) {
+        let Some(data) = &service.data else { continue };
+        assert!(data.folder.starts_with("/var/lib/"), "{}", data.folder);
+        for name in &data.fatal_when_empty {
+            let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
+            assert!(!folder.contains('*') && file.matches('*').count() <= 1 && file.len() > 4, "{name} is too wide");
+            assert!(name.split('/').all(|part| !matches!(part, "" | "." | ".." | "alloc" | "parcels")), "{name}");
+            named.push(format!("{}/{name}", data.folder));
+        }
+    }
+    assert_eq!(
+        named,
+        [
+            "/var/lib/consul/node-id",
+            "/var/lib/consul/serf/local.keyring",
+            "/var/lib/consul/serf/remote.keyring",
+            "/var/lib/consul/server_metadata.json",
+            "/var/lib/nomad/node-id",
+            "/var/lib/nomad/server/serf.keyring",
+            "/var/lib/nomad/server/keystore/*.nks.json",
+        ]
+    );
+}
+
 #[test]
 fn services_start_in_an_order_in_which_each_finds_what_it_needs() {
     let order: Vec<_> = all().iter().map(|component| component.name.as_str()).collect();

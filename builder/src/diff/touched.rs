@@ -221,7 +221,6 @@ fn job(old: &Job, new: &Job, is: &Plan, touched: &Touched<'_>) -> Option<String>
     let rest = |job: &Job| {
         (
             job.answers.clone(),
-            job.data.clone(),
             job.secrets.clone(),
             job.api.clone(),
             job.token.clone(),

@@ -50,6 +50,8 @@ pub enum Reason {
     TemplateBroken,
     /// The program a file is for does not accept the file.
     FileRejected,
+    /// The site's certificate or its key is not where the site says, or one does not belong to the other.
+    CertificateUnusable,
     /// systemd could not start a unit, or the unit died.
     ServiceFailed,
     /// A service runs but did not become ready until the deadline.
@@ -78,7 +80,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::PlanUnreadable,
         Self::PlanBeyondInit,
         Self::ReleaseUnreadable,
@@ -101,6 +103,7 @@ impl Reason {
         Self::BgpUnsound,
         Self::TemplateBroken,
         Self::FileRejected,
+        Self::CertificateUnusable,
         Self::ServiceFailed,
         Self::ServiceNotReady,
         Self::SecretsMissing,
@@ -140,6 +143,7 @@ impl Reason {
             Self::BgpUnsound => "bgp-unsound",
             Self::TemplateBroken => "template-broken",
             Self::FileRejected => "file-rejected",
+            Self::CertificateUnusable => "certificate-unusable",
             Self::ServiceFailed => "service-failed",
             Self::ServiceNotReady => "service-not-ready",
             Self::SecretsMissing => "secrets-missing",
@@ -201,6 +205,9 @@ impl Reason {
             }
             Self::TemplateBroken => "report this with the plan: the template does not fit its facts",
             Self::FileRejected => "read the program's own words above; the old file is still in place",
+            Self::CertificateUnusable => {
+                "put the chain and its key where the site's `tls` says, then run `systemctl restart anymetal`"
+            }
             Self::ServiceFailed => "read the unit's last lines above, and `journalctl -u` of the unit",
             Self::ServiceNotReady => {
                 "read what it waits for above, and `journalctl -u` of the unit; then run `systemctl restart anymetal`"
@@ -227,6 +234,52 @@ impl Reason {
             }
             Self::HostFault => "read the cause above; after mending it run `systemctl restart anymetal`",
             Self::Internal => "this is a mistake of anymetal: please report it with `/var/log/anymetal/events.jsonl`",
+        }
+    }
+
+    /// Whether trying again on the same machine brings the same: the cause is in the plan, in init or in what was given with them. All that a
+    /// network, a platform, another program or a full disk causes may pass, and is tried again by the unit.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::PlanUnreadable
+            | Self::PlanBeyondInit
+            | Self::ReleaseUnreadable
+            | Self::ReleaseStale
+            | Self::ReleaseUnsigned
+            | Self::ReleaseSignatureWrong
+            | Self::SignersUnusable
+            | Self::MachineIdMissing
+            | Self::NoArtefact
+            // Given by every place, for minutes.
+            | Self::ArtefactMismatch
+            | Self::ArchiveHostile
+            | Self::ArchiveBroken
+            | Self::PackagesUnsound
+            | Self::TemplateBroken
+            | Self::FileRejected
+            | Self::SecretsInvalid => true,
+            Self::MetadataUnreachable
+            | Self::MetadataInvalid
+            | Self::MetadataNoBgp
+            | Self::ArtefactUnreachable
+            // apt, its lock and its mirrors.
+            | Self::HostPackageMissing
+            // Of what the platform says of the machine.
+            | Self::FactsMissing
+            | Self::BgpUnsound
+            // Somebody may yet bring it.
+            | Self::CertificateUnusable
+            | Self::ServiceFailed
+            | Self::ServiceNotReady
+            | Self::SecretsMissing
+            | Self::AccessRefused
+            | Self::JobRefused
+            | Self::JobFailed
+            | Self::JobNotReady
+            | Self::ProofFailed
+            | Self::DiskFull
+            | Self::HostFault
+            | Self::Internal => false,
         }
     }
 

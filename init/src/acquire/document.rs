@@ -11,7 +11,7 @@ use anymetal_supply::http::Limits;
 use anymetal_supply::origin::{self, Missed};
 use anymetal_supply::store::Store;
 use anymetal_supply::take::take;
-use anymetal_supply::transfer::{self, Clients, Wanted, Watch};
+use anymetal_supply::transfer::{self, Clients, Pace, Wanted, Watch};
 
 use super::bundle;
 use crate::phase::Steps;
@@ -42,14 +42,15 @@ pub(crate) fn fetch(world: &World, steps: &dyn Steps, document: &Document) -> Re
     let store = world.store().map_err(Missed::Never)?;
     let origins = world.overrides.origin.iter().chain(*origins).map(String::as_str);
     let candidates = origin::candidates(origins, sha256, &[]);
-    let wanted = Wanted { name, title: format!("the {name}"), sha256, size: Some(*size), candidates };
+    let wanted =
+        Wanted { name, title: format!("the {name}"), sha256, size: Some(*size), candidates, reserve: Vec::new() };
     let told = Told(steps);
     if !transfer::is_kept(&store, &wanted, &told).map_err(Missed::Never)? && !bundled(world, steps, &store, &wanted)? {
         if wanted.candidates.is_empty() {
             let message = format!("{} names no origin, and there is no bundle with the {name}", place::PINS);
             return Err(Missed::NotYet { reason: Reason::ArtefactUnreachable, message, settled: false });
         }
-        transfer::fetch(&store, &Clients::new(LIMITS), &wanted, &told)?;
+        transfer::fetch(&store, &Clients::new(LIMITS), &wanted, Pace::UNHURRIED, &told)?;
     }
     let read = || {
         let mut bytes = Vec::new();

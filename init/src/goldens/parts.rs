@@ -86,7 +86,7 @@ pub(super) fn clusters() -> Vec<Service> {
         component: name.into(),
         files: vec![],
         reload: false,
-        data: vec![],
+        data: None,
         ready,
         access: Some(Access {
             of,
@@ -133,8 +133,6 @@ pub(super) fn job(name: &str) -> Job {
         secrets: Vec<String>,
         #[serde(default)]
         files: Vec<String>,
-        #[serde(default)]
-        data: Vec<String>,
         #[serde(with = "serde_yaml::with::singleton_map_recursive")]
         answers: Vec<Answers>,
     }
@@ -149,7 +147,6 @@ pub(super) fn job(name: &str) -> Job {
         files: front.files.iter().map(|file| format!("{name}/{file}")).collect(),
         needs: front.needs,
         secrets: front.secrets,
-        data: front.data,
         answers: front.answers,
         body,
     }

@@ -69,9 +69,11 @@ impl Unit {
         matches!(self.file_state.as_str(), "disabled" | "enabled-runtime" | "linked" | "linked-runtime" | "")
     }
 
-    /// Whether it has ended by itself, for good or to be started again.
-    pub(super) fn is_dying(&self) -> bool {
-        self.active == "failed" || self.sub == "auto-restart"
+    /// Whether it has failed, for good or to be started again. One that is starting, reloading or stopping has not, and may hold its data.
+    pub(super) fn has_failed(&self) -> bool {
+        // systemd 254 and later also say `auto-restart-queued`.
+        let again = self.active == "activating" && self.sub.starts_with("auto-restart");
+        self.active == "failed" || (again && self.result != "success")
     }
 
     /// What is to be done, given what the unit was last started with and what it should run with. Without a record of the former nobody
@@ -169,6 +171,25 @@ mod tests {
                 action,
                 "{active} with {before:?}, reload {reload}"
             );
+        }
+    }
+
+    #[test]
+    fn only_a_unit_that_has_ended_in_failure_has_failed() {
+        for (active, sub, result, failed) in [
+            ("failed", "failed", "exit-code", true),
+            ("activating", "auto-restart", "exit-code", true),
+            ("activating", "auto-restart-queued", "core-dump", true),
+            ("activating", "auto-restart", "success", false),
+            ("activating", "start", "exit-code", false),
+            ("activating", "start-pre", "success", false),
+            ("deactivating", "stop-sigterm", "timeout", false),
+            ("reloading", "reload", "success", false),
+            ("inactive", "dead", "success", false),
+            ("active", "running", "exit-code", false),
+        ] {
+            let unit = Unit { active: active.into(), sub: sub.into(), result: result.into(), ..Unit::default() };
+            assert_eq!(unit.has_failed(), failed, "{active}, {sub}, {result}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Side effects: the only rooms that touch files, programs, clocks and the network.
 
 pub(crate) mod addresses;
+mod clients;
 pub(crate) mod clock;
 pub(crate) mod clock_step;
 pub(crate) mod console;

@@ -14,7 +14,7 @@ use std::fmt;
 pub use access::{Access, Acl, Namespace, Policy, Token};
 pub use component::{Artefact, Component, Format, HostPackage, Member, Source};
 pub use job::{Answers, Job};
-pub use service::{Ready, Service};
+pub use service::{Data, Ready, Service};
 pub use settings::{Canary, Firewall, Guard, Hippo, Metadata, Quorum, Settings, Tls};
 
 use serde::{Deserialize, Serialize};
