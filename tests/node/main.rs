@@ -178,7 +178,7 @@ fn fails(site: &Site, faults: &[Fault]) -> (String, String) {
     let server = Server::new(site, faults);
     let power = server.power_on();
     let (code, said) = power.ended();
-    assert_eq!(code, 2, "{said}");
+    assert_eq!(code, 3, "{said}");
     assert!(said.contains("hint: "), "{said}");
     assert_eq!(power.status()["state"], "failed");
     let failed = server
@@ -212,7 +212,7 @@ fn a_neighbour_that_never_answers_ends_the_boot_at_the_deadline_unannounced() {
     let server = Server::new(&site, &[]);
     server.node.beside().ip(&["link", "set", "port0", "down"]).unwrap();
     let (code, said) = server.power_on().ended();
-    assert_eq!(code, 2, "{said}");
+    assert_eq!(code, 3, "{said}");
     for words in ["neighbour: no session is established: ", "gave up after 6 s (proof-failed)"] {
         assert!(said.contains(words), "{words} is not in\n{said}");
     }
@@ -237,7 +237,7 @@ fn an_artefact_with_a_wrong_byte_is_refused_and_every_origin_named() {
     let server = Server::new(&site, &[Fault::Corrupt(CONSUL.into())]);
     let power = server.power_on();
     let (code, said) = power.ended();
-    assert_eq!(code, 2, "{said}");
+    assert_eq!(code, 3, "{said}");
     let failed = server
         .platform
         .log()
@@ -300,7 +300,7 @@ fn a_full_disk_is_named_leaves_nothing_half_done_and_is_no_end() {
     let filler = server.node.fill(24 << 20).unwrap();
     let power = server.power_on();
     let (code, said) = power.ended();
-    assert_eq!(code, 2, "{said}");
+    assert_eq!(code, 3, "{said}");
     assert!(said.contains("disk-full") || said.contains("free space"), "{said}");
     assert!(!server.node.disk(place::OPT).join("consul/current").exists(), "something half-done is in place");
     power.cut();

@@ -62,8 +62,8 @@ impl Parts {
     /// The layout, in this function's hands.
     fn laid<T>(&self, with: impl FnOnce(Result<Layout<'_>>) -> T) -> T {
         let text = plan::canonical(&self.plan);
-        let inits: BTreeMap<_, _> = self.inits.iter().map(|init| (init.arch, init.clone())).collect();
-        let release = release::draft(&sample::site(), &text, &inits).unwrap();
+        let inits = self.inits.iter().map(|init| (init.arch, release::pinned(&init.bytes))).collect();
+        let release = release::draft(&sample::site(), &text, inits).unwrap();
         let manifest = plan::canonical(&release);
         with(Layout::of(Cargo {
             plan: &self.plan,

@@ -126,7 +126,7 @@ fn readiness_access_and_jobs_are_read_as_data() {
         (nomad.of, nomad.namespaces["default"].disabled_drivers.as_slice()),
         (Acl::Nomad, &["raw_exec".to_owned()][..])
     );
-    assert_eq!(named("traefik").unwrap().jobs[0].files, ["traefik/tls.yaml"]);
+    assert_eq!(named("traefik").unwrap().jobs[0].files, ["traefik/tls.yaml", "traefik/routers.yaml"]);
     assert!(named("vault").is_none());
 }
 
@@ -181,7 +181,7 @@ fn a_description_that_does_not_fit_its_folder_is_an_error() {
         ("bird", "host_package:", "hostpackage:", "unknown field `hostpackage`"),
         ("bird", "default: 2.0.12", "default: 2.0", "2.0"),
         ("traefik", "jobs: [traefik]", "jobs: [treafik]", "treafik.job.json.tera is not embedded"),
-        ("traefik", "files: [tls.yaml]", "files: []", "which is no file of traefik"),
+        ("traefik", "files: [tls.yaml, routers.yaml]", "files: []", "which is no file of traefik"),
         ("nomad", "nomad_hippo, policies", "hippo_nomad, policies", "\"hippo_nomad\", which is no secret"),
         ("nomad", "[anymetal-hippo]", "[hippo]", "the policy \"hippo\", which is not there"),
         (

@@ -8,7 +8,6 @@ use anymetal_contract::plan::Arch;
 use anymetal_contract::release::{KIND, Pinned, Release, VERSION};
 use anymetal_contract::{Digest, Pins};
 
-use crate::init_binary::Init;
 use crate::plan;
 use crate::site::Site;
 use crate::userdata::{self, host};
@@ -47,17 +46,16 @@ impl Host {
     }
 }
 
-/// Makes the release of a site, from its canonical plan.
-pub fn draft(site: &Site, plan: &[u8], inits: &BTreeMap<Arch, Init>) -> Result<Release> {
+/// Makes the release of a site, from its canonical plan and the inits that nodes are to run.
+pub fn draft(site: &Site, plan: &[u8], inits: BTreeMap<Arch, Pinned>) -> Result<Release> {
     let Host { serial, stub, unit, cloud_config, signers } = Host::of_site(site)?;
-    let init = |(arch, init): (&Arch, &Init)| (*arch, Pinned { sha256: init.sha256.clone(), size: size(&init.bytes) });
     Ok(Release {
         kind: KIND.to_owned(),
         version: VERSION,
         site: site.name.clone(),
         serial,
         plan: pinned(plan),
-        inits: inits.iter().map(init).collect(),
+        inits,
         stub,
         unit,
         cloud_config,
@@ -67,11 +65,7 @@ pub fn draft(site: &Site, plan: &[u8], inits: &BTreeMap<Arch, Init>) -> Result<R
 
 /// Returns the digest and the size of these bytes.
 pub fn pinned(bytes: &[u8]) -> Pinned {
-    Pinned { sha256: plan::digest(bytes), size: size(bytes) }
-}
-
-fn size(bytes: &[u8]) -> u64 {
-    bytes.len() as u64
+    Pinned { sha256: plan::digest(bytes), size: bytes.len() as u64 }
 }
 
 /// Returns what user-data pins of this release. Fails when an origin is no plain URL.

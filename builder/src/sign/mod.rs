@@ -55,7 +55,7 @@ mod tests {
 
     fn released() -> (Vec<u8>, Release) {
         let site = crate::sample::site();
-        let release = release::draft(&site, b"a plan", &std::collections::BTreeMap::new()).unwrap();
+        let release = release::draft(&site, b"a plan", std::collections::BTreeMap::new()).unwrap();
         (plan::canonical(&release), release)
     }
 

@@ -231,7 +231,7 @@ mod tests {
         let mut site = sample::site();
         change(&mut site);
         let plan = plan::draft(&site).unwrap();
-        let release = release::draft(&site, &plan::canonical(&plan), &BTreeMap::new())?;
+        let release = release::draft(&site, &plan::canonical(&plan), BTreeMap::new())?;
         let text = plan::canonical(&release);
         make(&site, Cargo { release: &release, text: &text, signature: None, plan: &plan, inline, secrets }, None)
     }

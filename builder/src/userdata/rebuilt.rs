@@ -5,7 +5,7 @@ use std::io::Read as _;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use anymetal_contract::plan::Delivery;
-use anymetal_contract::{Digest, Pins, Plan, Release, Secrets, place};
+use anymetal_contract::{Digest, Pins, Plan, Release, Secrets, place, terminal};
 use base64::Engine as _;
 use serde_yaml::{Mapping, Value};
 
@@ -167,7 +167,12 @@ fn own_host() -> Result<(Digest, Digest)> {
 }
 
 fn keys(document: &Mapping) -> String {
-    document.keys().filter_map(Value::as_str).map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+    document
+        .keys()
+        .filter_map(Value::as_str)
+        .map(|key| format!("`{}`", terminal::one_line(key)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The number of the first line in which two texts differ, from 1.

@@ -2,6 +2,7 @@
 //! May not judge a form by itself.
 
 use anyhow::{Result, bail};
+use anymetal_contract::terminal;
 
 use super::shown;
 use crate::diff;
@@ -20,7 +21,7 @@ pub(super) fn judge(forms: &[Form]) -> Result<()> {
                 first_path.display(),
                 carried.digest(),
                 first.digest(),
-                changes.first().map_or("the order of something", String::as_str)
+                terminal::one_line(changes.first().map_or("the order of something", String::as_str))
             );
         }
     }
@@ -34,7 +35,7 @@ pub(super) fn judge(forms: &[Form]) -> Result<()> {
             "{} has another release than {}\nthe first difference: {}",
             path.display(),
             first_path.display(),
-            changes.first().map_or("something that has no word of its own", String::as_str)
+            terminal::one_line(changes.first().map_or("something that has no word of its own", String::as_str))
         );
     }
     let mut pinning = forms.iter().filter_map(|form| Some((&form.path, form.carried()?.inits.as_ref()?)));

@@ -16,6 +16,7 @@ pub mod plan;
 pub mod reason;
 pub mod release;
 pub mod secrets;
+pub mod terminal;
 
 pub use abilities::Abilities;
 pub use digest::Digest;

@@ -70,6 +70,8 @@ pub enum Reason {
     JobNotReady,
     /// A link of the chain of proofs did not hold until the deadline: the node does not serve, and is not announced.
     ProofFailed,
+    /// A certificate that the node shows is about to expire, or has expired.
+    CertificateExpires,
     /// A file system is full.
     DiskFull,
     /// The operating system refused something else.
@@ -80,7 +82,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::PlanUnreadable,
         Self::PlanBeyondInit,
         Self::ReleaseUnreadable,
@@ -113,6 +115,7 @@ impl Reason {
         Self::JobFailed,
         Self::JobNotReady,
         Self::ProofFailed,
+        Self::CertificateExpires,
         Self::DiskFull,
         Self::HostFault,
         Self::Internal,
@@ -153,6 +156,7 @@ impl Reason {
             Self::JobFailed => "job-failed",
             Self::JobNotReady => "job-not-ready",
             Self::ProofFailed => "proof-failed",
+            Self::CertificateExpires => "certificate-expires",
             Self::DiskFull => "disk-full",
             Self::HostFault => "host-fault",
             Self::Internal => "internal",
@@ -229,6 +233,7 @@ impl Reason {
             Self::ProofFailed => {
                 "mend what the message names and run `systemctl restart anymetal`; until then the node stays withdrawn"
             }
+            Self::CertificateExpires => "see why it is not renewed, in Traefik's log or where its files come from",
             Self::DiskFull => {
                 "free space or use a larger disk; the boot goes on by itself after `systemctl restart anymetal`"
             }
@@ -250,8 +255,6 @@ impl Reason {
             | Self::SignersUnusable
             | Self::MachineIdMissing
             | Self::NoArtefact
-            // Given by every place, for minutes.
-            | Self::ArtefactMismatch
             | Self::ArchiveHostile
             | Self::ArchiveBroken
             | Self::PackagesUnsound
@@ -262,6 +265,8 @@ impl Reason {
             | Self::MetadataInvalid
             | Self::MetadataNoBgp
             | Self::ArtefactUnreachable
+            // A mirror is put right, or only some of the places have answered.
+            | Self::ArtefactMismatch
             // apt, its lock and its mirrors.
             | Self::HostPackageMissing
             // Of what the platform says of the machine.
@@ -277,6 +282,7 @@ impl Reason {
             | Self::JobFailed
             | Self::JobNotReady
             | Self::ProofFailed
+            | Self::CertificateExpires
             | Self::DiskFull
             | Self::HostFault
             | Self::Internal => false,

@@ -12,6 +12,8 @@ pub const KIND: &str = "anymetal.secrets";
 pub const VERSION: u32 = 1;
 /// The secret that is the password of every BGP session, when the plan says that it is one.
 pub const BGP_PASSWORD: &str = "bgp_password";
+/// The secret that is the URL of the plan's webhook, when it has one: what stands in such a URL is as good as a password.
+pub const WEBHOOK: &str = "webhook";
 /// The key of the platform's custom data ([`crate::plan::Delivery::Customdata`]) that holds the document.
 pub const CUSTOMDATA: &str = "anymetal";
 
@@ -59,6 +61,8 @@ pub enum Shape {
     Key,
     /// `user:$2y$…`, a line of an htpasswd file with bcrypt; Bindle takes no other prefix than `$2y$`.
     Htpasswd,
+    /// An http or https URL of at most 2000 printable ASCII characters, without spaces, quotes and backslashes.
+    Url,
     /// A map of variables.
     Variables,
     /// Made on the node by a program that gives nobody a choice.
@@ -93,6 +97,7 @@ pub const NAMES: &[Name] = &[
     name("nomad_guard", Shape::MadeOnTheNode, "Nomad: the guard's token, to look at this node"),
     name("nomad_hippo", Shape::MadeOnTheNode, "Nomad: Hippo's token, to run applications"),
     name("nomad_management", Shape::Uuid, "Nomad: may do everything"),
+    name(WEBHOOK, Shape::Url, "the URL of the webhook that hears of every event"),
 ];
 
 /// The secret of that name, when it is one of ours.
@@ -113,6 +118,7 @@ impl Shape {
             }
             Self::Key => (32..=200).contains(&text.len()) && plain(text),
             Self::Htpasswd => is_htpasswd(text),
+            Self::Url => is_url(text),
             Self::Variables | Self::MadeOnTheNode => false,
         };
         if good { Ok(()) } else { Err(self.words()) }
@@ -127,6 +133,7 @@ impl Shape {
             Self::Session => "1 to 80 printable characters without double quotes",
             Self::Key => "32 to 200 printable characters, without spaces, quotes, backslashes and dollar signs",
             Self::Htpasswd => "`user:$2y$…`, a line as `htpasswd -B` writes it",
+            Self::Url => "an http or https URL, without spaces, quotes and backslashes",
             Self::Variables => "a map of variables",
             Self::MadeOnTheNode => "made on the node, and brought by nobody",
         }
@@ -164,6 +171,15 @@ fn is_htpasswd(text: &str) -> bool {
         && cost.bytes().all(|byte| byte.is_ascii_digit())
         && digits.len() == 53
         && digits.bytes().all(digit)
+}
+
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit('@').next().unwrap_or_default();
+    !host.trim_start_matches(':').is_empty()
+        && text.len() <= 2000
+        && text.bytes().all(|byte| (b'!'..=b'~').contains(&byte) && !b"\"'`\\<>".contains(&byte))
 }
 
 impl fmt::Debug for Secrets {
@@ -212,6 +228,14 @@ mod tests {
             (Shape::Htpasswd, &hash.replace("$2y$", "$2b$"), false),
             (Shape::Htpasswd, &format!("{hash}\n"), false),
             (Shape::MadeOnTheNode, uuid, false),
+            (Shape::Url, "https://hook.example/T0K3N?key=abc", true),
+            (Shape::Url, "http://user:pw@[fd00::1]:80/x", true),
+            (Shape::Url, "https://", false),
+            (Shape::Url, "https:///x", false),
+            (Shape::Url, "https://user@/x", false),
+            (Shape::Url, "ftp://hook.example", false),
+            (Shape::Url, "https://hook.example/a b", false),
+            (Shape::Url, "https://hook.example/\\", false),
         ] {
             assert_eq!(shape.judge(text).is_ok(), good, "{shape:?} {text}");
         }

@@ -82,6 +82,8 @@ impl Unit {
         match (self.active.as_str(), applied) {
             ("active" | "activating" | "reloading", Some(applied)) if applied == wanted => Action::Nothing,
             ("active", Some(applied)) if applied.program == wanted.program && reload_will_do => Action::Reload,
+            // Nothing of it runs, so nothing of it is old, and a restart would take along whoever requires it.
+            ("active", _) if reload_will_do && self.main_pid == 0 => Action::Reload,
             ("active" | "activating" | "reloading" | "deactivating", _) => Action::Restart,
             _ => Action::Start,
         }
@@ -165,13 +167,24 @@ mod tests {
             ("activating", Some(applied("p", "old")), true, Action::Restart),
             ("active", None, true, Action::Restart),
         ] {
-            let unit = Unit { active: active.into(), ..Unit::default() };
+            let unit = Unit { active: active.into(), main_pid: 7, ..Unit::default() };
             assert_eq!(
                 unit.action(before.as_ref(), &wanted, reload),
                 action,
                 "{active} with {before:?}, reload {reload}"
             );
         }
+    }
+
+    #[test]
+    fn a_unit_of_which_nothing_runs_is_never_restarted() {
+        let applied = |program: &str| Applied { program: program.into(), config: "c".into() };
+        let remains = Unit { active: "active".into(), ..Unit::default() };
+        for before in [None, Some(applied("old"))] {
+            assert_eq!(remains.action(before.as_ref(), &applied("p"), true), Action::Reload, "{before:?}");
+        }
+        assert_eq!(remains.action(Some(&applied("p")), &applied("p"), true), Action::Nothing);
+        assert_eq!(remains.action(None, &applied("p"), false), Action::Restart, "it cannot be reloaded");
     }
 
     #[test]

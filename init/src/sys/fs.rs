@@ -245,6 +245,11 @@ impl Appender {
         Ok(Self { file, length })
     }
 
+    /// How long the file is, in bytes.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Appends one line, whole or not at all. With `durably` it outlives a power cut.
     pub(crate) fn line(&mut self, line: &str, durably: bool) -> io::Result<()> {
         let whole = format!("{line}\n");

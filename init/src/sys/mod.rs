@@ -12,6 +12,7 @@ pub(crate) mod link;
 pub(crate) mod lock;
 pub(crate) mod medium;
 mod netlink;
+pub(crate) mod nftables;
 pub(crate) mod owner;
 pub(crate) mod process;
 pub(crate) mod stream;

@@ -268,7 +268,7 @@ impl Window {
     }
 }
 
-fn answered(response: ureq::http::Response<ureq::Body>, url: &str, most: u64) -> anyhow::Result<Answered> {
+pub(crate) fn answered(response: ureq::http::Response<ureq::Body>, url: &str, most: u64) -> anyhow::Result<Answered> {
     let status = response.status().as_u16();
     let date = response.headers().get("date").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();

@@ -41,7 +41,8 @@ impl Released {
             fits.map_err(|error| error.context(init.path.display().to_string()))?;
         }
         let plan = plan::canonical(drafted);
-        let release = release::draft(site, &plan, &inits)?;
+        let pinned = inits.iter().map(|(arch, init)| (*arch, release::pinned(&init.bytes))).collect();
+        let release = release::draft(site, &plan, pinned)?;
         Ok(Self { inits, plan, text: plan::canonical(&release), release })
     }
 }

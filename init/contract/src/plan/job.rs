@@ -43,5 +43,7 @@ pub enum Answers {
         label: String,
         /// The path: `/healthz`.
         path: String,
+        /// The same question to the service itself, on the loopback: asked while it has no router ([`super::Settings::opens_platform`]).
+        loopback: String,
     },
 }

@@ -8,10 +8,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use anymetal_contract::bundle::{INDEX, Index, KIND, VERSION};
 use anymetal_contract::release::{self, FILE, Release, SIGNATURE};
-use anymetal_contract::{Digest, place};
+use anymetal_contract::{Digest, place, terminal};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -192,7 +192,7 @@ impl Walk<'_> {
     }
 }
 
-/// The document in the bytes of this member.
+/// The document in the bytes of this member. What the error quotes of it is on one line.
 fn document<D: DeserializeOwned>(text: &[u8], member: &str, kind: &str, version: u32) -> Result<D> {
     /// What tells forms apart.
     #[derive(Deserialize)]
@@ -200,10 +200,12 @@ fn document<D: DeserializeOwned>(text: &[u8], member: &str, kind: &str, version:
         kind: String,
         version: u32,
     }
-    let form: Form = serde_json::from_slice(text).with_context(|| format!("{member} is no document of ours"))?;
+    let quoting = |error: serde_json::Error| anyhow!("{}", terminal::one_line(&error.to_string()));
+    let form = serde_json::from_slice(text).map_err(quoting);
+    let form: Form = form.with_context(|| format!("{member} is no document of ours"))?;
     ensure!(form.kind == kind, "{member} is of kind {:?}, not {kind:?}", form.kind);
     ensure!(form.version == version, "{member} has version {}, and version {version} is read", form.version);
-    serde_json::from_slice(text).with_context(|| format!("{member} does not have its form"))
+    serde_json::from_slice(text).map_err(quoting).with_context(|| format!("{member} does not have its form"))
 }
 
 /// Reads the release in these bytes. Fails when they are another document or another version of it.

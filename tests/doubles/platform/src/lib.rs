@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod hippo;
+pub mod hostile;
 pub mod http;
 pub mod id;
 pub mod nomad;
