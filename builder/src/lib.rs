@@ -11,6 +11,7 @@ pub mod init_binary;
 pub mod lock;
 pub mod plan;
 pub mod provenance;
+pub mod release;
 #[cfg(test)]
 mod sample;
 pub mod sbom;

@@ -24,6 +24,7 @@ mod phase;
 mod plan;
 mod proof;
 mod prove;
+mod release;
 mod render;
 mod report;
 mod retry;
@@ -36,6 +37,7 @@ mod siblings;
 mod signature;
 mod status;
 mod sys;
+mod trust;
 mod wake;
 mod world;
 

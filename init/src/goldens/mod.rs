@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anymetal_contract::place;
 use anymetal_contract::plan::{Anycast, Arch, Firewall, Hippo};
 
 use crate::facts;
@@ -134,10 +135,10 @@ fn units() -> BTreeMap<String, String> {
     let host = top().join("templates/host");
     let share = std::fs::read_to_string(host.join("anymetal-share.service")).unwrap();
     units.insert("anymetal-share.service".into(), share);
-    let boot = std::fs::read_to_string(host.join("anymetal.service.tera")).unwrap();
+    let boot = std::fs::read_to_string(host.join("anymetal.service")).unwrap();
     let (_, boot) = boot.split_once("\n---\n").unwrap();
-    units
-        .insert("anymetal.service".into(), boot.replace("{{ fetch }}", "/bin/true").replace("{{ init }}", "/bin/true"));
+    let boot = boot.replace("/etc/anymetal/fetch-init", "/bin/true").replace(place::INIT, "/bin/true");
+    units.insert("anymetal.service".into(), boot);
     units
 }
 
