@@ -52,9 +52,8 @@ pub(crate) enum Reach {
 /// What a job of the plan must answer. With certificates, plain HTTP only redirects; this node's own certificate is not checked, since the name
 /// is asked of this node and no other. What has no router (`routed`) is asked on the loopback.
 pub(crate) fn requests(answers: &Answers, domains: &[String], tls: &Tls, routed: bool) -> Vec<Request> {
-    let at = |url: &String| {
-        vec![Request { url: url.clone(), at: None, status: Some(200), contains: None, verify: false }]
-    };
+    let at =
+        |url: &String| vec![Request { url: url.clone(), at: None, status: Some(200), contains: None, verify: false }];
     match answers {
         Answers::Url(url) => at(url),
         Answers::Name { loopback, .. } if !routed => at(loopback),
@@ -198,7 +197,8 @@ mod tests {
             headers: vec![("Location".into(), url.clone())],
             ..Response::new(302, "")
         });
-        let request = |status| Request { url: here.url(), at: None, status: Some(status), contains: None, verify: false };
+        let request =
+            |status| Request { url: here.url(), at: None, status: Some(status), contains: None, verify: false };
         let asked = |status| request(status).ask(&probe(), Reach::Within).why;
         assert_eq!(asked(200), Some(format!("{} answers 302", here.url())));
         assert_eq!(asked(302), None);
