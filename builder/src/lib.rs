@@ -1,5 +1,8 @@
 //! The builder of anymetal: from one site to everything its nodes boot from.
 
+// what is printed is made harmless first: `sys::terminal` does
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod boot;
 pub mod bundle;
 pub mod cache;

@@ -122,7 +122,7 @@ fn texts(value: &Value, at: &str, found: &mut Vec<String>) {
     match value {
         Value::String(_) => found.push(at.to_owned()),
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(place, item)| texts(item, &format!("{at}/{place}"), found))
+            items.iter().enumerate().for_each(|(place, item)| texts(item, &format!("{at}/{place}"), found));
         }
         Value::Object(members) => {
             let escaped = |key: &str| key.replace('~', "~0").replace('/', "~1");

@@ -207,22 +207,24 @@ fn document<D: DeserializeOwned + serde::Serialize>(bytes: &[u8], kind: &str, ve
         kind: String,
         version: u32,
     }
-    let form: Form =
-        serde_json::from_slice(bytes).map_err(quoting).with_context(|| format!("the {what} is no document of ours"))?;
+    let form: Form = serde_json::from_slice(bytes)
+        .map_err(|error| quoting(&error))
+        .with_context(|| format!("the {what} is no document of ours"))?;
     ensure!(form.kind == kind, "the {what} is of kind {:?}, not {kind:?}", form.kind);
     ensure!(
         form.version == version,
         "the {what} has version {}, and this anymetal reads version {version}",
         form.version
     );
-    let document: D =
-        serde_json::from_slice(bytes).map_err(quoting).with_context(|| format!("the {what} does not have its form"))?;
+    let document: D = serde_json::from_slice(bytes)
+        .map_err(|error| quoting(&error))
+        .with_context(|| format!("the {what} does not have its form"))?;
     ensure!(plan::canonical(&document) == bytes, "the {what} is not as anymetal writes it: canonical JSON");
     Ok(document)
 }
 
 /// A reader's words on one line: they quote what it read.
-fn quoting(error: serde_json::Error) -> anyhow::Error {
+fn quoting(error: &serde_json::Error) -> anyhow::Error {
     anyhow!("{}", terminal::one_line(&error.to_string()))
 }
 
