@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod hippo;
 pub mod http;
+mod tls;
 pub mod id;
 pub mod nomad;
 pub mod spin;
