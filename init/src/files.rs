@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use anymetal_contract::{Outcome, Reason, plan};
 
+use crate::cluster_tls;
 use crate::install;
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
@@ -29,7 +30,10 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
     let files = &world.plan().files;
     let render = |file| render::render(file, world.facts(), &world.secrets());
     let texts = files.iter().map(render).collect::<Result<Vec<_>, _>>()?;
-    let put = put(world, files.iter().zip(texts.iter().map(String::as_bytes)), steps)?;
+    // Nothing that runs looks at a certificate before it is started anew.
+    let certificates = cluster_tls::ensure(world, steps)?;
+    let mut put = put(world, files.iter().zip(texts.iter().map(String::as_bytes)), steps)?;
+    put.changed.splice(..0, certificates.iter().map(String::as_str));
     Ok(put.answer(files.len()))
 }
 

@@ -9,6 +9,7 @@ mod bird;
 mod boot;
 mod cli;
 mod cluster;
+mod cluster_tls;
 mod facts;
 mod files;
 #[cfg(test)]

@@ -50,6 +50,6 @@ fn write(world: &World, document: &Document, steps: &dyn Steps) -> anyhow::Resul
 }
 
 fn document(world: &World) -> anyhow::Result<Document> {
-    let bird = world.at(place::BIRD_SOCKET);
-    Document::make(bird, world.plan(), world.facts(), &world.secrets(), report::known(world))
+    let places = (world.at(place::BIRD_SOCKET), world.at(place::CA));
+    Document::make(places, world.plan(), world.facts(), &world.secrets(), report::known(world))
 }

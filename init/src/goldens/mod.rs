@@ -8,6 +8,7 @@ mod parts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
+use anymetal_contract::place;
 use anymetal_contract::plan::{Anycast, Arch, Firewall, Hippo};
 
 use crate::facts;
@@ -196,7 +197,9 @@ fn outcome(case: &Case) -> BTreeMap<String, String> {
         made.insert(format!("{}.job.json", job.name), text);
     }
     if case.whole.is_some() {
-        let guard = Document::make("/run/bird/bird.ctl".into(), &plan, &facts, &secrets(), Vec::new()).unwrap();
+        let guard =
+            Document::make(("/run/bird/bird.ctl".into(), place::CA.into()), &plan, &facts, &secrets(), Vec::new())
+                .unwrap();
         made.insert("guard.json".into(), serde_json::to_string_pretty(&guard).unwrap() + "\n");
     }
     made

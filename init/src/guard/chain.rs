@@ -7,11 +7,11 @@ use anymetal_contract::plan::Acl;
 
 use super::course::Failed;
 use super::document::{Ask, Document, Link, Token};
-use crate::api::Api;
+use crate::api::{self, Api};
 use crate::bird::{Control, PATIENCE, Protocol, established};
 use crate::cluster;
 use crate::proof::Request;
-use crate::sys::clock;
+use crate::sys::{clock, fs};
 use anymetal_supply::http::{Certificates, Http, Limits};
 
 /// The name of the first link.
@@ -46,15 +46,27 @@ pub(crate) fn whole(document: &Document) -> Vec<Proven> {
     let asked = Control::open(&document.bird, PATIENCE).and_then(|mut control| control.protocols());
     let mut proven = vec![neighbour(document, &asked, began.elapsed())];
     if proven[0].why.is_none() {
-        proven.extend(links(document, &client(document)));
+        proven.extend(links(document, &clients(document)));
     }
     proven
 }
 
 /// Who asks the links after the first, one answer within the site's time for a proof.
-pub(super) fn client(document: &Document) -> Http {
-    let limit = Duration::from_secs(u64::from(document.rules.timeout));
-    Http::afresh(Limits::within(limit), Certificates::Ignored)
+pub(super) struct Clients {
+    /// Requests of the node's own addresses, whose certificate may be anybody's.
+    requests: Http,
+    /// Consul and Nomad, who must show one of the site's CA; or why its certificate cannot be read.
+    cluster: Result<Http, String>,
+}
+
+/// Makes them.
+pub(super) fn clients(document: &Document) -> Clients {
+    let limits = Limits::within(Duration::from_secs(u64::from(document.rules.timeout)));
+    let cluster = fs::read(&document.ca).and_then(|text| api::pinned(&text, limits));
+    Clients {
+        requests: Http::afresh(limits, Certificates::Ignored),
+        cluster: cluster.map_err(|error| format!("{error:#}; hint: `systemctl restart anymetal` writes it")),
+    }
 }
 
 /// The first link: whether a session with any of the neighbours is established.
@@ -84,10 +96,10 @@ fn standing(session: &Protocol) -> String {
 }
 
 /// The rest of the chain, to the first link that does not hold.
-pub(super) fn links(document: &Document, http: &Http) -> Vec<Proven> {
+pub(super) fn links(document: &Document, clients: &Clients) -> Vec<Proven> {
     let mut proven = Vec::with_capacity(document.links.len());
     for link in &document.links {
-        let result = ask(document, link, http);
+        let result = ask(document, link, clients);
         let holds = result.why.is_none();
         proven.push(result);
         if !holds {
@@ -97,17 +109,16 @@ pub(super) fn links(document: &Document, http: &Http) -> Vec<Proven> {
     proven
 }
 
-fn ask(document: &Document, link: &Link, http: &Http) -> Proven {
+fn ask(document: &Document, link: &Link, clients: &Clients) -> Proven {
     let began = clock::monotonic();
+    let http = &clients.requests;
     let why = match &link.ask {
-        Ask::Consul { api, token } => {
-            let api = through(http, Acl::Consul, api, token.as_ref());
-            cluster::leader(&api).and_then(|_| cluster::consul_agent_passes(&api, &document.node)).err()
-        }
-        Ask::Nomad { api, token } => {
-            let api = through(http, Acl::Nomad, api, token.as_ref());
-            cluster::leader(&api).and_then(|_| cluster::nomad_node_is_ready(&api, &document.node)).err()
-        }
+        Ask::Consul { api, token } => asked(clients, Acl::Consul, api, token.as_ref(), |api| {
+            cluster::leader(api).and_then(|_| cluster::consul_agent_passes(api, &document.node))
+        }),
+        Ask::Nomad { api, token } => asked(clients, Acl::Nomad, api, token.as_ref(), |api| {
+            cluster::leader(api).and_then(|_| cluster::nomad_node_is_ready(api, &document.node))
+        }),
         Ask::Request(request) | Ask::Canary { here: request, .. } => request.fails(http).map(anyhow::Error::msg),
     };
     let mut proven = Proven::new(&link.name, began.elapsed(), why.map(|error| format!("{error:#}")));
@@ -127,6 +138,16 @@ fn nobody_answers(elsewhere: &[Request], http: &Http) -> bool {
     })
 }
 
-fn through<'a>(http: &Http, of: Acl, api: &'a str, token: Option<&'a Token>) -> Api<'a> {
-    Api::through(http.clone(), of, api, token.map(|token| &token.0))
+/// What is wrong with an API, if anything.
+fn asked(
+    clients: &Clients,
+    of: Acl,
+    api: &str,
+    token: Option<&Token>,
+    holds: impl FnOnce(&Api<'_>) -> anyhow::Result<()>,
+) -> Option<anyhow::Error> {
+    match &clients.cluster {
+        Ok(http) => holds(&Api::new(http, of, api, token.map(|token| &token.0))).err(),
+        Err(why) => Some(anyhow::Error::msg(why.clone())),
+    }
 }

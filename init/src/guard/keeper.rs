@@ -256,9 +256,9 @@ fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
 /// The thread that asks the proofs: none of them can hold up the loop.
 fn prober(document: Arc<Document>, asked: Receiver<u64>, answer: SyncSender<(u64, Vec<Proven>)>) -> anyhow::Result<()> {
     let work = move || {
-        let http = chain::client(&document);
+        let clients = chain::clients(&document);
         while let Ok(number) = asked.recv() {
-            if answer.send((number, chain::links(&document, &http))).is_err() {
+            if answer.send((number, chain::links(&document, &clients))).is_err() {
                 return;
             }
         }
