@@ -71,7 +71,7 @@ print(answer.hex())
     let ran = server.node.inside(|| {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]);
-        command.args(["python3", "-c", SCRIPT, &port.to_string(), &hex]).output().unwrap()
+        command.args(["/usr/bin/python3", "-c", SCRIPT, &port.to_string(), &hex]).output().unwrap()
     });
     assert!(ran.status.success(), "port {port}: {}", String::from_utf8_lossy(&ran.stderr));
     let hex = String::from_utf8(ran.stdout).unwrap();
