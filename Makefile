@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-demo setup-rust bird3 init init-x86_64 init-aarch64 anymetal artefacts platform doubles bindle check cargo-test bench-guard bench-acquire bench-bundle fuzz shipped boot goldens
+.PHONY: help demo test setup setup-demo setup-rust bird3 init init-x86_64 init-aarch64 anymetal artefacts platform doubles bindle traefik check cargo-test bench-guard bench-acquire bench-bundle fuzz shipped boot goldens
 
 TOOLCHAIN := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 CARGO_DIR := $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)
@@ -18,7 +18,7 @@ OUT := target/demo
 PLATFORM := target/platform
 
 DEMO_PACKAGES := ca-certificates e2fsprogs gcc gcc-aarch64-linux-gnu libc6-dev libc6-dev-arm64-cross mmdebstrap musl-tools qemu-system-x86 qemu-utils uidmap
-TEST_PACKAGES := $(DEMO_PACKAGES) bird2 busybox cloud-init curl dash debian-archive-keyring faketime file frr gobgpd iproute2 minisign nftables openssl perl procps python3 python3-yaml \
+TEST_PACKAGES := $(DEMO_PACKAGES) bird2 busybox cloud-init curl dash debian-archive-keyring faketime file frr gobgpd iproute2 minisign nftables openssl perl procps python3 python3-pip python3-yaml \
 	qemu-user shellcheck systemd unzip util-linux wget
 
 help:
@@ -92,16 +92,20 @@ init-x86_64 init-aarch64: init-%: setup-rust
 artefacts: setup-rust
 	cargo run --quiet -p anymetal --example demo-artefacts -- $(OUT)
 
-# What the platform's suites install: Bindle's real server, doubles of what cannot be had everywhere, and real ones from COMPONENTS,
+# What the platform's suites install: a real Traefik, Bindle's real server, doubles of what cannot be had everywhere, and real ones from COMPONENTS,
 # a folder with <component>/<version>/<program>.
-platform: doubles bindle
-	cargo run --quiet -p anymetal --example platform-artefacts -- $(PLATFORM) $(if $(COMPONENTS),--components $(abspath $(COMPONENTS)) $(addprefix --use ,$(USE)))
+platform: doubles bindle traefik
+	cargo run --quiet -p anymetal --example platform-artefacts -- $(PLATFORM) --components target/real $(if $(COMPONENTS),--components $(abspath $(COMPONENTS)) $(addprefix --use ,$(USE)))
 
 doubles: setup-rust
 	cd tests/doubles/platform && RUSTFLAGS='$(REMAP)' cargo build --release --locked --bins --target x86_64-unknown-linux-musl
 
 bindle: setup-rust
 	cd tests/bindle && RUSTFLAGS='$(REMAP)' cargo build --release --locked --target x86_64-unknown-linux-musl
+
+# A real Traefik, out of a package that carries its makers' binary: fetched once.
+traefik:
+	@tests/setup-traefik target/real
 
 # BIRD 3, which the suites run beside the operating system's: fetched once.
 bird3:

@@ -275,7 +275,7 @@ fn a_unit_that_dies_fails_the_boot_with_its_last_lines() {
     node.unit("bird.service.does", "failed");
     node.unit("bird.service.journal", "bird: /etc/bird/bird.conf:3:1 \u{1b}[31msyntax error");
     let ended = node.run();
-    ended.with(2).says("[08/12] services  | bird: /etc/bird/bird.conf:3:1 \\u{1b}[31msyntax error");
+    ended.with(3).says("[08/12] services  | bird: /etc/bird/bird.conf:3:1 \\u{1b}[31msyntax error");
     ended
         .says("[08/12] services  hint: ")
         .says("[12/12] settle    failed: boot failed in services: bird.service has failed");
@@ -288,7 +288,7 @@ fn a_unit_that_dies_fails_the_boot_with_its_last_lines() {
 
     let node = node_of_services("http://127.0.0.1:9");
     fs::remove_file(node.systemd().join("bird.service.active")).unwrap();
-    node.run().with(2).says("systemd cannot load bird.service (not-found) (service-failed)");
+    node.run().with(3).says("systemd cannot load bird.service (not-found) (service-failed)");
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn a_service_that_is_not_ready_is_waited_for_aloud_to_the_deadline() {
     node.write(place::PLAN, &plan.to_string());
     node.unit("consul.service.journal", "agent: failed to join");
     let ended = node.run();
-    ended.with(2).says("services  waiting: consul: waiting for a leader: ").says("with 500, No known Consul servers, ");
+    ended.with(3).says("services  waiting: consul: waiting for a leader: ").says("with 500, No known Consul servers, ");
     ended.says("consul.service waiting: its last lines so far:").says("| agent: failed to join");
     let (outcome, reason, message) = node.end("services");
     assert_eq!((outcome, reason.as_deref()), (Outcome::Failed, Some("service-not-ready")));
@@ -312,14 +312,16 @@ fn a_file_that_a_power_cut_has_emptied_keeps_no_service_down() {
     let consul = Server::start(|_, _| Response::ok("\"127.0.0.1:8300\""));
     let node = node_of_services(&consul.url());
     let mut plan = plan_of_services(&consul.url());
-    plan["services"][1]["data"] = json!(["/var/lib/consul"]);
+    plan["services"][1]["data"] = json!({"folder": "/var/lib/consul", "fatal_when_empty": ["node-id"]});
     node.write(place::PLAN, &plan.to_string());
     node.write("/var/lib/consul/node-id", "");
+    node.write("/var/lib/consul/checks/of-somebody", "");
     node.write("/var/lib/consul/raft/raft.db", "data");
     node.unit("consul.service.active", "failed");
     let ended = node.run();
     ended.with(0).says("consul.service: removed what a power cut left empty: ").says("/var/lib/consul/node-id");
     assert!(!node.at("/var/lib/consul/node-id").exists() && node.at("/var/lib/consul/raft/raft.db").exists());
+    assert!(node.at("/var/lib/consul/checks/of-somebody").exists(), "a file that nobody named was removed");
     let calls = node.calls();
     let of =
         |call: &str| calls.iter().position(|made| made == call).unwrap_or_else(|| panic!("no {call} in {calls:?}"));
@@ -330,6 +332,47 @@ fn a_file_that_a_power_cut_has_emptied_keeps_no_service_down() {
     node.run().with(0);
     assert!(node.at("/var/lib/consul/node-id").exists());
     assert_eq!(node.calls(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_service_that_has_not_failed_keeps_its_files_and_applications_keep_theirs_always() {
+    let applications = [
+        "/var/lib/nomad/alloc/8f2c/alloc/data/.lock",
+        "/var/lib/nomad/alloc/8f2c/spin/local/robots.txt",
+        "/var/lib/nomad/alloc/8f2c/alloc/logs/spin.stderr.0",
+    ];
+    let named = "/var/lib/nomad/node-id";
+    let consul = leader();
+    for (active, sub, stays) in [
+        // As Type=notify is while Nomad starts.
+        ("activating", "start", true),
+        ("reloading", "reload", true),
+        ("deactivating", "stop-sigterm", true),
+        // `systemctl stop nomad`, then `systemctl restart anymetal`.
+        ("inactive", "dead", true),
+        ("active", "running", true),
+        ("activating", "auto-restart", false),
+        ("failed", "failed", false),
+    ] {
+        let node = node_of_services(&consul.url());
+        let mut plan = plan_of_services(&consul.url());
+        plan["services"][1]["data"] = json!({"folder": "/var/lib/nomad", "fatal_when_empty": ["node-id"]});
+        node.write(place::PLAN, &plan.to_string());
+        for file in applications.iter().chain([&named]) {
+            node.write(file, "");
+        }
+        node.unit("consul.service.active", active);
+        node.unit("consul.service.sub", sub);
+        let ended = node.run();
+        ended.with(0);
+        for file in applications {
+            assert!(node.at(file).exists(), "{file} was removed while the unit was {active}, {sub}");
+        }
+        assert_eq!(node.at(named).exists(), stays, "the unit was {active}, {sub}");
+        let stopped = node.calls().contains(&"stop consul.service".to_owned());
+        assert_eq!(stopped, !stays, "the unit was {active}, {sub}");
+        assert_eq!(ended.err.contains("removed what a power cut left empty"), !stays, "{}", ended.err);
+    }
 }
 
 #[test]
@@ -344,7 +387,7 @@ fn a_run_that_is_killed_goes_on_where_it_was_and_a_second_one_does_not_disturb_i
     let running = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     until("the wait for a leader", || node.read(place::STATUS).contains("waiting for a leader"));
 
-    node.run().with(2).says(&format!("another run is under way (pid {})", running.0.id()));
+    node.run().with(3).says(&format!("another run is under way (pid {})", running.0.id()));
     let status = node.status(&[]);
     assert!(status.with(0).out.contains(": on its way\n"), "{}", status.out);
     drop(running);
@@ -529,17 +572,18 @@ fn a_node_whose_platform_is_gone_comes_up_again_and_says_that_its_metadata_is_st
 fn a_new_plan_that_does_not_fit_this_node_changes_nothing_of_what_runs() {
     let node = up_once();
     let before = [node.read("/etc/a"), node.read("/etc/b"), node.read("/etc/c")];
-    for (needs, body, phase, reason) in [
-        ("metro", "{{ metro }}", "facts", "facts-missing"),
-        ("node", "{{ node | no_such }}", "files", "template-broken"),
-        ("node", "bad", "files", "file-rejected"),
+    for (needs, body, phase, reason, code) in [
+        // The platform may tell it yet.
+        ("metro", "{{ metro }}", "facts", "facts-missing", 3),
+        ("node", "{{ node | no_such }}", "files", "template-broken", 2),
+        ("node", "bad", "files", "file-rejected", 2),
     ] {
         let mut plan = plan_of_metadata();
         plan["files"][0]["body"] = json!("new\n");
         plan["files"][1] = json!({"name": "b", "path": "/etc/b", "mode": "0644", "owner": "root:root", "needs": [needs], "body": body,
             "check": ["sh", "-c", "! grep -q bad \"$0\"", "{}"]});
         node.write(place::PLAN, &plan.to_string());
-        node.run().with(2);
+        node.run().with(code);
         let (_, found, message) = node.end(phase);
         assert_eq!(found.as_deref(), Some(reason), "{message}");
         assert_eq!([node.read("/etc/a"), node.read("/etc/b"), node.read("/etc/c")], before, "{reason}");

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,7 @@ use anymetal_contract::{Digest, Event, place};
 use anymetal_lab::archive::{noise, sha256};
 use anymetal_lab::http::{Response, Server};
 use anymetal_lab::switch::Switch;
+use anymetal_lab::systemd::Systemd;
 use anymetal_lab::wait;
 use serde_json::json;
 
@@ -298,6 +300,92 @@ fn a_sibling_that_promises_and_does_not_deliver_is_not_waited_for_for_ever() {
     node.is_up(node.boot());
     assert_eq!(metro.fetched(), [1; 2], "{}", node.said());
     assert_eq!(double.asked(), 0, "it never said that it has anything");
+}
+
+/// One machine with as many addresses as it likes: each says that it has everything, takes the question and gives nothing.
+#[test]
+fn thirty_that_take_questions_and_give_nothing_do_not_keep_a_node_from_the_origin() {
+    let Some(metro) = Metro::new(8) else { return };
+    let machine = metro.switch.machine(4);
+    let addresses: Vec<String> = (101..131).map(|last| format!("10.70.17.{last}")).collect();
+    for address in &addresses {
+        let added =
+            machine.command("ip").args(["addr", "add", &format!("{address}/24"), "dev"]).arg(device(&metro)).status();
+        assert!(added.unwrap().success(), "{address} could not be added");
+    }
+    let _taken = machine.inside(|| {
+        let all = UdpSocket::bind("10.70.17.255:4655").unwrap();
+        let own: Vec<UdpSocket> =
+            addresses.iter().map(|address| UdpSocket::bind(format!("{address}:4655")).unwrap()).collect();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 2048];
+            while let Ok((length, from)) = all.recv_from(&mut buffer) {
+                let answer = &mut buffer[..length];
+                answer[6] = 0;
+                answer[8..].chunks_mut(41).for_each(|entry| entry[32] = 2);
+                for socket in &own {
+                    let _gone = socket.send_to(answer, from);
+                }
+            }
+        });
+        // The backlog takes connections; nobody ever reads them.
+        std::net::TcpListener::bind("0.0.0.0:4655").unwrap()
+    });
+    let node = metro.node(1);
+    node.is_up(node.boot());
+    assert_eq!(metro.fetched(), [1; 8], "{}", node.said());
+    assert!(node.said().contains("; it is not asked again") || node.said().contains(" beside it"), "{}", node.said());
+}
+
+/// The name of the interface of the machine that plays others.
+fn device(metro: &Metro) -> String {
+    let shown =
+        metro.switch.machine(4).command("ip").args(["-o", "-4", "addr", "show", "to", LAN[4]]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let name = shown.split_whitespace().nth(1).unwrap_or_else(|| panic!("no interface in {shown:?}"));
+    name.split('@').next().unwrap().to_owned()
+}
+
+/// The unit as it is shipped, under a real systemd: it gives what is in the store as a user of its own, which can read nothing else of the node.
+#[test]
+fn the_unit_gives_blobs_as_a_user_that_sees_the_store_and_nothing_else_of_the_node() {
+    let Some(metro) = Metro::new(1) else { return };
+    let node = metro.node(1);
+    node.is_up(node.boot());
+    fs::create_dir_all(node.at("/etc/anymetal")).unwrap();
+    fs::write(node.at("/etc/anymetal/secrets.json"), "{}").unwrap();
+    fs::set_permissions(node.at("/etc/anymetal/secrets.json"), PermissionsExt::from_mode(0o644)).unwrap();
+    // As init does before it starts the unit; what is in there is not touched.
+    fs::set_permissions(node.at(place::STORE), PermissionsExt::from_mode(0o755)).unwrap();
+    let program = std::env::var_os("ANYMETAL_INIT").unwrap_or_else(|| env!("CARGO_BIN_EXE_anymetal-init").into());
+    let unit = include_str!("../templates/host/anymetal-share.service")
+        .replace("ADDRESS", LAN[1])
+        // The lab's systemd has no targets of a boot.
+        .replace("[Unit]\n", "[Unit]\nDefaultDependencies=no\n");
+    let systemd = Systemd::new()
+        .unit("anymetal-share.service", &unit)
+        .fresh("/var/lib")
+        .fresh("/opt")
+        .fresh("/etc/anymetal")
+        .bind(node.at("/var/lib/anymetal"), "/var/lib/anymetal")
+        .bind(node.at("/etc/anymetal"), "/etc/anymetal")
+        .bind(Path::new(&program), place::INIT)
+        .start(metro.switch.machine(1), &["anymetal-share.service"])
+        .unwrap();
+    systemd.wait_active("anymetal-share.service", LIMIT).unwrap();
+    let url = format!("http://10.70.17.11:4655/sha256/{}", sha256(&metro.blobs[0]));
+    let given = || {
+        let mut curl = metro.switch.machine(2).command("curl");
+        curl.args(["-s", "-o", "/dev/null", "-w", "%{http_code} %{size_download}"]).arg(&url);
+        String::from_utf8(curl.output().unwrap().stdout).unwrap()
+    };
+    assert!(wait::until(LIMIT, || given() == "200 300000"), "{}\n{}", given(), systemd.output());
+    let id = systemd.main_pid("anymetal-share.service").unwrap();
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    assert!(!line("Uid:").contains("\t0\t") && line("CapEff:").ends_with("\t0000000000000000"), "{status}");
+    let sees = |path: &str| fs::metadata(format!("/proc/{id}/root{path}")).is_ok();
+    assert!(sees(place::STORE) && !sees("/var/lib/anymetal/ledger.json") && !sees("/etc/anymetal/secrets.json"));
 }
 
 #[test]

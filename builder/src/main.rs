@@ -1,10 +1,10 @@
 //! The command map of `anymetal`: which word runs which room of `cli/`.
 //! May not do anything else but set up tracing and end the program.
 
-use std::io;
 use std::process::ExitCode;
 
 use anymetal::cli;
+use anymetal::sys::terminal;
 use clap::Parser as _;
 use tracing::level_filters::LevelFilter;
 
@@ -79,6 +79,11 @@ fn main() -> ExitCode {
         1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level).with_ansi(false).without_time().init();
+    tracing_subscriber::fmt()
+        .with_writer(|| terminal::Stderr)
+        .with_max_level(level)
+        .with_ansi(false)
+        .without_time()
+        .init();
     cli::end(typed.command.run())
 }

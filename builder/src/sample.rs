@@ -25,6 +25,7 @@ pub(crate) fn site() -> Site {
         components: BTreeMap::from([("consul".into(), choice("1.16.1")), ("bird".into(), choice("2.0.12"))]),
         hippo: Hippo { registration: Registration::AdministratorOnly, administrator: "admin".into() },
         tls: Tls::None,
+        expose: None,
         firewall: Firewall::default(),
         guard: Guard::default(),
         secrets: Secrets { file: "secrets.yaml".into(), deliver: Delivery::UserData },

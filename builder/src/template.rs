@@ -32,8 +32,6 @@ struct OfAJob {
     files: Vec<String>,
     #[serde(with = "serde_yaml::with::singleton_map_recursive")]
     answers: Vec<plan::Answers>,
-    #[serde(default)]
-    data: Vec<String>,
 }
 
 /// A template's text to the file it describes. `name` is `<component>/<file>`, without `.tera`.
@@ -54,7 +52,7 @@ fn read_file(name: &str, text: &str) -> Result<plan::File> {
 }
 
 fn read_job(component: &str, name: &str, text: &str) -> Result<plan::Job> {
-    let (OfAJob { namespace, needs, secrets, files, data, answers }, body) = parts::<OfAJob>(text)?;
+    let (OfAJob { namespace, needs, secrets, files, answers }, body) = parts::<OfAJob>(text)?;
     known(&needs, &secrets)?;
     ensure!(!answers.is_empty(), "it says nothing of what must answer");
     Ok(plan::Job {
@@ -66,7 +64,6 @@ fn read_job(component: &str, name: &str, text: &str) -> Result<plan::Job> {
         files: files.iter().map(|file| format!("{component}/{file}")).collect(),
         needs,
         secrets,
-        data,
         answers,
         body: flat(body),
     })
@@ -116,7 +113,7 @@ mod tests {
     use super::*;
 
     const GOOD: &str = "---\npath: /etc/bird/bird.conf\nmode: \"0640\"\nowner: root:bird\nneeds: [router_id]\nsecrets: [hippo_jwt]\ncheck: [bird, -p, -c, \"{}\"]\n---\nrouter id {{ router_id }};\n---\nlast\n";
-    const JOB: &str = "---\nnamespace: platform\nneeds: [tls]\nsecrets: [hippo_jwt]\nfiles: [a.yaml]\nanswers:\n- url: \"http://127.0.0.1:8081/ping\"\n- name: {label: bindle, path: /healthz}\n---\n{\n  \"a\": \"b  c\"\n}\n";
+    const JOB: &str = "---\nnamespace: platform\nneeds: [tls]\nsecrets: [hippo_jwt]\nfiles: [a.yaml]\nanswers:\n- url: \"http://127.0.0.1:8081/ping\"\n- name: {label: bindle, path: /healthz, loopback: \"http://127.0.0.1:3030/healthz\"}\n---\n{\n  \"a\": \"b  c\"\n}\n";
 
     #[test]
     fn front_matter_and_body_are_told_apart_at_the_first_line_of_dashes() {
@@ -153,7 +150,11 @@ mod tests {
             ("store", "bindle", "platform")
         );
         assert_eq!(job.files, ["bindle/a.yaml"]);
-        let name = plan::Answers::Name { label: "bindle".into(), path: "/healthz".into() };
+        let name = plan::Answers::Name {
+            label: "bindle".into(),
+            path: "/healthz".into(),
+            loopback: "http://127.0.0.1:3030/healthz".into(),
+        };
         assert_eq!(job.answers, [plan::Answers::Url("http://127.0.0.1:8081/ping".into()), name]);
         assert_eq!(job.body, "{\n\"a\": \"b  c\"\n}\n");
     }
@@ -165,7 +166,7 @@ mod tests {
             ("[hippo_jwt]", "[hippo_key]", "\"hippo_key\", which is no secret"),
             ("namespace: platform\n", "", "missing field `namespace`"),
             (
-                "- url: \"http://127.0.0.1:8081/ping\"\n- name: {label: bindle, path: /healthz}\n",
+                "- url: \"http://127.0.0.1:8081/ping\"\n- name: {label: bindle, path: /healthz, loopback: \"http://127.0.0.1:3030/healthz\"}\n",
                 " []\n",
                 "says nothing",
             ),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use anymetal_contract::{Outcome, Reason, plan};
 
+use crate::certificates::{self, Prepared};
 use crate::cluster_tls;
 use crate::install;
 use crate::phase::{Answer, Steps};
@@ -27,13 +28,20 @@ const TOLD: usize = 10;
 /// The phase's work: all files are rendered, written beside their places and judged before the first of them, or a program, is put into use. Until then
 /// nothing of what runs has been touched; a kill afterwards leaves some of it new, and the next run does the rest.
 pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
+    let certificate = certificates::prepare(world);
+    if let Prepared::Missing(why) = &certificate {
+        return Ok(Answer::waiting(Reason::CertificateUnusable, why.as_str()));
+    }
     let files = &world.plan().files;
     let render = |file| render::render(file, world.facts(), &world.secrets());
     let texts = files.iter().map(render).collect::<Result<Vec<_>, _>>()?;
-    // Nothing that runs looks at a certificate before it is started anew.
-    let certificates = cluster_tls::ensure(world, steps)?;
+    // Nothing that runs looks at a certificate of the cluster before it is started anew.
+    let cluster = cluster_tls::ensure(world, steps)?;
     let mut put = put(world, files.iter().zip(texts.iter().map(String::as_bytes)), steps)?;
-    put.changed.splice(..0, certificates.iter().map(String::as_str));
+    put.changed.splice(..0, cluster.iter().map(String::as_str));
+    if certificates::bring(world, &certificate, steps)? {
+        put.changed.push("the site's certificate");
+    }
     Ok(put.answer(files.len()))
 }
 

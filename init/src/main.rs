@@ -7,6 +7,7 @@ mod announce;
 mod api;
 mod bird;
 mod boot;
+mod certificates;
 mod cli;
 mod cluster;
 mod cluster_tls;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
     let ended = match command {
         Command::Run(typed) => cli::run::run(&typed),
         Command::Share(typed) => cli::share::run(&typed),
+        Command::Renew(typed) => cli::renew::run(&typed),
         Command::Render(typed) => cli::render::run(&typed),
         Command::Guard(typed) => cli::guard::run(&typed),
         Command::Drain(typed) => cli::drain::run(&typed),

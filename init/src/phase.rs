@@ -1,6 +1,8 @@
 //! What a phase is to the runner: a function from the world to an answer.
 //! May not number, time, retry or report: the runner alone does.
 
+use std::time::Instant;
+
 use anymetal_contract::{Outcome, Phase, Reason, Unit};
 
 use crate::world::World;
@@ -56,4 +58,8 @@ pub(crate) trait Steps: Sync {
     fn step(&self, step: &str, outcome: Outcome, message: &str);
     /// A step is so far.
     fn progress(&self, step: &str, done: u64, total: Option<u64>, unit: Unit);
+    /// When the phase's time is over, where it has a limit.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
 }

@@ -1,9 +1,10 @@
 //! The phase `prove`: what the guard keeps watch by is written, and the whole chain of proofs has held once, end to end.
 //! May not announce, nor put addresses on the loopback of a machine that is no node: that would be somebody's workstation.
 
+use anyhow::Context as _;
 use anymetal_contract::{Outcome, Reason, place};
 
-use crate::guard::{self, Document, Proven};
+use crate::guard::{self, Document, Firewall, Proven};
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
 use crate::report;
@@ -11,16 +12,21 @@ use crate::sys::fs;
 use crate::world::World;
 use anymetal_supply::failure::{Because as _, Failure};
 
+/// The file that is the firewall, as the plan calls it.
+pub(crate) const FIREWALL: &str = "nftables/anymetal.nft";
+
 /// The phase's work.
 pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
     let document = document(world).because(Reason::Internal)?;
     write(world, &document, steps).because(Reason::HostFault)?;
     if world.is_node() {
-        for what in guard::own(&document.prefixes).because(Reason::HostFault)? {
+        let mut done = Vec::new();
+        guard::own(&document.prefixes, &mut done).because(Reason::HostFault)?;
+        for what in done {
             steps.step("guard", Outcome::Done, &what);
         }
     }
-    let proofs = guard::whole(&document);
+    let proofs = guard::whole(&document, !world.is_node());
     if let Some(failed) = proofs.last().and_then(Proven::failed) {
         let message = format!("{}: {}", failed.proof, world.without_secrets(&failed.why));
         return Ok(Answer::waiting(Reason::ProofFailed, message));
@@ -51,5 +57,14 @@ fn write(world: &World, document: &Document, steps: &dyn Steps) -> anyhow::Resul
 
 fn document(world: &World) -> anyhow::Result<Document> {
     let places = (world.at(place::BIRD_SOCKET), world.at(place::CA));
-    Document::make(places, world.plan(), world.facts(), &world.secrets(), report::known(world))
+    let document = Document::make(places, world.plan(), world.facts(), &world.secrets(), report::known(world))?;
+    Ok(document.with_firewall(firewall(world)?))
+}
+
+/// What the plan's firewall puts in force, when it has one.
+fn firewall(world: &World) -> anyhow::Result<Option<Firewall>> {
+    let Some(file) = world.plan().files.iter().find(|file| file.name == FIREWALL) else { return Ok(None) };
+    let path = world.at(&file.path);
+    let text = String::from_utf8(fs::read(&path)?).with_context(|| format!("reading {}", path.display()))?;
+    Firewall::of(&path, &text).map(Some)
 }

@@ -10,8 +10,11 @@ use tera::{Kwargs, State, Tera, TeraResult, Value};
 use crate::facts::Facts;
 use crate::secret::Hidden;
 use crate::secrets::Secrets;
+use crate::wake::digest;
 use anymetal_supply::failure::Failure;
 
+/// Stands in a template for the beginning of the digest of the text that it becomes, so that whatever is made of the text can be known by it.
+const GENERATION: &str = "@GENERATION@";
 /// What a template calls the map of its secrets.
 const SECRETS: &str = "secrets";
 
@@ -80,7 +83,13 @@ pub(crate) fn render<'a>(
         }
         context.insert(SECRETS.to_owned(), &known);
     }
-    tera.render(file.name, &context).map_err(|error| broken(causes(&error)))
+    let text = tera.render(file.name, &context).map_err(|error| broken(causes(&error)))?;
+    Ok(if text.contains(GENERATION) { text.replace(GENERATION, &generation(&text)) } else { text })
+}
+
+/// The beginning of the digest of the text, as it was before this stands in it.
+fn generation(text: &str) -> String {
+    digest(text.as_bytes()).to_string()[..16].to_owned()
 }
 
 /// Any value as JSON, so that a text with quotes or line ends cannot end the string it stands in.

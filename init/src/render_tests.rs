@@ -98,3 +98,17 @@ fn json_is_json_whatever_the_machine_is_called() {
         assert_eq!(json["bind_addr"], "127.0.0.1");
     }
 }
+
+#[test]
+fn a_text_is_known_by_its_generation() {
+    let facts = facts_of("v4-multihop.json", |_| ());
+    let made = |body: &str| render(&file(&["site"], body), &facts, &Secrets::default()).unwrap();
+    let text = made("comment \"generation @GENERATION@\" {{ site }}");
+    let generation = text.split(' ').nth(2).unwrap().trim_end_matches('"').to_owned();
+    assert!(generation.len() == 16 && generation.bytes().all(|byte| byte.is_ascii_hexdigit()), "{text}");
+    assert_eq!(made("comment \"generation @GENERATION@\" {{ site }}"), text, "the same text has another");
+    assert!(
+        !made("comment \"generation @GENERATION@\" {{ site }}.").contains(&generation),
+        "another text has the same"
+    );
+}

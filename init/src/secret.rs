@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Serialize, Serializer};
 
 /// What is printed in place of a secret, however long the secret is.
@@ -22,34 +24,136 @@ impl Secret {
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
+}
 
-    /// `text` with every occurrence of this secret replaced by dots: for the words of a program or library that may have quoted it.
-    pub(crate) fn hidden_in(&self, text: &str) -> String {
-        if self.0.is_empty() { text.to_owned() } else { text.replace(&self.0, DOTS) }
+/// From so many bytes on a secret is hidden wherever it stands.
+const LONG: usize = 6;
+/// From so many on, where it is a word by itself. A network may really give a shorter one; then only what is quoted is hidden: hiding every `a`
+/// would garble what is said, and thereby tell the secret.
+const WORD: usize = 4;
+/// The least of a base64 text that is taken for a secret's, in characters.
+const ENCODED: usize = 8;
+
+/// A text to be hidden, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Form {
+    text: String,
+    place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Anywhere,
+    /// Between characters that are no letters and no digits.
+    Word,
+    /// Between quotes.
+    Quoted,
+}
+
+impl Form {
+    fn hide(&self, text: &str) -> String {
+        let Self { text: secret, place } = self;
+        if *place == Place::Anywhere {
+            return text.replace(secret, DOTS);
+        }
+        let (mut hidden, mut rest) = (String::with_capacity(text.len()), text);
+        let mut before = None;
+        while let Some(at) = rest.find(secret.as_str()) {
+            let (start, end) = (&rest[..at], &rest[at + secret.len()..]);
+            let (left, right) = (start.chars().next_back().or(before), end.chars().next());
+            let hides = match place {
+                Place::Quoted => left.is_some_and(is_quote) && right.is_some_and(is_quote),
+                Place::Anywhere | Place::Word => {
+                    !left.is_some_and(char::is_alphanumeric) && !right.is_some_and(char::is_alphanumeric)
+                }
+            };
+            hidden.push_str(start);
+            hidden.push_str(if hides { DOTS } else { secret });
+            before = secret.chars().next_back();
+            rest = end;
+        }
+        hidden.push_str(rest);
+        hidden
     }
+}
+
+fn is_quote(letter: char) -> bool {
+    matches!(letter, '"' | '\'' | '`')
+}
+
+/// A secret as it is, as JSON and Rust escape it, as it stands in a URL and within base64; the longest first.
+fn forms(secret: &str) -> Vec<Form> {
+    let place = match secret.len() {
+        0 => return Vec::new(),
+        length if length < WORD => Place::Quoted,
+        length if length < LONG => Place::Word,
+        _ => Place::Anywhere,
+    };
+    let mut forms = vec![Form { text: secret.to_owned(), place }];
+    let inner = |quoted: String| quoted[1..quoted.len() - 1].to_owned();
+    let percent = |upper: bool| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        let each = |byte: u8| match (plain(byte), upper) {
+            (true, _) => char::from(byte).to_string(),
+            (false, true) => format!("%{byte:02X}"),
+            (false, false) => format!("%{byte:02x}"),
+        };
+        secret.bytes().map(each).collect::<String>()
+    };
+    let escaped = [serde_json::to_string(secret).map(inner).ok(), Some(inner(format!("{secret:?}")))];
+    let written = escaped.into_iter().flatten().chain([percent(true), percent(false)]);
+    let encoded = if secret.len() >= LONG { encoded(secret.as_bytes()) } else { Vec::new() };
+    for text in written {
+        if !forms.iter().any(|form| form.text == text) {
+            forms.push(Form { text, place });
+        }
+    }
+    for text in encoded {
+        if text.len() >= ENCODED && !forms.iter().any(|form| form.text == text) {
+            forms.push(Form { text, place: Place::Anywhere });
+        }
+    }
+    forms.sort_by_key(|form| std::cmp::Reverse(form.text.len()));
+    forms
+}
+
+/// What base64 makes of these bytes wherever they stand in a longer text, in both alphabets: the characters that depend on nothing else.
+fn encoded(secret: &[u8]) -> Vec<String> {
+    let mut all = Vec::new();
+    for before in 0..3_usize {
+        let text = STANDARD_NO_PAD.encode([&[0; 2][..before], secret].concat());
+        let start = [0, 2, 3][before];
+        let end = text.len() - usize::from(!(before + secret.len()).is_multiple_of(3));
+        let core = text.get(start..end).unwrap_or_default().to_owned();
+        all.push(core.replace('+', "-").replace('/', "_"));
+        all.push(core);
+    }
+    all
 }
 
 /// Every secret this process knows, so that none is in what it says: whoever learns one adds it here.
 #[derive(Debug, Default)]
-pub(crate) struct Hidden(RwLock<Vec<Secret>>);
+pub(crate) struct Hidden(RwLock<Vec<Form>>);
 
 impl Hidden {
     /// From now on these are dots in whatever goes through [`Self::hide`].
     pub(crate) fn add<'a>(&self, secrets: impl IntoIterator<Item = &'a Secret>) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for secret in secrets {
-            if !secret.0.is_empty() && !known.contains(secret) {
-                known.push(secret.clone());
+            for form in forms(&secret.0) {
+                if !known.contains(&form) {
+                    known.push(form);
+                }
             }
         }
         // One secret may be part of another: the longer goes first, or its rest would be left.
-        known.sort_by_key(|secret| std::cmp::Reverse(secret.0.len()));
+        known.sort_by_key(|form| std::cmp::Reverse(form.text.len()));
     }
 
     /// `text` with every secret known by now replaced by dots.
     pub(crate) fn hide(&self, text: &str) -> String {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        known.iter().fold(text.to_owned(), |text, secret| secret.hidden_in(&text))
+        known.iter().fold(text.to_owned(), |text, form| form.hide(&text))
     }
 }
 
@@ -75,6 +179,12 @@ impl Serialize for Secret {
 mod tests {
     use super::*;
 
+    fn hidden(secret: &str, text: &str) -> String {
+        let known = Hidden::default();
+        known.add(&[Secret::new(secret)]);
+        known.hide(text)
+    }
+
     #[test]
     fn a_secret_prints_dots_in_every_form() {
         let secret = Secret::new("hunter2");
@@ -85,11 +195,43 @@ mod tests {
 
     #[test]
     fn somebody_elses_words_lose_the_secret() {
-        assert_eq!(
-            Secret::new("hunter2").hidden_in("expected number, got `hunter2`"),
-            "expected number, got `........`"
-        );
-        assert_eq!(Secret::new("").hidden_in("nothing to hide"), "nothing to hide");
+        assert_eq!(hidden("hunter2", "expected number, got `hunter2`"), "expected number, got `........`");
+        assert_eq!(hidden("", "nothing to hide"), "nothing to hide");
+    }
+
+    #[test]
+    fn a_short_secret_garbles_nothing_and_is_hidden_where_it_is_quoted_or_a_word() {
+        for (secret, text, shown) in [
+            ("a", "a neighbour has a password", "a neighbour has a password"),
+            ("a", "password \"a\"; 'a' and `a`", "password \"........\"; '........' and `........`"),
+            ("abc", "abc \"abc\" abcd", "abc \"........\" abcd"),
+            ("bird", "birdc: bird, \"bird\" and ladybird", "birdc: ........, \"........\" and ladybird"),
+            ("hunter", "hunters", "........s"),
+        ] {
+            assert_eq!(hidden(secret, text), shown, "{secret}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_hidden_in_every_form_in_which_programs_write_it() {
+        let secret = "p\u{e4}ss\"w\\rd/ 1";
+        let basic = |user: &str| base64::engine::general_purpose::STANDARD.encode(format!("{user}:{secret}@more"));
+        for text in [
+            secret.to_owned(),
+            serde_json::to_string(&[secret]).unwrap(),
+            format!("{secret:?}"),
+            "https://u:p%C3%A4ss%22w%5Crd%2F%201@h/".to_owned(),
+            "https://u:p%c3%a4ss%22w%5crd%2f%201@h/".to_owned(),
+        ] {
+            let shown = hidden(secret, &text);
+            assert!(shown.contains(DOTS) && !shown.contains("ss"), "{shown}");
+        }
+        for user in ["u", "us", "usr", "user"] {
+            let shown = hidden(secret, &format!("authorization: Basic {}", basic(user)));
+            assert!(shown.contains(DOTS), "{shown}");
+        }
+        let url_safe = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode("\u{ff}\u{fe}\u{fd}~~~???>>>");
+        assert_eq!(hidden("\u{ff}\u{fe}\u{fd}~~~???>>>", &url_safe), DOTS);
     }
 
     #[test]

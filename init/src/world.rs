@@ -9,6 +9,7 @@ use std::time::Instant;
 use anymetal_contract::plan::Arch;
 use anymetal_contract::{Digest, Plan, place};
 
+use crate::acquire;
 use crate::facts::Facts;
 use crate::install::Prepared;
 use crate::jobs;
@@ -45,6 +46,8 @@ pub(crate) struct World {
     pub(crate) prepared: Mutex<Vec<Prepared>>,
     /// Names of components and files that this run changed; `services` restarts what they concern.
     pub(crate) changed: Mutex<BTreeSet<String>>,
+    /// What `acquire` has seen so far in this run; it is called again while it waits.
+    pub(crate) acquire: Mutex<acquire::Doings>,
     /// What `services` has done so far in this run; it is called again while it waits.
     pub(crate) services: Mutex<Doings>,
     /// What `jobs` has done so far in this run.
@@ -106,6 +109,7 @@ impl World {
             facts: OnceLock::new(),
             prepared: Mutex::default(),
             changed: Mutex::default(),
+            acquire: Mutex::default(),
             services: Mutex::default(),
             jobs: Mutex::default(),
             secrets: Mutex::default(),

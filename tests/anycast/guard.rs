@@ -4,7 +4,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use anymetal_lab::bgp::{Daemon, Message};
@@ -107,11 +106,11 @@ fn only_after_proof(node: &Watched) {
     node.has(&SITE);
     node.stands("announced");
     assert!(node.peer.routes().unwrap().iter().all(|route| route.communities == [COMMUNITY]));
-    let addresses = addresses(node);
+    let addresses = node.addresses();
     for address in ["198.51.100.6/32", "203.0.113.7/32", "2001:db8:45d1:fd80::7/128"] {
         assert!(addresses.contains(address), "{address} is not on the loopback: {addresses}");
     }
-    let metrics = metrics(node);
+    let metrics = node.metrics();
     for line in [
         "anymetal_guard_announced 1",
         "anymetal_guard_proof_holds{proof=\"hippo\"} 1",
@@ -122,25 +121,14 @@ fn only_after_proof(node: &Watched) {
     }
 }
 
-fn addresses(node: &Watched) -> String {
-    let shown =
-        Command::new("ip").args(["-n", node.topology.node.name(), "-o", "address", "show", "dev", "lo"]).output();
-    String::from_utf8(shown.unwrap().stdout).unwrap()
-}
-
 /// Whatever takes an anycast address off the loopback, the guard puts it there again before that costs the announcement.
 fn an_address_is_taken_away(node: &Watched) {
     let mark = node.recorder.mark();
     node.topology.node.ip(&["address", "del", "203.0.113.7/32", "dev", "lo"]).unwrap();
-    let back = wait::until(LIMIT, || addresses(node).contains("203.0.113.7/32"));
-    assert!(back, "the address does not come back: {}\n{}", addresses(node), node.status());
+    let back = wait::until(LIMIT, || node.addresses().contains("203.0.113.7/32"));
+    assert!(back, "the address does not come back: {}\n{}", node.addresses(), node.status());
     assert_eq!(node.updates(mark), [], "the neighbour was told");
     node.stands("announced");
-}
-
-fn metrics(node: &Watched) -> String {
-    let asked = node.systemd.command("curl").args(["-sS", "http://127.0.0.1:9469/metrics"]).output().unwrap();
-    String::from_utf8([asked.stdout, asked.stderr].concat()).unwrap()
 }
 
 fn a_failed_proof_withdraws(node: &Watched, table: &mut Table) {
@@ -272,7 +260,7 @@ fn ended(node: &Watched, table: &mut Table) {
     table.add("the guard is stopped (systemctl stop)", at, node.withdrawn(mark), DEATH);
     let (_, said) = node.init(&["drain"]);
     assert!(said.contains("the guard does not run"), "{said}");
-    let events = fs::read_to_string(node.systemd.path("/var/log/anymetal/guard.jsonl")).unwrap();
+    let events = fs::read_to_string(node.systemd.path("/var/log/anymetal-guard/guard.jsonl")).unwrap();
     let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let proven = |event: &&Value| {
         event["reason"] == "proof-failed" && event["message"].as_str().unwrap().contains("nomad has failed twice: ")

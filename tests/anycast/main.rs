@@ -6,5 +6,6 @@
 mod guard;
 mod render;
 mod sessions;
+mod two;
 mod watched;
 mod world;

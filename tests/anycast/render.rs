@@ -1,4 +1,4 @@
-//! The bird.conf of a node of this topology: the repository's template, rendered by the shipped init from a metadata document.
+//! The files of a node of this topology: the repository's templates, rendered by the shipped init from a metadata document.
 //! May not write any of it.
 
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anymetal_contract::Phase;
-use anymetal_contract::plan::{Anycast, Bgp, File, Guard, Plan, Quorum, Settings};
+use anymetal_contract::plan::{Anycast, Bgp, Component, File, Guard, HostPackage, Plan, Quorum, Settings, Source};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -22,28 +22,53 @@ fn top() -> PathBuf {
 
 /// The configuration for a node that is told this password for all its sessions.
 pub fn bird_conf(password: Option<&str>) -> String {
-    bird_conf_with(password, None)
+    let files = Files::of(Which::First, password, None);
+    files.text(BIRD_CONF)
 }
 
-/// The same, with this community for a lower preference.
-pub fn bird_conf_with(password: Option<&str>, lower: Option<&str>) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
+/// Which node of the topology.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    First,
+    Second,
+}
+
+/// BIRD's configuration.
+pub const BIRD_CONF: &str = "/etc/bird/bird.conf";
+/// The firewall.
+pub const FIREWALL: &str = "/etc/anymetal/firewall/anymetal.nft";
+
+/// What init has rendered for a node.
+pub struct Files(tempfile::TempDir);
+
+impl Files {
+    /// For this node, which is told this password for all its sessions, with this community for a lower preference.
+    pub fn of(which: Which, password: Option<&str>, lower: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        render(folder.path(), which, password, lower);
+        Self(folder)
+    }
+
+    /// One of them, by its path on the node.
+    pub fn text(&self, path: &str) -> String {
+        fs::read_to_string(self.0.path().join(format!("root{path}"))).unwrap()
+    }
+
+    /// One of the units.
+    pub fn unit(&self, name: &str) -> String {
+        self.text(&format!("/etc/systemd/system/{name}"))
+    }
+}
+
+fn render(folder: &Path, which: Which, password: Option<&str>, lower: Option<&str>) {
+    let at = |name: &str| folder.join(name);
     fs::write(at("plan.json"), serde_json::to_string(&plan(lower)).unwrap()).unwrap();
-    fs::write(at("metadata.json"), document(password).to_string()).unwrap();
+    fs::write(at("metadata.json"), document(which, password)).unwrap();
     let init = std::env::var_os("ANYMETAL_INIT").unwrap_or_else(|| env!("CARGO_BIN_EXE_anymetal-init").into());
     let mut render = Command::new(init);
     render.arg("render").arg("--plan").arg(at("plan.json")).arg("--metadata").arg(at("metadata.json"));
     let ran = render.arg("--root").arg(at("root")).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    fs::read_to_string(at("root/etc/bird/bird.conf")).unwrap()
-}
-
-/// A unit of the repository's templates, for the site of these tests.
-pub fn unit(name: &str) -> String {
-    let text = fs::read_to_string(top().join("templates/bird").join(name)).unwrap();
-    let (_, body) = text.strip_prefix("---\n").unwrap().split_once("\n---\n").unwrap();
-    body.replace("{{ site }}", "demo")
 }
 
 /// Every configuration that the goldens hold, with its case's name.
@@ -68,14 +93,23 @@ fn plan(lower: Option<&str>) -> Plan {
         anycast: Anycast { v4, v6 },
         bgp: Bgp { communities: vec![COMMUNITY.into()], ..Bgp::default() },
         phases: BTreeSet::from([Phase::Metadata, Phase::Facts, Phase::Files]),
-        files: vec![template()],
+        components: ["bird", "nftables"].map(host_package).into(),
+        files: TEMPLATES.map(template).into(),
         settings: Settings { guard: Guard { quorum, ..Guard::default() }, ..Settings::default() },
         ..Plan::default()
     }
 }
 
+const TEMPLATES: [&str; 4] =
+    ["bird/bird.conf", "bird/anymetal-guard.service", "nftables/anymetal.nft", "nftables/anymetal-firewall.service"];
+
+fn host_package(name: &str) -> Component {
+    let package = HostPackage { package: name.into(), program: name.into(), version_argument: "-v".into() };
+    Component::new(name, "1.0.0", Source::HostPackage(package))
+}
+
 /// The template, split as the builder splits it.
-fn template() -> File {
+fn template(name: &str) -> File {
     #[derive(Deserialize)]
     struct FrontMatter {
         path: String,
@@ -83,20 +117,30 @@ fn template() -> File {
         owner: String,
         needs: Vec<String>,
     }
-    let text = fs::read_to_string(top().join("templates/bird/bird.conf.tera")).unwrap();
+    let text = fs::read_to_string(top().join(format!("templates/{name}.tera"))).unwrap();
     let (front, body) = text.strip_prefix("---\n").unwrap().split_once("\n---\n").unwrap();
     let FrontMatter { path, mode, owner, needs } = serde_yaml::from_str(front).unwrap();
     let (secrets, check) = (Vec::new(), Vec::new());
-    File { name: "bird/bird.conf".into(), path, mode, owner, needs, secrets, check, body: body.into() }
+    File { name: name.into(), path, mode, owner, needs, secrets, check, body: body.into() }
 }
 
 /// The document whose addresses the topology has.
-fn document(password: Option<&str>) -> Value {
-    let text = fs::read_to_string(top().join("tests/metadata/v4-v6.json")).unwrap();
+fn document(which: Which, password: Option<&str>) -> String {
+    let mut text = fs::read_to_string(top().join("tests/metadata/v4-v6.json")).unwrap();
+    if which == Which::Second {
+        for (first, second) in [
+            ("10.66.142.17", "10.66.142.19"),
+            ("10.66.142.16", "10.66.142.18"),
+            ("fd00::11", "fd00::13"),
+            ("fd00::10", "fd00::12"),
+        ] {
+            text = text.replace(first, second);
+        }
+    }
     let mut document: Value = serde_json::from_str(&text).unwrap();
     for neighbour in document["bgp_neighbors"].as_array_mut().unwrap() {
         neighbour["md5_enabled"] = password.is_some().into();
         neighbour["md5_password"] = password.into();
     }
-    document
+    document.to_string()
 }

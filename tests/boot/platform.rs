@@ -1,5 +1,5 @@
 //! The whole platform on a machine: Nomad, Consul, Traefik, Bindle and Hippo, looked at from inside, from its public network and by a scan.
-//! Real: kernel, systemd, cloud-init, nftables, bird, Consul, Bindle. Nomad, Traefik, Hippo and Spin are doubles unless `COMPONENTS` names a
+//! Real: kernel, systemd, cloud-init, nftables, bird, Consul, Traefik, Bindle. Nomad, Hippo and Spin are doubles unless `COMPONENTS` names a
 //! folder of real ones; which ran is printed.
 //! May not expect of a double what the real one would not do.
 
@@ -70,7 +70,7 @@ const ANYCAST6: &str = "2001:db8:198::7";
 /// Whether the guard runs, and where it stands.
 const GUARD: &str = r#"
 systemctl is-active anymetal-guard
-sed -n 's/.*"stance":"\([a-z]*\)".*/\1/p' /run/anymetal/guard.json
+sed -n 's/.*"stance":"\([a-z]*\)".*/\1/p' /run/anymetal-guard/status.json
 "#;
 
 /// Looks for every secret of the site where none may be. Says in which place which was found, and how much was looked at.
@@ -86,8 +86,8 @@ in_place() { if grep -qFf values; then echo "FOUND in $1"; fi; }
 journalctl --no-pager -o cat -a | tee journal | in_place journal
 wc -l <journal | sed 's/^/journal lines: /'
 cat /etc/anymetal/plan.json | in_place plan
-cat /var/log/anymetal/events.jsonl /var/log/anymetal/guard.jsonl | in_place events
-cat /run/anymetal/status.json /run/anymetal/guard.json | in_place status
+cat /var/log/anymetal/events.jsonl /var/log/anymetal-guard/guard.jsonl | in_place events
+cat /run/anymetal/status.json /run/anymetal-guard/status.json | in_place status
 curl -sS http://127.0.0.1:9469/metrics | tee metrics | in_place metrics
 grep -c "^anymetal_guard_announced 1" metrics | sed "s/^/announced in metrics: /"
 for line in /proc/[0-9]*/cmdline; do tr '\0' ' ' <$line 2>/dev/null; echo; done >arguments
@@ -249,13 +249,22 @@ const INVOICE: &str = "bindleVersion = \"1.0.0\"\n[bindle]\nname = \"example.com
 
 /// One request from outside, with a name: status and body.
 fn ask(outside: &Outside, from: &str, host: &str, path: &str) -> (u16, String) {
-    send(outside, from, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+    ask_as(outside, from, host, path, None)
+}
+
+/// The same with an account.
+fn ask_as(outside: &Outside, from: &str, host: &str, path: &str, account: Option<&str>) -> (u16, String) {
+    let who = authorization(account);
+    send(outside, from, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{who}\r\n"))
+}
+
+fn authorization(account: Option<&str>) -> String {
+    account.map(|account| format!("Authorization: Basic {}\r\n", STANDARD.encode(account))).unwrap_or_default()
 }
 
 /// The invoice to Bindle, by nobody or with an account.
 fn push(outside: &Outside, account: Option<&str>) -> u16 {
-    let who =
-        account.map(|account| format!("Authorization: Basic {}\r\n", STANDARD.encode(account))).unwrap_or_default();
+    let who = authorization(account);
     let request = format!(
         "POST /v1/_i HTTP/1.1\r\nHost: bindle.198-51-100-7.sslip.io\r\nConnection: close\r\n{who}\
          Content-Type: application/toml\r\nContent-Length: {}\r\n\r\n{INVOICE}",
@@ -304,13 +313,19 @@ fn look_from_outside(outside: &Outside, site: &Site) {
         }
     }
     assert_eq!(ask(outside, STRANGER, "elsewhere.example", "/").0, 404);
-    // Who is nobody may read bindles, as Hippo and Spin do, and push none; the site's account may.
+    // From outside nobody reads or pushes a bindle without the site's account; Hippo and Spin read on the loopback.
     let (user, password) = site.bindle_account();
-    assert_eq!(push(outside, None), 403);
+    assert_eq!(push(outside, None), 401);
     assert_eq!(push(outside, Some(&format!("{user}:wrong"))), 401);
     assert_eq!(push(outside, Some(&format!("{user}:{password}"))), 201);
-    assert_eq!(ask(outside, STRANGER, "bindle.203-0-113-11.sslip.io", "/v1/_i/example.com/pushed/1.0.0").0, 200);
-    assert_eq!(ask(outside, STRANGER, "bindle.198-51-100-7.sslip.io", "/v1/_q?q=x").0, 200);
+    let account = format!("{user}:{password}");
+    for (host, path) in [
+        ("bindle.203-0-113-11.sslip.io", "/v1/_i/example.com/pushed/1.0.0"),
+        ("bindle.198-51-100-7.sslip.io", "/v1/_q?q=x"),
+    ] {
+        assert_eq!(ask(outside, STRANGER, host, path).0, 401, "{host}{path}");
+        assert_eq!(ask_as(outside, STRANGER, host, path, Some(&account)).0, 200, "{host}{path}");
+    }
 
     let machines: [IpAddr; 2] = [lan::PUBLIC.parse().unwrap(), lan::PUBLIC6.parse().unwrap()];
     let scans = std::thread::scope(|scope| {

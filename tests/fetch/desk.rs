@@ -163,7 +163,7 @@ fn site(blobs: &[Blob], origins: &[&str]) -> String {
         ["x86_64", "aarch64"].into_iter().filter(|arch| blobs.iter().any(|b| b.arch == *arch)).collect();
     let mut text = format!(
         "version: 1\nsite: demo\nplatform: equinix-metal\nos: debian-12\narchitectures: [{}]\n\
-         anycast: {{v4: [192.0.2.1/32]}}\norigins: [{}]\ncomponents:\n",
+         anycast: {{v4: [192.0.2.1/32]}}\ntls: {{mode: files, certificate: /etc/ssl/a, key: /etc/ssl/b}}\norigins: [{}]\ncomponents:\n",
         arches.join(", "),
         origins.join(", ")
     );

@@ -269,7 +269,7 @@ fn files_that_were_carried_in_are_taken_by_digest_or_name_and_wrong_ones_are_not
 
     let ran = desk.fetch(&["--from", "nowhere"]);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.stderr.starts_with("anymetal: looking at nowhere: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("\nanymetal: looking at nowhere: "), "{}", ran.stderr);
 }
 
 /// Needs to mount, and says so without that right.

@@ -94,7 +94,8 @@ fn the_lock_is_the_same_whoever_makes_it_and_when() {
     fs::set_permissions(there.path(), fs::Permissions::from_mode(0o777)).unwrap();
     program::copy(env!("CARGO_BIN_EXE_anymetal"), there.path().join("anymetal"));
     let mut command = elsewhere::command(there.path().join("anymetal"));
-    let output = command.args(["lock", "site.yaml"]).current_dir(there.path()).output().unwrap();
+    let output =
+        command.args(["lock", "site.yaml", "--accept-first", "all"]).current_dir(there.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(locked(here.path()), locked(there.path()));
 }

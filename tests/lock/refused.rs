@@ -4,7 +4,7 @@ use std::fs;
 
 use anymetal_lab::openpgp::Key;
 
-use super::world::{CONSUL, SMALL, Said, Upstreams, anymetal, lock};
+use super::world::{CONSUL, SMALL, Said, Upstreams, WHOLE, anymetal, lock, run};
 
 /// What `lock` says of a site with Consul once the world was changed; nothing may be written.
 fn refused(lines: &str, change: impl Fn(&Upstreams)) -> Said {
@@ -155,4 +155,83 @@ fn what_was_typed_wrongly_is_said() {
         assert_eq!((said.out.as_str(), said.err.as_str(), said.code), ("", expected, Some(1)));
     }
     assert!(upstreams.server.requests().is_empty());
+}
+
+#[test]
+fn what_nobody_vouches_for_is_not_taken_at_first_sight_unless_that_is_asked_for() {
+    let upstreams = Upstreams::start();
+    let folder = upstreams.site(WHOLE);
+    let said = run(folder.path(), &["lock", "site.yaml"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{}", said.err);
+    assert!(!lock(folder.path()).exists());
+    for (name, archive) in [
+        ("bindle 0.8.2", "bindle-v0.8.2-linux-amd64.tar.gz"),
+        ("hippo 0.20.2", "hippo-server-linux-x64.tar.gz"),
+        ("spin 0.10.0", "spin-v0.10.0-linux-amd64.tar.gz"),
+        ("traefik 2.11.54", "traefik_v2.11.54_linux_amd64.tar.gz"),
+    ] {
+        let (component, _) = name.split_once(' ').unwrap();
+        let expected = format!(
+            "{name} for x86_64: its sha256 is {} by upstream's checksums alone, which nobody signed: whoever has that server could have written both\n\
+             hint: compare it with what others have, and pin it in the site, `components.{component}.artefacts.x86_64.sha256`; or take it as it is now: \
+             `--accept-first {component}`\n",
+            upstreams.digest(archive)
+        );
+        assert!(said.err.contains(&expected), "{expected} is not in:\n{}", said.err);
+    }
+    assert!(!said.err.contains("consul"), "what HashiCorp signed needs nobody else: {}", said.err);
+    let named = ["bindle", "hippo", "spin", "traefik"].map(|name| ["--accept-first", name]).concat();
+    let said = run(folder.path(), &[&["lock", "site.yaml"], named.as_slice()].concat());
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    // it was seen: nobody has to be told again, though all is asked for again
+    let said = run(folder.path(), &["lock", "site.yaml", "--update", "all"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let said = run(folder.path(), &["lock", "site.yaml", "--accept-first", "bindel"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.ends_with("hint: did you mean `bindle`?\n"), "{}", said.err);
+}
+
+#[test]
+fn an_index_of_unknown_age_is_refused_unless_that_is_asked_for() {
+    let upstreams = Upstreams::start();
+    for path in upstreams.files.lock().unwrap().iter_mut().filter(|(path, _)| path.ends_with("/InRelease")) {
+        let text = String::from_utf8(path.1.clone()).unwrap();
+        let body = text.split_once("\n\n").unwrap().1.split_once("-----BEGIN PGP SIGNATURE").unwrap().0.trim_end();
+        let body: String = body
+            .lines()
+            .filter(|line| !line.starts_with("Valid-Until:"))
+            .map(|line| {
+                if line.starts_with("Date:") {
+                    "Date: Sat, 10 Feb 2024 11:07:25 UTC\n".to_owned()
+                } else {
+                    format!("{line}\n")
+                }
+            })
+            .collect();
+        *path.1 = upstreams.debian.clearsigned(&body).into_bytes();
+    }
+    let folder = upstreams.site(SMALL);
+    let said = run(folder.path(), &["lock", "site.yaml"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{}", said.err);
+    assert!(
+        said.err.contains("does not say until when it is to be believed: it may be one that somebody plays back\nhint: ask another mirror"),
+        "{}",
+        said.err
+    );
+    let said = run(folder.path(), &["lock", "site.yaml", "--allow-old"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+}
+
+#[test]
+fn what_an_index_says_cannot_paint_over_the_terminal() {
+    let upstreams = Upstreams::start();
+    for path in upstreams.files.lock().unwrap().iter_mut().filter(|(path, _)| path.ends_with("/InRelease")) {
+        let body = "Suite: x\u{1b}[2J\u{202e}\nCodename: y\u{1b}]0;pwn\u{7}\nDate: \u{1b}[2J\u{202e}\n";
+        *path.1 = upstreams.debian.clearsigned(body).into_bytes();
+    }
+    let folder = upstreams.site(SMALL);
+    let said = run(folder.path(), &["lock", "site.yaml"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains(r"it is the index of y\u{1b}]0;pwn\u{7}, not of bookworm"), "{:?}", said.err);
+    assert!(!said.err.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{:?}", said.err);
 }

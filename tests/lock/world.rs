@@ -22,6 +22,8 @@ pub const CONSUL: &str = "1.21.4";
 /// The packages that a site with everything wants.
 const PACKAGES: [&str; 8] =
     ["bird2", "ca-certificates", "libgcc-s1", "libgssapi-krb5-2", "libssl3", "libstdc++6", "nftables", "zlib1g"];
+/// The end of the archive's indexes.
+const UNTIL: &str = "Tue, 17 Feb 2099 11:07:25 UTC";
 /// A site with Consul alone.
 pub const SMALL: &str = "components: {consul: 1.21.4, nomad: none}\n";
 /// A site with everything.
@@ -130,8 +132,14 @@ impl Upstreams {
     }
 }
 
-/// Runs `anymetal` in that folder.
+/// Runs `anymetal` in that folder; a lock believes what upstreams say unsigned.
 pub fn anymetal(folder: &Path, args: &[&str]) -> Said {
+    let believing = ["--accept-first", "all"].into_iter().filter(|_| args[0] == "lock" && !args.contains(&"--check"));
+    run(folder, &args.iter().copied().chain(believing).collect::<Vec<_>>())
+}
+
+/// Runs `anymetal` in that folder with these words and no more.
+pub fn run(folder: &Path, args: &[&str]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_anymetal"));
     let Output { stdout, stderr, status } =
         command.args(args).current_dir(folder).stdin(Stdio::null()).output().unwrap();
@@ -215,7 +223,7 @@ fn archive(key: &Key) -> Files {
         ("debian-security", "bookworm-security", vec![]),
     ];
     let below = |(upstream, name, debs): (&str, &str, Vec<Deb>)| {
-        let files = Suite::new(name, date, debs).files(&sign);
+        let files = Suite::new(name, date, debs).field("Valid-Until", UNTIL).files(&sign);
         files.into_iter().map(|(path, bytes)| (format!("{upstream}/{path}"), bytes)).collect::<Files>()
     };
     suites.into_iter().flat_map(below).collect()

@@ -39,7 +39,16 @@ fn what_is_locked_is_what_apt_would_install() {
         let keyring = Keyring::read(&keys).unwrap();
         let locked = |wanted: &BTreeSet<String>| {
             let now = SystemTime::now();
-            let ask = Ask { archive: &archive, fetch: &copy, keyring: &keyring, arch, wanted, previous: None, now };
+            let ask = Ask {
+                archive: &archive,
+                fetch: &copy,
+                keyring: &keyring,
+                arch,
+                wanted,
+                previous: None,
+                now,
+                allow_old: false,
+            };
             let packages = closure(&ask).unwrap_or_else(|error| panic!("{wanted:?} for {debian}: {error:#}")).packages;
             packages.into_iter().map(|package| (package.name, package.version)).collect::<BTreeMap<_, _>>()
         };

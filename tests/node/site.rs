@@ -35,6 +35,7 @@ architectures: [x86_64]
 anycast: {v4: [198.51.100.7/32], v6: [\"2001:db8:198::7/128\"]}
 origins: [https://origin.example/anymetal]
 reports: [platform]
+expose: plain
 ";
 
 impl Site {

@@ -22,9 +22,9 @@ use clap::Parser;
 struct Flags {
     /// The folder to write to
     out: PathBuf,
-    /// Real programs, as DIR/<component>/<version>/<program>; the highest version of each
+    /// Real programs, as DIR/<component>/<version>/<program>; the highest version of each. Of several folders the last that has one
     #[arg(long, value_name = "DIR")]
-    components: Option<PathBuf>,
+    components: Vec<PathBuf>,
     /// A version to take instead of the highest: nomad=1.4.1
     #[arg(long = "use", value_name = "COMPONENT=VERSION", value_parser = named)]
     versions: Vec<(String, String)>,
@@ -46,11 +46,14 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> anyhow::Result<()> {
+    let none = BTreeMap::new();
     let versions: BTreeMap<String, String> = flags.versions.iter().cloned().collect();
-    let given = match &flags.components {
-        Some(folder) => given::find(folder, &versions)?,
-        None => BTreeMap::new(),
-    };
+    let mut given = BTreeMap::new();
+    for (number, folder) in flags.components.iter().enumerate() {
+        // A version is asked for of the person's own folder, which comes last.
+        let last = number + 1 == flags.components.len();
+        given.extend(given::find(folder, if last { &versions } else { &none })?);
+    }
     for (component, version) in &versions {
         anyhow::ensure!(
             given.contains_key(component),

@@ -138,7 +138,7 @@ pub fn lists(out: &Path, packed: &[Packed]) -> anyhow::Result<()> {
 
 fn yaml(packed: &[Packed]) -> String {
     let mut yaml = String::from(
-        "# Made by platform-artefacts. What is a double and what is real stands in components.txt.\ncomponents:\n",
+        "# Made by platform-artefacts. What is a double and what is real stands in components.txt.\n# The suites ask Bindle and Hippo by name, without certificates.\nexpose: plain\ncomponents:\n",
     );
     for one in packed {
         let Packed { name, version, archive, .. } = one;

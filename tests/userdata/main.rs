@@ -7,6 +7,8 @@
 )]
 
 mod desk;
+mod interrupted;
+mod judged;
 mod secrets;
 
 use std::collections::BTreeMap;

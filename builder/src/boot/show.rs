@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use anymetal_contract::{Outcome, Phase, Unit};
+use anymetal_contract::{Outcome, Phase, Unit, terminal as harmless};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::board::Standing;
+use crate::sys::terminal;
 
 /// Where a boot is shown.
 pub enum Show {
@@ -30,7 +30,7 @@ pub enum Show {
 impl Show {
     /// Bars when stderr is a terminal.
     pub fn on_stderr() -> Self {
-        if std::io::stderr().is_terminal() {
+        if terminal::is_watched() {
             Self::Bars { all: MultiProgress::new(), bars: BTreeMap::new() }
         } else {
             Self::Lines { last: BTreeMap::new() }
@@ -41,11 +41,9 @@ impl Show {
     pub fn say(&self, text: &str) {
         match self {
             Self::Bars { all, .. } => {
-                let _nobody_reads = all.println(text);
+                let _nobody_reads = all.println(harmless::lines(text));
             }
-            Self::Lines { .. } => {
-                let _nobody_reads = writeln!(std::io::stderr(), "{text}");
-            }
+            Self::Lines { .. } => terminal::talk(text),
         }
     }
 
@@ -144,7 +142,7 @@ fn draw(bar: &ProgressBar, phase: Phase, standing: &Standing) {
         bar.set_length(amount.total);
         bar.set_position(amount.done);
     }
-    bar.set_message(words(standing));
+    bar.set_message(harmless::one_line(&words(standing)));
     if standing.outcome.is_some_and(Outcome::is_end) {
         bar.abandon();
     } else {

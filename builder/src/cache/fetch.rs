@@ -9,7 +9,7 @@ use anymetal_supply::amount::Amount;
 use anymetal_supply::failure::Failure;
 use anymetal_supply::http::Limits;
 use anymetal_supply::origin::Missed;
-use anymetal_supply::transfer::{self, Clients, Got, Wanted, Watch as _};
+use anymetal_supply::transfer::{self, Clients, Got, Pace, Wanted, Watch as _};
 use anymetal_supply::{stock, take};
 
 use super::{Cache, Show, Sought, crew};
@@ -97,7 +97,7 @@ fn obtain(cache: &Cache, clients: &Clients, sought: &Sought, wanted: &Wanted, sh
         };
         show.word(wanted.name, &format!("{} {wrong}; it is passed over", path.display()));
     }
-    transfer::fetch(cache.store(), clients, wanted, show)
+    transfer::fetch(cache.store(), clients, wanted, Pace::UNHURRIED, show)
 }
 
 /// From this file, if there is one: how many bytes, or what is wrong with it.

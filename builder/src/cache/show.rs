@@ -2,12 +2,14 @@
 //! May not decide anything.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use anymetal_contract::terminal as harmless;
 use anymetal_supply::transfer::Watch;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::sys::terminal;
 
 /// A bar with a known end: how much, of how much, bytes per second, and the time left.
 const KNOWN: &str =
@@ -41,7 +43,7 @@ struct Bars {
 impl Show {
     /// Bars when stderr is a terminal.
     pub fn on_stderr() -> Self {
-        let bars = std::io::stderr().is_terminal().then(|| {
+        let bars = terminal::is_watched().then(|| {
             let all = MultiProgress::new();
             let sum = all.add(ProgressBar::new(0));
             Bars { all, sum, each: Mutex::default() }
@@ -94,8 +96,8 @@ impl Show {
     /// A line that is about all. A closed stderr is nobody's loss.
     pub fn say(&self, text: &str) {
         match &self.bars {
-            Some(Bars { all, .. }) => _ = all.println(text),
-            None => _ = writeln!(std::io::stderr(), "{text}"),
+            Some(Bars { all, .. }) => _ = all.println(harmless::lines(text)),
+            None => terminal::talk(text),
         }
     }
 
@@ -117,7 +119,7 @@ impl Show {
     /// A name in as many columns as every other.
     fn prefix(&self, name: &str) -> String {
         let widest = held(&self.tally).0.keys().map(|name| name.chars().count()).max().unwrap_or_default();
-        column(name, widest.clamp("all together".len(), WIDEST_NAME))
+        column(&harmless::one_line(name), widest.clamp("all together".len(), WIDEST_NAME))
     }
 }
 

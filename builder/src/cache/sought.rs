@@ -67,7 +67,7 @@ impl Sought {
     /// What a transfer is told.
     pub fn wanted(&self) -> Wanted<'_> {
         let Need { sha256, size, name, .. } = &self.need;
-        Wanted { name, title: name.clone(), sha256, size: *size, candidates: self.candidates.clone() }
+        Wanted { name, title: name.clone(), sha256, size: *size, candidates: self.candidates.clone(), reserve: vec![] }
     }
 }
 

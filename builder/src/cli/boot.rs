@@ -2,7 +2,6 @@
 //! May not build or boot: `build` and `boot::run` do.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use crate::boot::platform::{self, Fault, device, fault};
 use crate::boot::show::Show;
 use crate::boot::{self, Boot, Cut, Delivery, Ended, report, seed};
 use crate::site::Site;
-use crate::sys::{cache, interrupt, parts, private, random};
+use crate::sys::{cache, interrupt, parts, private, random, terminal};
 use crate::{plan, secrets};
 
 /// What was typed.
@@ -191,7 +190,7 @@ fn carried(out: &Path, plan: &Plan) -> anyhow::Result<(Value, Vec<seed::File>)> 
 /// A node that is up is data; one that is not is talk, with what explains it.
 fn tell(ended: &Ended, show: &Show, serial_log: &Path) -> Outcome {
     if ended.is_up() {
-        let _closed_stdout = std::io::stdout().write_all(ended.summary().as_bytes());
+        let _closed_stdout = terminal::table(&ended.summary());
         return Ok(());
     }
     let last: Vec<&str> = ended.console.last().collect();

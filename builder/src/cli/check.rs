@@ -1,13 +1,17 @@
 //! `anymetal check SITE`: validate it and its secrets, when they are there, and say in one line what the site is.
 //! May not write a file.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use anymetal_contract::Plan;
 use anymetal_contract::plan::Arch;
 
 use super::{Failed, Outcome};
+use crate::sign::Signed;
 use crate::site::Site;
 use crate::site::diagnostic::Severity;
+use crate::userdata::{self, Cargo};
 use crate::{component, plan, secrets};
 
 /// What was typed.
@@ -20,14 +24,53 @@ pub struct Args {
 /// Reads the site, says what is wrong with it, and otherwise what it is.
 pub fn run(args: &Args) -> Outcome {
     let site = super::site(&args.site)?;
-    let wanted = plan::wanted_secrets(&site).map_err(Failed::Input)?;
+    let (plan, missing) = plan::preview(&site).map_err(Failed::Input)?;
+    let wanted: BTreeSet<String> = plan.wanted_secrets().into_iter().map(str::to_owned).collect();
     if let Some(found) = secrets::check(&site, &wanted) {
         super::tell(&site.secrets.file, &found);
         if found.iter().any(|found| found.severity == Severity::Mistake) {
             return Err(Failed::Told);
         }
     }
+    rehearsed(&site, &plan)?;
+    to_do(&site, &missing).into_iter().for_each(super::talk);
     super::say(summary(&site))
+}
+
+/// Makes the user-data as `build` would, with what stands for all that comes from elsewhere: what `build` refuses is refused here.
+fn rehearsed(site: &Site, plan: &Plan) -> Outcome {
+    let (plan, nothing) = (plan::canonical(plan), plan::digest(b""));
+    let inits = site.architectures.iter().map(|arch| (*arch, nothing.clone())).collect();
+    let signed = Signed { signers: &site.signers, signature: "" };
+    let signed = Some(signed).filter(|_| !site.signers.is_empty());
+    let mut site = site.clone();
+    if site.origins.is_empty() {
+        // what to do about it is said elsewhere
+        site.origins.push("https://origin.example".to_owned());
+    }
+    let make = |size| userdata::make(&site, Cargo { plan: &plan, secrets: None, signed, inits: &inits }, size);
+    match make(None) {
+        Ok(_) => Ok(()),
+        Err(large) if make(Some(usize::MAX)).is_ok() => {
+            super::talk(format_args!("warning: {large}"));
+            Ok(())
+        }
+        Err(error) => Err(Failed::Input(error)),
+    }
+}
+
+/// What is no mistake, but to be done before anything is built.
+fn to_do(site: &Site, missing: &[String]) -> Vec<String> {
+    let origins = site.origins.is_empty().then(|| {
+        "to do: name a URL under `origins`, from which nodes fetch anymetal-init and what `anymetal build` writes to sha256/"
+            .to_owned()
+    });
+    let archives = (!missing.is_empty()).then(|| {
+        let count = missing.len();
+        let archives = if count == 1 { "1 archive".to_owned() } else { format!("{count} archives") };
+        format!("to do: run `anymetal lock`: nobody has asked for the sha256 of {archives} yet")
+    });
+    origins.into_iter().chain(archives).collect()
 }
 
 /// `site demo: debian-12 on equinix-metal, aarch64+x86_64, 147.75.195.143/32, 147-75-195-143.sslip.io, …`

@@ -31,6 +31,11 @@ DIR of --from has upstreams' files by their own names, and Debian's archive in
 its folders debian and debian-security. NAME of --mirror is one of the names
 that a site's `sources` has: hashicorp, github, bindle, debian, debian-security.
 
+An archive that only upstream's own checksums vouch for, signed by nobody and
+unknown to this release, is refused until the site pins it, or --accept-first.
+An index of packages that does not say until when it is to be believed is
+refused when it is older than half a year.
+
 On stdout a line for each archive, and at the end
   lock <path> written|unchanged";
 
@@ -46,8 +51,14 @@ pub struct Args {
     /// Take a component's archives though they were replaced
     #[arg(long, value_name = "NAME")]
     accept: Vec<String>,
+    /// Take a component's archives by upstream's unsigned word; `all`
+    #[arg(long, value_name = "NAME")]
+    accept_first: Vec<String>,
+    /// Take an old index of packages that has no end
+    #[arg(long)]
+    allow_old: bool,
     /// Only say whether the lock fits the site
-    #[arg(long, conflicts_with_all = ["update", "accept", "from", "mirror"])]
+    #[arg(long, conflicts_with_all = ["update", "accept", "accept_first", "allow_old", "from", "mirror"])]
     check: bool,
     /// Take upstreams' files from a folder and ask nobody
     #[arg(long, value_name = "DIR", conflicts_with = "mirror")]
@@ -73,7 +84,7 @@ pub fn run(args: &Args) -> Outcome {
     let now = clock::now();
     let resolved = resolve::archives(&site, previous.as_ref(), &wish, world.files.as_ref(), now).map_err(failed)?;
     resolved.notes.iter().for_each(talk);
-    let packages = packages::closures(&site, previous.as_ref(), wish.packages, world.archive.as_ref(), now);
+    let packages = packages::closures(&site, previous.as_ref(), &wish, world.archive.as_ref(), now);
     let lock = resolve::lock(&site, resolved.components, packages.map_err(|trouble| failed(vec![trouble]))?);
     let new = lock.text();
     let changed = there.bytes.as_deref() != Some(new.as_bytes());
@@ -104,6 +115,10 @@ impl There {
             }
             Err(Refused::Folder) => {
                 return Err(Failed::Input(anyhow!("{} is a folder\nhint: remove it", path.display())));
+            }
+            Err(Refused::Odd(what)) => {
+                let path = path.display();
+                return Err(Failed::Input(anyhow!("{path} is {what}, not a regular file\nhint: remove it")));
             }
             Err(Refused::Io(error)) => {
                 let error = anyhow::Error::new(error).context(format!("reading {}", path.display()));
@@ -156,6 +171,15 @@ fn wish(site: &Site, args: &Args) -> Result<Wish> {
         wish.update.insert(typed.clone());
     }
     wish.accept.extend(args.accept.iter().cloned());
+    for typed in &args.accept_first {
+        if typed == "all" {
+            wish.first.extend(names.iter().map(ToString::to_string));
+            continue;
+        }
+        known(typed)?;
+        wish.first.insert(typed.clone());
+    }
+    wish.allow_old = args.allow_old;
     Ok(wish)
 }
 

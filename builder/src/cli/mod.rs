@@ -15,7 +15,7 @@ pub mod verify;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -26,6 +26,7 @@ use crate::plan;
 use crate::secrets::Trouble;
 use crate::site::diagnostic::{Diagnostic, Severity};
 use crate::site::{self, Site};
+use crate::sys::terminal;
 
 /// How a command fails.
 #[derive(Debug)]
@@ -66,18 +67,18 @@ pub fn end(outcome: Outcome) -> ExitCode {
     }
 }
 
-/// One line of data.
+/// One line of data, whatever it quotes.
 pub fn say(line: impl Display) -> Outcome {
-    match writeln!(io::stdout(), "{line}") {
+    match terminal::data(&line.to_string()) {
         // whoever reads has read enough
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(|error| Failed::Fault(anyhow::Error::new(error).context("writing to stdout"))),
     }
 }
 
-/// One line of talk. Where nobody listens there is nobody to tell.
+/// One line of talk, or several that are our own. Where nobody listens there is nobody to tell.
 pub fn talk(line: impl Display) {
-    let _nobody_listens = writeln!(io::stderr(), "{line}");
+    terminal::talk(&line.to_string());
 }
 
 /// The site in that file. All that is found in it goes to stderr, with a count; mistakes end the command.

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use anymetal_contract::plan::Arch;
 
 use super::{Failed, Outcome};
+use crate::sys::read::{self, Refused};
 use crate::sys::rehearsal::{self, Given};
 use crate::{init_binary, plan};
 
@@ -36,6 +37,10 @@ pub fn run(args: &Args) -> Outcome {
     let plan = plan::make(&site, &init.abilities)
         .map_err(|error| Failed::Input(error.context(init.path.display().to_string())))?;
     let secrets = super::secrets(&site, &plan)?;
+    if let Err(refused @ Refused::Odd(_)) = read::open(&args.metadata) {
+        let error = refused.told(u64::MAX).context(format!("reading {}", args.metadata.display()));
+        return Err(Failed::Input(error));
+    }
     let given = Given { plan: &plan::canonical(&plan), secrets: secrets.as_deref(), metadata: &args.metadata };
     match rehearsal::render(&init.path, &given, &args.output)? {
         0 => Ok(()),

@@ -191,9 +191,9 @@ pub struct Service {
     pub files: Vec<String>,
     /// Whether a changed file needs only a reload.
     pub reload: bool,
-    /// Where it keeps its data.
+    /// Files of its data that are fatal when they are empty.
     #[serde(default)]
-    pub data: Vec<String>,
+    pub data: Option<plan::Data>,
     /// When it counts as ready.
     #[serde(with = "serde_yaml::with::singleton_map")]
     pub ready: Ready,

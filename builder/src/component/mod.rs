@@ -34,10 +34,10 @@ macro_rules! folder {
 
 /// Every component this release can bring onto a node, in the order in which their services are started.
 const FOLDERS: &[Folder] = &[
-    folder!("nftables", ["anymetal.nft", "anymetal-firewall.service"]),
+    folder!("nftables", ["anymetal.nft", "sysctl.conf", "anymetal-firewall.service"]),
     folder!("consul", ["consul.json", "consul.service"]),
     folder!("nomad", ["nomad.json", "nomad.service"]),
-    folder!("traefik", ["tls.yaml", "traefik.job.json"]),
+    folder!("traefik", ["tls.yaml", "routers.yaml", "traefik.job.json"]),
     folder!("bindle", ["htpasswd", "bindle.job.json"]),
     folder!("hippo", ["hippo.job.json"]),
     folder!("spin", []),

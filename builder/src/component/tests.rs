@@ -126,8 +126,36 @@ fn readiness_access_and_jobs_are_read_as_data() {
         (nomad.of, nomad.namespaces["default"].disabled_drivers.as_slice()),
         (Acl::Nomad, &["raw_exec".to_owned()][..])
     );
-    assert_eq!(named("traefik").unwrap().jobs[0].files, ["traefik/tls.yaml"]);
+    assert_eq!(named("traefik").unwrap().jobs[0].files, ["traefik/tls.yaml", "traefik/routers.yaml"]);
     assert!(named("vault").is_none());
+}
+
+/// Whatever is named here is deleted by root when its service fails. Nothing of an application's may be.
+#[test]
+fn what_is_removed_when_it_is_empty_is_named_file_by_file_and_never_an_applications() {
+    let mut named = Vec::new();
+    for service in all().iter().flat_map(|component| &component.services) {
+        let Some(data) = &service.data else { continue };
+        assert!(data.folder.starts_with("/var/lib/"), "{}", data.folder);
+        for name in &data.fatal_when_empty {
+            let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
+            assert!(!folder.contains('*') && file.matches('*').count() <= 1 && file.len() > 4, "{name} is too wide");
+            assert!(name.split('/').all(|part| !matches!(part, "" | "." | ".." | "alloc" | "parcels")), "{name}");
+            named.push(format!("{}/{name}", data.folder));
+        }
+    }
+    assert_eq!(
+        named,
+        [
+            "/var/lib/consul/node-id",
+            "/var/lib/consul/serf/local.keyring",
+            "/var/lib/consul/serf/remote.keyring",
+            "/var/lib/consul/server_metadata.json",
+            "/var/lib/nomad/node-id",
+            "/var/lib/nomad/server/serf.keyring",
+            "/var/lib/nomad/server/keystore/*.nks.json",
+        ]
+    );
 }
 
 #[test]
@@ -153,7 +181,7 @@ fn a_description_that_does_not_fit_its_folder_is_an_error() {
         ("bird", "host_package:", "hostpackage:", "unknown field `hostpackage`"),
         ("bird", "default: 2.0.12", "default: 2.0", "2.0"),
         ("traefik", "jobs: [traefik]", "jobs: [treafik]", "treafik.job.json.tera is not embedded"),
-        ("traefik", "files: [tls.yaml]", "files: []", "which is no file of traefik"),
+        ("traefik", "files: [tls.yaml, routers.yaml]", "files: []", "which is no file of traefik"),
         ("nomad", "nomad_hippo, policies", "hippo_nomad, policies", "\"hippo_nomad\", which is no secret"),
         ("nomad", "[anymetal-hippo]", "[hippo]", "the policy \"hippo\", which is not there"),
         (

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use anymetal_contract::Phase;
-use anymetal_contract::plan::{Canary, Certificate, Delivery, Guard, Plan, Quorum, Report, Supply, Tls};
+use anymetal_contract::plan::{Canary, Certificate, Delivery, Guard, Plan, Quorum, Report, Settings, Supply, Tls};
 use anymetal_supply::origin::shown;
 
 use super::pair::{arrow, keyed, lists, pairs, perhaps, sets};
@@ -36,6 +36,7 @@ pub(super) fn settings(old: &Plan, new: &Plan) -> Vec<String> {
     let (old, new) = (&old.settings, &new.settings);
     let mut words: Vec<_> = [
         arrow("certificates", &tls(&old.tls), &tls(&new.tls)),
+        arrow("bindle and hippo from outside", &routers(old), &routers(new)),
         arrow("hippo: who may make an account", &old.hippo.registration, &new.hippo.registration),
         arrow("hippo: administrator", &old.hippo.administrator, &new.hippo.administrator),
     ]
@@ -52,6 +53,15 @@ fn tls(tls: &Tls) -> String {
         Tls::None => "none".to_owned(),
         Tls::Acme { email, dns_provider } => format!("from ACME ({email}, by DNS at {dns_provider})"),
         Tls::Files { certificate, key } => format!("from files ({certificate}, {key})"),
+    }
+}
+
+/// How those that ask for passwords are reached.
+fn routers(settings: &Settings) -> &'static str {
+    match (settings.opens_platform(), &settings.tls) {
+        (false, _) => "closed",
+        (true, Tls::None) => "by plain HTTP, passwords in clear",
+        (true, _) => "by https",
     }
 }
 
@@ -113,6 +123,6 @@ pub(super) fn course(old: &Plan, new: &Plan) -> Vec<String> {
 fn report(report: &Report) -> String {
     match report {
         Report::Platform => "to the platform".to_owned(),
-        Report::Webhook(url) => format!("to {}", shown(url)),
+        Report::Webhook => "to a webhook".to_owned(),
     }
 }

@@ -24,7 +24,7 @@ struct Touched<'p> {
 }
 
 /// Facts of the plan's own that the guard has in its document.
-const WATCHED: [&str; 6] = ["site", "domains", "anycast4", "anycast6", "tls", "guard"];
+const WATCHED: [&str; 7] = ["site", "domains", "anycast4", "anycast6", "tls", "expose", "guard"];
 
 /// Files, then units, then jobs.
 pub(super) fn touched(old: &Carried, new: &Carried) -> Vec<String> {
@@ -135,7 +135,7 @@ fn facts(old: &Plan, new: &Plan) -> BTreeSet<&'static str> {
         let bgp = &plan.bgp;
         (bgp.local_asn, bgp.peer_asn, bgp.multihop, bgp.password.is_some())
     };
-    let changed: [(&[&'static str], bool); 12] = [
+    let changed: [(&[&'static str], bool); 13] = [
         (&["site"], old.site != new.site),
         (&["platform"], old.platform != new.platform),
         (&["domain", "domains"], old.domain != new.domain),
@@ -146,6 +146,7 @@ fn facts(old: &Plan, new: &Plan) -> BTreeSet<&'static str> {
         (&["neighbours"], sessions(old) != sessions(new)),
         (&["hippo"], old.settings.hippo != new.settings.hippo),
         (&["tls"], old.settings.tls != new.settings.tls),
+        (&["expose"], old.settings.expose != new.settings.expose),
         (&["firewall"], old.settings.firewall != new.settings.firewall),
         (&["guard"], old.settings.guard != new.settings.guard),
     ];
@@ -221,7 +222,6 @@ fn job(old: &Job, new: &Job, is: &Plan, touched: &Touched<'_>) -> Option<String>
     let rest = |job: &Job| {
         (
             job.answers.clone(),
-            job.data.clone(),
             job.secrets.clone(),
             job.api.clone(),
             job.token.clone(),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use anymetal_contract::packages::{self, Packages};
 use anymetal_contract::plan::{self as contract, Arch};
-use anymetal_contract::{Digest, Plan};
+use anymetal_contract::{Digest, Plan, terminal};
 use anymetal_supply::bundle::Bundle;
 use serde::de::DeserializeOwned;
 
@@ -73,7 +73,7 @@ pub struct Carried {
 impl Form {
     /// Opens whatever is there. The error says what is wrong with it, its path first.
     pub fn open(path: &Path) -> Result<Self> {
-        let kind = kind(path).map_err(|error| error.context(path.display().to_string()))?;
+        let kind = kind(path).map_err(|error| error.context(terminal::one_line(&path.display().to_string())))?;
         Ok(Self { path: path.to_owned(), kind })
     }
 
@@ -164,16 +164,23 @@ fn document<D: DeserializeOwned + serde::Serialize>(bytes: &[u8], kind: &str, ve
         kind: String,
         version: u32,
     }
-    let form: Form = serde_json::from_slice(bytes).with_context(|| format!("the {what} is no document of ours"))?;
+    let form: Form =
+        serde_json::from_slice(bytes).map_err(quoting).with_context(|| format!("the {what} is no document of ours"))?;
     ensure!(form.kind == kind, "the {what} is of kind {:?}, not {kind:?}", form.kind);
     ensure!(
         form.version == version,
         "the {what} has version {}, and this anymetal reads version {version}",
         form.version
     );
-    let document: D = serde_json::from_slice(bytes).with_context(|| format!("the {what} does not have its form"))?;
+    let document: D =
+        serde_json::from_slice(bytes).map_err(quoting).with_context(|| format!("the {what} does not have its form"))?;
     ensure!(plan::canonical(&document) == bytes, "the {what} is not as anymetal writes it: canonical JSON");
     Ok(document)
+}
+
+/// A reader's words on one line: they quote what it read.
+fn quoting(error: serde_json::Error) -> anyhow::Error {
+    anyhow!("{}", terminal::one_line(&error.to_string()))
 }
 
 fn list(bytes: &[u8]) -> Result<Packages> {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use anymetal_contract::Digest;
 use anymetal_contract::packages::Package;
 use anymetal_contract::plan::Arch;
+use anymetal_contract::{Digest, terminal};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -125,12 +125,13 @@ impl Lock {
 
     /// The lock in this text, which has to be what [`Lock::text`] makes, byte for byte.
     pub fn read(text: &str) -> Result<Self> {
-        let mut value: Value = serde_json::from_str(text).context("it is no JSON")?;
+        let mut value: Value = serde_json::from_str(text).map_err(quoting).context("it is no JSON")?;
         let (kind, version) = (&value["kind"], &value["version"]);
         ensure!(*kind == KIND, "it is of kind {kind}, not {KIND:?}");
         ensure!(*version == VERSION, "it has version {version}, this anymetal reads version {VERSION}");
         value.as_object_mut().and_then(|members| members.remove("sha256")).context("it has no `sha256` of its own")?;
-        let lock: Self = serde_json::from_value(value).context("it does not have the form of a lock")?;
+        let lock: Self =
+            serde_json::from_value(value).map_err(quoting).context("it does not have the form of a lock")?;
         let right = lock.text();
         if let Some((line, (found, _))) =
             text.lines().zip(right.lines()).enumerate().find(|(_, (found, right))| found != right)
@@ -140,6 +141,11 @@ impl Lock {
         ensure!(text == right, "its end is not as `anymetal lock` wrote it");
         Ok(lock)
     }
+}
+
+/// A reader's words on one line: they quote what it read.
+fn quoting(error: serde_json::Error) -> anyhow::Error {
+    anyhow::anyhow!("{}", terminal::one_line(&error.to_string()))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use anymetal_contract::plan::Arch;
+use anymetal_contract::terminal;
 
 use super::document::{Archive, Closure, Lock, Locked, Witness};
 use crate::component::{self, Artefacts, Component, Source};
@@ -47,6 +48,8 @@ pub fn differences(site: &Site, lock: &Lock) -> Vec<Difference> {
         all.push(Difference::idle(format!("it has {name}, which the site has not")));
     }
     packages(site, lock, &mut all);
+    // a lock is somebody's text
+    all.iter_mut().for_each(|difference| difference.what = terminal::one_line(&difference.what));
     all
 }
 

@@ -12,7 +12,7 @@ use super::debian::{self, Archive, Ask, Fetch, Once};
 use super::document::{Closure, Lock};
 use super::fit;
 use super::openpgp::Keyring;
-use super::resolve::Trouble;
+use super::resolve::{Trouble, Wish};
 use crate::site::Site;
 use crate::sources;
 
@@ -23,7 +23,7 @@ pub const UPSTREAMS: [&str; 2] = ["debian", "debian-security"];
 pub fn closures(
     site: &Site,
     previous: Option<&Lock>,
-    update: bool,
+    wish: &Wish,
     fetch: &dyn Fetch,
     now: SystemTime,
 ) -> Result<BTreeMap<Arch, Closure>, Trouble> {
@@ -33,12 +33,20 @@ pub fn closures(
     let once = Once::new(&watched);
     let closure = |arch: &Arch| -> Result<(Arch, Closure)> {
         let previous = previous.and_then(|lock| lock.packages.get(arch));
-        if let Some(kept) = previous.filter(|closure| !update && closure.wanted.iter().eq(&wanted)) {
+        if let Some(kept) = previous.filter(|closure| !wish.packages && closure.wanted.iter().eq(&wanted)) {
             return Ok((*arch, kept.clone()));
         }
         let (archive, keyring) = (Archive::named(&site.os)?, keyring(site)?);
-        let ask =
-            Ask { archive: &archive, fetch: &once, keyring: &keyring, arch: *arch, wanted: &wanted, previous, now };
+        let ask = Ask {
+            archive: &archive,
+            fetch: &once,
+            keyring: &keyring,
+            arch: *arch,
+            wanted: &wanted,
+            previous,
+            now,
+            allow_old: wish.allow_old,
+        };
         Ok((*arch, debian::closure(&ask).with_context(|| format!("resolving the packages for {arch}"))?))
     };
     let closures: Result<_> = site.architectures.iter().map(closure).collect();

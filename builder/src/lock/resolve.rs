@@ -24,6 +24,10 @@ pub struct Wish {
     pub accept: BTreeSet<String>,
     /// Whether the operating system's packages are asked for again.
     pub packages: bool,
+    /// Components whose archives are taken by upstream's word alone, though nobody signed it and they were never seen.
+    pub first: BTreeSet<String>,
+    /// Whether an index of packages may be old.
+    pub allow_old: bool,
 }
 
 /// What came of it.
@@ -137,6 +141,7 @@ impl One<'_> {
                 words(first)
             )));
         }
+        self.vouched(arch, &said)?;
         let size = self.size(arch, sha256, &urls)?;
         let witnesses = said.iter().map(|(_, witness)| witness.clone()).collect();
         Ok(Archive { sha256: sha256.clone(), size, urls, witnesses })
@@ -175,6 +180,23 @@ impl One<'_> {
                 Ok(others)
             }
         }
+    }
+
+    /// Whether somebody answers for the digest but the server that has the archive too: a signature, this release, the site, or the lock that has
+    /// seen it before.
+    fn vouched(&self, arch: Arch, said: &[(Digest, Witness)]) -> Result<(), Trouble> {
+        let alone = said.iter().all(|(_, witness)| matches!(witness, Witness::Checksums | Witness::FirstSeen));
+        let seen = self.previous(arch).is_some_and(|locked| said.iter().all(|(digest, _)| *digest == locked.sha256));
+        let (name, component) = (self.name(arch), &self.known.name);
+        let told = [&self.wish.first, &self.wish.accept].into_iter().any(|names| names.contains(component));
+        if !alone || seen || told {
+            return Ok(());
+        }
+        let sha256 = &said[0].0;
+        Err(Trouble::Wrong(format!(
+            "{name}: its sha256 is {sha256} by upstream's checksums alone, which nobody signed: whoever has that server could have written both\n\
+             hint: compare it with what others have, and pin it in the site, `components.{component}.artefacts.{arch}.sha256`; or take it as it is now: `--accept-first {component}`"
+        )))
     }
 
     fn ask(&self) -> Result<Sums, Silent> {

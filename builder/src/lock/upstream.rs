@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-use anymetal_contract::Digest;
+use anymetal_contract::{Digest, terminal};
 
 use super::document::Witness;
 use super::openpgp::Keyring;
@@ -99,7 +99,7 @@ pub fn base_name(url: &str) -> &str {
 /// A witness in words.
 pub fn words(witness: &Witness) -> String {
     match witness {
-        Witness::Signed(key) => format!("signed by {key}"),
+        Witness::Signed(key) => format!("signed by {}", terminal::one_line(key)),
         Witness::Checksums => "upstream's checksums".to_owned(),
         Witness::Known => "known to this anymetal".to_owned(),
         Witness::Site => "pinned by the site".to_owned(),

@@ -47,6 +47,11 @@ pub fn draft(site: &Site) -> Result<Plan> {
     Ok(plan)
 }
 
+/// The same as far as it can be made, with what is still missing in it: archives whose digest nobody has asked for yet.
+pub fn preview(site: &Site) -> Result<(Plan, Vec<String>)> {
+    sketch(site)
+}
+
 /// The secrets that somebody has to bring for the site's nodes, whether or not every archive is known.
 pub fn wanted_secrets(site: &Site) -> Result<BTreeSet<String>> {
     let (plan, _) = sketch(site)?;
@@ -207,7 +212,7 @@ fn settings(site: &Site) -> Settings {
         tcp: site.firewall.tcp.clone(),
         udp: site.firewall.udp.clone(),
     };
-    Settings { hippo, tls: site.tls.clone(), firewall, guard: site.guard.clone() }
+    Settings { hippo, tls: site.tls.clone(), firewall, guard: site.guard.clone(), expose: site.expose }
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use anymetal_contract::Digest;
 use anymetal_contract::packages::Packages;
 use anymetal_contract::plan::{Arch, Plan, Source};
+use anymetal_contract::{Digest, terminal};
 
 /// One blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,15 +24,18 @@ pub struct Need {
 /// Sorted by digest.
 pub fn needs(plan: &Plan, lists: &BTreeMap<Arch, Packages>) -> Vec<Need> {
     let mut needs: BTreeMap<Digest, Need> = BTreeMap::new();
-    let mut add = |need: Need| match needs.get_mut(&need.sha256) {
-        None => _ = needs.insert(need.sha256.clone(), need),
-        Some(known) => {
-            if !known.name.split(", ").any(|name| name == need.name) {
-                known.name = format!("{}, {}", known.name, need.name);
+    let mut add = |mut need: Need| {
+        need.name = terminal::one_line(&need.name);
+        match needs.get_mut(&need.sha256) {
+            None => _ = needs.insert(need.sha256.clone(), need),
+            Some(known) => {
+                if !known.name.split(", ").any(|name| name == need.name) {
+                    known.name = format!("{}, {}", known.name, need.name);
+                }
+                known.size = known.size.or(need.size);
+                let more: Vec<_> = need.urls.into_iter().filter(|url| !known.urls.contains(url)).collect();
+                known.urls.extend(more);
             }
-            known.size = known.size.or(need.size);
-            let more: Vec<_> = need.urls.into_iter().filter(|url| !known.urls.contains(url)).collect();
-            known.urls.extend(more);
         }
     };
     for component in &plan.components {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use anymetal_contract::plan::Delivery;
-use anymetal_contract::secrets::{self, BGP_PASSWORD, KIND, Shape, VERSION};
+use anymetal_contract::secrets::{self, BGP_PASSWORD, KIND, Shape, VERSION, WEBHOOK};
 use anymetal_pki::Authority;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -66,6 +66,11 @@ fn entries(text: &mut String, site: &Site, names: &BTreeSet<String>, random: Ran
                 "# Fill it in: nobody but the network has it. Vultr shows it on the server's page, under BGP.\n{}: ''\n",
                 secret.name
             ),
+            Shape::Url => write!(
+                text,
+                "# Fill it in: an http or https URL; what may write there stands in it, so it is a secret.\n{}: ''\n",
+                secret.name
+            ),
             shape => writeln!(text, "{}: {}", secret.name, value(shape, random)?),
         };
     }
@@ -113,6 +118,8 @@ fn value(shape: Shape, random: Random<'_>) -> Result<String> {
         Shape::Key => letters(&bytes::<50>(random)?),
         // The curve decides which bytes are a key, so they are not of our choice.
         Shape::Authority => Authority::new_secret()?,
+        // nobody listens there: it is for a machine that is thrown away
+        Shape::Url => "http://127.0.0.1:9/".to_owned(),
         Shape::Htpasswd | Shape::Variables | Shape::MadeOnTheNode => String::new(),
     })
 }
@@ -168,6 +175,7 @@ pub fn logins(site: &Site, wanted: &BTreeSet<String>) -> Vec<String> {
             wants(BGP_PASSWORD),
             format!("to do: fill in `{BGP_PASSWORD}`, the password that the network gave its BGP"),
         ),
+        line(wants(WEBHOOK), format!("to do: fill in `{WEBHOOK}`, the URL that hears of every event")),
         line(wants(ACME), "to do: fill in `acme`, what the DNS provider wants of its customer".to_owned()),
         line(true, delivery.to_owned()),
     ]

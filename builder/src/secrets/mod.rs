@@ -133,6 +133,7 @@ fn refusal(refused: &Refused, hint: &str) -> Complaint {
     let what = match refused {
         Refused::TooLarge { .. } => format!("it has more than {LARGEST} bytes"),
         Refused::Folder => "it is a folder".to_owned(),
+        Refused::Odd(what) => format!("it is {what}, not a regular file: copy what is in it to a file first"),
         Refused::Io(error) => format!("cannot be read: {error}"),
     };
     Complaint::new(what, hint)

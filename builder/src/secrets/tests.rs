@@ -244,10 +244,14 @@ fn a_new_file_has_all_that_is_wanted_and_is_good() {
     desk.site.tls = Tls::Acme { email: "ops@example.com".into(), dns_provider: "route53".into() };
     let text = file(&desk.site, &names(&all()), &mut counting()).unwrap();
     assert!(text.contains("names for route53, "), "{text}");
-    assert!(text.ends_with("nomad_management: 02030405-0607-4809-8a0b-0c0d0e0f1011\n"), "{text}");
+    assert!(text.contains("nomad_management: 02030405-0607-4809-8a0b-0c0d0e0f1011\n"), "{text}");
+    assert!(text.ends_with("so it is a secret.\nwebhook: ''\n"), "{text}");
     desk.put(
         "secrets.yaml",
-        &text.replace("acme: {}", "acme: {TOKEN: x}").replace("bgp_password: ''", "bgp_password: 'a b'"),
+        &text
+            .replace("acme: {}", "acme: {TOKEN: x}")
+            .replace("bgp_password: ''", "bgp_password: 'a b'")
+            .replace("webhook: ''", "webhook: 'https://hook.example/T0K3N?x=1'"),
     );
     let document = desk.document(&all());
     assert_eq!(document.values.len() + 1, all().len());

@@ -193,6 +193,7 @@ fn advice(shape: Shape, key: &str) -> String {
         Shape::Uuid => format!("`{key}: …`, as `uuidgen` makes one"),
         Shape::Password | Shape::Key => format!("`{key}: …`, as `openssl rand -hex 24` makes one"),
         Shape::Session => format!("`{key}: …`, as the network that is spoken to gave it"),
+        Shape::Url => format!("`{key}: https://…`, as whoever listens there gave it"),
         Shape::Htpasswd => {
             format!("`{key}: {{user: admin, password: …, salt: …}}`, a salt as `openssl rand -base64 16` makes one")
         }

@@ -4,7 +4,7 @@
 mod key;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use anymetal_contract::Plan;
+use anymetal_contract::{Plan, terminal};
 use anymetal_supply::signature;
 pub use anymetal_supply::signature::{KeyId, PublicKey, Signature};
 
@@ -43,7 +43,9 @@ pub fn adopted(signature: &str) -> Result<String> {
 
 /// An error unless these are the bytes of a plan as `anymetal build` writes them.
 pub fn judge(plan: &[u8]) -> Result<()> {
-    let read: Plan = serde_json::from_slice(plan).context("it is no plan")?;
+    let read: Plan = serde_json::from_slice(plan)
+        .map_err(|error| anyhow!("{}", terminal::one_line(&error.to_string())))
+        .context("it is no plan")?;
     ensure!(
         plan::canonical(&read) == plan,
         "it is not as `anymetal build` wrote it\nhint: build again, and sign what that writes"

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::path::Path;
 
+use anymetal_contract::terminal;
+
 /// A place in a text. Both count from one; columns count characters, not bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
@@ -57,7 +59,7 @@ impl fmt::Display for Diagnostic {
         if self.severity == Severity::Warning {
             write!(f, " warning:")?;
         }
-        write!(f, " {}; hint: {}", self.what, self.hint)
+        write!(f, " {}; hint: {}", terminal::one_line(&self.what), terminal::one_line(&self.hint))
     }
 }
 
@@ -87,7 +89,7 @@ pub struct Findings {
 impl Findings {
     /// Nothing found yet in this file.
     pub fn of(path: &Path) -> Self {
-        Self { path: escaped(&path.display().to_string()), list: Vec::new() }
+        Self { path: terminal::one_line(&path.display().to_string()), list: Vec::new() }
     }
 
     /// Something that stops the command.
@@ -143,7 +145,7 @@ pub fn quoted(text: &str) -> String {
     const LONGEST: usize = 72;
     let cut: String = text.chars().take(LONGEST).collect();
     let rest = if cut.len() < text.len() { "…" } else { "" };
-    format!("`{}{rest}`", escaped(&cut))
+    format!("`{}{rest}`", terminal::one_line(&cut))
 }
 
 /// The one of `known` that is probably meant.
@@ -170,21 +172,6 @@ pub fn either<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
         Some((last, _)) => last.clone(),
         None => String::new(),
     }
-}
-
-/// Control characters, and those that turn the direction of writing, as escapes: a finding is one honest line.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        let invisible =
-            matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}');
-        if c.is_control() || invisible {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }
 
 #[cfg(test)]

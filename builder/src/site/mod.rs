@@ -127,6 +127,9 @@ fn complaint(refused: Refused) -> Complaint {
             Complaint::new(format!("more than {LARGEST} bytes come out of it"), "check that this is the right file")
         }
         Refused::Folder => Complaint::new("it is a folder", "name the file in it"),
+        Refused::Odd(what) => {
+            Complaint::new(format!("it is {what}, not a regular file"), "copy what is in it to a file first")
+        }
         Refused::Io(error) => Complaint::new(format!("cannot be read: {error}"), ""),
     }
 }

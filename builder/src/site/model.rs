@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 pub use anymetal_contract::plan::Tls;
-use anymetal_contract::plan::{Arch, Bgp, Delivery, Guard, Metadata, Report, Supply};
+use anymetal_contract::plan::{Arch, Bgp, Delivery, Expose, Guard, Metadata, Report, Supply};
 use anymetal_contract::{Digest, Phase};
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -40,6 +40,8 @@ pub struct Site {
     pub hippo: Hippo,
     /// How Traefik gets certificates.
     pub tls: Tls,
+    /// What is reachable from outside although it is not safe.
+    pub expose: Option<Expose>,
     /// What may come in from outside.
     pub firewall: Firewall,
     /// When a node announces, and when it stops.

@@ -22,8 +22,12 @@ fn said(text: &str) -> Vec<String> {
     let found = match of(text.as_bytes()) {
         Ok((_, found)) | Err(found) => found,
     };
-    found.iter().map(|one| one.to_string().trim_start_matches("s.yaml:").to_owned()).collect()
+    let lines = found.iter().map(|one| one.to_string().trim_start_matches("s.yaml:").to_owned());
+    lines.filter(|line| !line.contains(UNCERTIFIED)).collect()
 }
+
+/// What is said of every site without `tls`, and tested by itself.
+const UNCERTIFIED: &str = "warning: without `tls` bindle and hippo cannot be reached";
 
 /// The site of these bytes, as `read` makes it but for files beside it.
 fn of(bytes: &[u8]) -> Result<(Site, Vec<Diagnostic>), Vec<Diagnostic>> {
@@ -91,7 +95,7 @@ fn what_is_said_is_taken_as_written() {
          firewall: {ssh: ['2001:DB8::/32', 198.51.100.0/24, 192.0.2.0/24], tcp: [9000, 8443], udp: [443]}\n\
          metadata: {plain_http: true, private_subnets: [192.168.0.0/16, 10.7.0.0/16], report_hosts: [Events.example, 192.0.2.9]}\n\
          secrets: {file: ../vault/demo.yaml, deliver: customdata}\n\
-         reports: [webhook: 'https://hook.example/?q', platform]\n\
+         reports: [webhook, platform]\n\
          origins: [https://m.example/am/, http://192.0.2.9:8080]\n\
          supplies: [upstream, bundle]\n\
          signers: [RWTLD4XAwkHHNr5cteLPfYZ/cZNtLqie50vRjHLnIICHVazXQbxDbNaZ]\n\
@@ -118,7 +122,7 @@ fn what_is_said_is_taken_as_written() {
     assert_eq!(site.metadata.report_hosts, ["192.0.2.9", "events.example"]);
     assert!(site.secrets.file.ends_with("../vault/demo.yaml"));
     assert_eq!(site.secrets.deliver, Delivery::Customdata);
-    assert_eq!(site.reports, [Report::Webhook("https://hook.example/?q".into()), Report::Platform]);
+    assert_eq!(site.reports, [Report::Webhook, Report::Platform]);
     assert_eq!(site.supplies, [Supply::Upstream, Supply::Bundle]);
     assert_eq!(site.signers.iter().map(|key| key.id().to_string()).collect::<Vec<_>>(), ["36C741C2C0850FCB"]);
     assert_eq!(site.origins, ["https://m.example/am", "http://192.0.2.9:8080"]);
@@ -193,8 +197,12 @@ fn a_mistake_in_a_file_beside_the_site_names_that_file() {
     fs::write(&path, format!("{SMALLEST}cloud_config: [one.yaml, two.yaml]\ndomian: x\n")).unwrap();
     fs::write(folder.path().join("one.yaml"), "#cloud-config\npackages: [jq\n").unwrap();
     fs::write(folder.path().join("two.yaml"), "#!/bin/sh\n").unwrap();
-    let found: Vec<_> =
-        read(&path).unwrap_err().iter().map(|one| format!("{}:{}", one.path, one.at.unwrap())).collect();
+    let found: Vec<_> = read(&path)
+        .unwrap_err()
+        .iter()
+        .filter(|one| one.severity == Severity::Mistake)
+        .map(|one| format!("{}:{}", one.path, one.at.unwrap()))
+        .collect();
     let in_folder = |place: &str| folder.path().join(place).display().to_string();
     assert_eq!(found, [in_folder("s.yaml:7:1"), in_folder("one.yaml:2:14"), in_folder("two.yaml:1:1")]);
 }
@@ -207,15 +215,76 @@ fn a_mistake_an_alias_repeats_is_said_once() {
 }
 
 #[test]
+fn passwords_in_clear_are_said_aloud_and_opened_only_on_request() {
+    const CLOSED: &str = "warning: without `tls` bindle and hippo cannot be reached from outside, since passwords would travel in clear, and \
+        applications answer by plain HTTP; hint: say in `tls` where certificates come from; `expose: plain` opens them all the same";
+    const OPEN: &str = "warning: passwords for bindle and hippo travel in clear: whoever reads one packet on the way to a node runs code on \
+        all of them; hint: say in `tls` where certificates come from, and remove `expose`";
+    let files = "tls: {mode: files, certificate: /etc/ssl/a.crt, key: /etc/ssl/a.key}\n";
+    for (lines, place, expected) in [
+        ("", "1:1: ", CLOSED),
+        ("tls: {mode: none}\n", "6:6: ", CLOSED),
+        ("expose: plain\n", "6:9: ", OPEN),
+        (files, "", ""),
+        ("components: {nomad: none}\n", "", ""),
+        (
+            "expose: all\ncomponents: {nomad: none}\n",
+            "6:9: ",
+            "`expose` means nothing in a site without bindle and hippo; hint: remove it",
+        ),
+        (
+            &format!("expose: plain\n{files}"),
+            "6:9: ",
+            "`expose` means nothing with `tls`: what asks for passwords is reachable by https; hint: remove it",
+        ),
+        ("exposed: plain\n", "6:1: ", "unknown key `exposed`; hint: did you mean `expose`?"),
+        ("expose: plian\n", "6:9: ", "`expose` cannot be `plian`; hint: did you mean `plain`?"),
+    ] {
+        let found = match of(format!("{SMALLEST}{lines}").as_bytes()) {
+            Ok((_, found)) | Err(found) => found,
+        };
+        let found: Vec<_> = found.iter().map(|one| one.to_string().replacen("s.yaml:", "", 1)).collect();
+        let expected = format!("{place}{expected}");
+        assert!(found.contains(&expected) || (expected.is_empty() && found.is_empty()), "{lines}: {found:#?}");
+    }
+    assert_eq!(site("expose: plain\n").expose, Some(anymetal_contract::plan::Expose::Plain));
+    assert_eq!(site("").expose, None);
+}
+
+#[test]
+fn a_query_that_looks_like_a_secret_is_warned_of_and_not_repeated() {
+    let pin = "components: {consul: {version: 1.8.7, artefacts: {x86_64: {sha256: 105054335fd76b3d2a1b76a705dbdb3b83d7e4093b302a7816ce7f922893f29d, urls: ['https://m.example/a?X-Amz-Signature=hunter2']}}}, nomad: none}\n";
+    for (lines, name) in [
+        (pin, Some("X-Amz-Signature")),
+        ("guard: {canaries: ['http://app.example.org/?a=1&token=hunter2']}\n", Some("token")),
+        ("guard: {canaries: ['http://app.example.org/?page=1&token=']}\n", None),
+    ] {
+        let found = said(&format!("{SMALLEST}{lines}"));
+        let expected = name.map(|name| {
+            format!("warning: the query of this URL has `{name}` in it, and the plan, which everybody may read")
+        });
+        assert_eq!(found.len(), usize::from(expected.is_some()), "{found:?}");
+        assert!(expected.is_none_or(|expected| found[0].contains(&expected)), "{found:?}");
+        assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
+    }
+}
+
+#[test]
 fn no_secret_is_repeated() {
     for lines in [
         "bgp: {password: hunter2}\n",
         "origins: ['https://x:hunter2@m.example']\n",
-        "reports: [webhook: 'https://hunter2@m']\n",
+        "guard: {canaries: ['https://x:hunter2@m.example/']}\n",
+        "sources: {github: 'https://hunter2@m.example'}\n",
+        "components: {consul: {version: 1.8.7, artefacts: {x86_64: {sha256: x, urls: ['https://hunter2@m']}}}}\n",
+        "reports: [webhook: 'https://m/hunter2']\n",
+        "reports: ['https://m/hunter2']\n",
+        "reports: [webhook: {env: hunter2}]\n",
         "jwt_key: hunter2\n",
     ] {
         let found = said(&format!("{SMALLEST}{lines}"));
-        assert!(found.iter().any(|one| one.contains("secrets do not belong in a site")), "{found:?}");
+        let why = ["secrets do not belong in a site", "the URL of a webhook is a secret"];
+        assert!(found.iter().any(|one| why.iter().any(|why| one.contains(why))), "{found:?}");
         assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
     }
 }

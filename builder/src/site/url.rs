@@ -3,7 +3,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::diagnostic::{Complaint, quoted};
+use super::diagnostic::{Complaint, Findings, Mark, quoted};
 
 /// What a URL is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,10 @@ pub(crate) fn url(text: &str, purpose: Use) -> Result<String, Complaint> {
         let what = format!("has the character {} in it, which no URL may have", quoted(&c.to_string()));
         return complain(&what, "write it percent-encoded, as in `%20`");
     }
+    if let (Use::Base, Some(c)) = (purpose, text.chars().find(|c| "'$*".contains(*c))) {
+        let what = format!("has the character `{c}` in it, which a shell on the node would read as more than text");
+        return complain(&what, &format!("write it percent-encoded, as `%{:02X}`", u32::from(c)));
+    }
     if bad_percent(text) {
         return complain("has a `%` that is not followed by two hexadecimal digits", "write a percent sign as `%25`");
     }
@@ -66,6 +70,22 @@ pub(crate) fn url(text: &str, purpose: Use) -> Result<String, Complaint> {
         );
     }
     Ok(if purpose == Use::Base { text.trim_end_matches('/') } else { text }.to_owned())
+}
+
+/// A word about a query that looks as if it let somebody in: it stands in the plan, which everybody may read. The value is not repeated.
+pub(crate) fn doubt(url: &str, at: Mark, findings: &mut Findings) {
+    const WORDS: [&str; 10] =
+        ["auth", "credential", "jwt", "key", "password", "passwd", "pwd", "secret", "sig", "token"];
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let names = query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(_, value)| !value.is_empty());
+    let odd = names.map(|(name, _)| name).find(|name| WORDS.iter().any(|word| name.to_lowercase().contains(word)));
+    if let Some(name) = odd {
+        let what = format!(
+            "the query of this URL has {} in it, and the plan, which everybody may read, has the URL",
+            quoted(name)
+        );
+        findings.warning(at, what, "use a URL that needs none, or one that the network protects, if that is a secret");
+    }
 }
 
 /// RFC 3986, section 2, less what only a fragment or a literal address needs elsewhere.
@@ -159,6 +179,18 @@ mod tests {
             ("https://m.example/x\r", r"`https://m.example/x\r` has white space at an end"),
             ("https://m.example/a b", "`https://m.example/a b` has the character ` ` in it, which no URL may have"),
             ("https://m.example/\"x", "`https://m.example/\"x` has the character `\"` in it, which no URL may have"),
+            (
+                "http://a/$(id)",
+                "`http://a/$(id)` has the character `$` in it, which a shell on the node would read as more than text",
+            ),
+            (
+                "http://a/*",
+                "`http://a/*` has the character `*` in it, which a shell on the node would read as more than text",
+            ),
+            (
+                "http://a/'",
+                "`http://a/'` has the character `'` in it, which a shell on the node would read as more than text",
+            ),
             (
                 "https://m.example/%zz",
                 "`https://m.example/%zz` has a `%` that is not followed by two hexadecimal digits",

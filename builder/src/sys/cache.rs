@@ -44,6 +44,7 @@ pub fn once(
     if finished.is_dir() {
         return Ok(finished); // the one we waited for made it
     }
+    sweep(root, name);
     let part = tempfile::Builder::new()
         .prefix(&format!(".{name}."))
         .tempdir_in(root)
@@ -53,6 +54,17 @@ pub fn once(
         .with_context(|| format!("renaming what was made to {}", finished.display()))?;
     let _renamed_away = part.keep();
     Ok(finished)
+}
+
+/// Removes what was left of that name half made: whoever has its lock knows that nobody is at it.
+fn sweep(root: &Path, name: &str) {
+    let (prefix, lock) = (format!(".{name}."), format!(".{name}.lock"));
+    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(prefix.as_bytes()) && *name != *lock {
+            let _stays = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::read::{self, Refused};
+
 /// Nothing when it is a folder.
 pub fn folder(path: &Path) -> Result<()> {
     let there = std::fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
@@ -25,7 +27,12 @@ pub fn open(path: &Path) -> io::Result<Option<(File, u64)>> {
     if !there.is_file() {
         return Ok(None);
     }
-    Ok(Some((File::open(path)?, there.len())))
+    match read::open(path) {
+        Ok((file, there)) => Ok(Some((file, there.len()))),
+        Err(Refused::Io(error)) => Err(error),
+        // it became something else just now
+        Err(_) => Ok(None),
+    }
 }
 
 #[cfg(test)]

@@ -1,23 +1,23 @@
 //! Reading init binaries from disk, and where this very program lies.
 //! May not judge what it reads: `init_binary` does.
-#![expect(clippy::disallowed_methods, reason = "a room of sys: reads what init_binary judges")]
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::read::{self, Refused};
+
 /// The file, when it is not longer than `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let opened = File::open(path);
+    let opened = read::open(path).map_err(|refused| match refused {
+        Refused::Io(error) => error,
+        _ => io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file"),
+    });
     tracing::debug!(
         "looking for an init at {}: {}",
         path.display(),
         if opened.is_ok() { "there" } else { "not there" }
     );
-    let file = opened?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file"));
-    }
+    let (file, _) = opened?;
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {

@@ -17,6 +17,8 @@ pub mod private;
 pub mod random;
 pub mod read;
 pub mod rehearsal;
+pub mod stage;
+pub mod terminal;
 pub mod tools;
 pub mod upstreams;
 pub mod write;

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use super::stage::Stage;
+
 /// The permission bits of a file that is there; `None` of what is no plain file, as a pipe, which nobody else can open.
 pub fn mode(path: &Path) -> Option<u32> {
     fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|there| there.permissions().mode() & 0o7777)
@@ -23,7 +25,8 @@ pub fn create(path: &Path, bytes: &[u8]) -> Result<bool> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let writing = || format!("writing {}", path.display());
     // tempfile makes its files 0600 whatever the umask is
-    let mut beside = tempfile::NamedTempFile::with_prefix_in(".anymetal-", folder).with_context(writing)?;
+    let staged = Stage::within(folder).with_context(writing)?;
+    let mut beside = tempfile::NamedTempFile::new_in(staged.path()).with_context(writing)?;
     beside.write_all(bytes).and_then(|()| beside.as_file().sync_all()).with_context(writing)?;
     match beside.persist_noclobber(path) {
         Ok(_) => Ok(true),
@@ -38,7 +41,8 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let real = path.canonicalize().with_context(writing)?;
     let folder = real.parent().expect("a plain file lies in a folder");
     let there = fs::metadata(&real).with_context(writing)?;
-    let mut beside = tempfile::NamedTempFile::with_prefix_in(".anymetal-", folder).with_context(writing)?;
+    let staged = Stage::within(folder).with_context(writing)?;
+    let mut beside = tempfile::NamedTempFile::new_in(staged.path()).with_context(writing)?;
     let made = beside.as_file().metadata().with_context(writing)?;
     if (made.uid(), made.gid()) != (there.uid(), there.gid()) {
         fchown(beside.as_file(), Some(there.uid()), Some(there.gid())).with_context(writing)?;

@@ -1,10 +1,14 @@
-//! Reading a file whose size its author decides, up to a limit.
-//! May not look at what is in it.
+//! Reading files that somebody names: plain files and nothing else, up to a limit. A pipe, a device or a socket is refused before a byte is waited for.
+//! May not look at what is in them.
 #![expect(clippy::disallowed_methods, reason = "this is the room that opens files for reading")]
 
-use std::fs::{self, File};
+use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 /// Why a file was not read.
 #[derive(Debug)]
@@ -16,6 +20,8 @@ pub enum Refused {
     },
     /// It is a folder.
     Folder,
+    /// It is something else that is no regular file: what.
+    Odd(&'static str),
     /// The operating system says no.
     Io(io::Error),
 }
@@ -31,28 +37,66 @@ impl Refused {
         match self {
             Self::TooLarge { .. } => anyhow::anyhow!("it is longer than {limit} bytes"),
             Self::Folder => anyhow::anyhow!("it is a folder"),
+            Self::Odd(what) => {
+                anyhow::anyhow!("it is {what}, not a regular file\nhint: copy what is in it to a file first")
+            }
             Self::Io(error) => error.into(),
         }
     }
 }
 
-/// The whole of the file, when it has at most `limit` bytes. A larger file is refused by its size, before a byte is read; from a pipe or a
-/// device, which have none, at most one byte more than the limit is taken.
+/// The whole of the file, when it has at most `limit` bytes. A larger file is refused by its size, before a byte is read.
 pub fn bounded(path: &Path, limit: u64) -> Result<Vec<u8>, Refused> {
-    let metadata = fs::metadata(path).map_err(Refused::Io)?;
-    if metadata.is_dir() {
-        return Err(Refused::Folder);
-    }
-    if metadata.is_file() && metadata.len() > limit {
+    let (file, metadata) = open(path)?;
+    if metadata.len() > limit {
         return Err(Refused::TooLarge { size: Some(metadata.len()) });
     }
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(Refused::Io)?;
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(Refused::Io)?;
     if bytes.len() as u64 > limit {
         return Err(Refused::TooLarge { size: None });
     }
     Ok(bytes)
+}
+
+/// The regular file at this path, links followed, open. A pipe without a name is one too: `/dev/stdin` and `<(…)` have somebody who writes.
+pub fn open(path: &Path) -> Result<(File, Metadata), Refused> {
+    // looked at first: to open a device may do something
+    regular(&fs::metadata(path).map_err(Refused::Io)?, true)?;
+    // and without waiting for who writes into a pipe that has come into its place
+    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map_err(Refused::Io)?;
+    let metadata = file.metadata().map_err(Refused::Io)?;
+    regular(&metadata, is_nameless(&file))?;
+    let blocks = fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()));
+    blocks.map_err(|errno| Refused::Io(errno.into()))?;
+    Ok((file, metadata))
+}
+
+fn regular(metadata: &Metadata, nameless: bool) -> Result<(), Refused> {
+    match metadata.file_type() {
+        kind if kind.is_file() || (kind.is_fifo() && nameless) => Ok(()),
+        kind if kind.is_dir() => Err(Refused::Folder),
+        kind => Err(Refused::Odd(odd(kind))),
+    }
+}
+
+/// Whether an open pipe was made by `pipe(2)`, and lies in no folder.
+fn is_nameless(file: &File) -> bool {
+    let place = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    place.is_ok_and(|place| place.as_os_str().as_encoded_bytes().starts_with(b"pipe:["))
+}
+
+/// What is neither a regular file nor a folder, in words.
+pub(super) fn odd(kind: FileType) -> &'static str {
+    if kind.is_fifo() {
+        "a named pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else if kind.is_symlink() {
+        "a link"
+    } else {
+        "a device"
+    }
 }
 
 #[cfg(test)]
@@ -69,9 +113,22 @@ mod tests {
     }
 
     #[test]
-    fn a_device_without_end_is_not_read_to_its_end() {
-        assert!(matches!(bounded(Path::new("/dev/zero"), 1000), Err(Refused::TooLarge { size: None })));
-        assert_eq!(bounded(Path::new("/dev/null"), 1000).unwrap(), b"");
+    fn what_is_no_regular_file_is_refused_without_waiting_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, socket, link) = (folder.path().join("p"), folder.path().join("s"), folder.path().join("l"));
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        std::os::unix::fs::symlink(&pipe, &link).unwrap();
+        for (path, what) in [
+            (pipe.as_path(), "a named pipe"),
+            (&link, "a named pipe"),
+            (&socket, "a socket"),
+            (Path::new("/dev/zero"), "a device"),
+            (Path::new("/dev/null"), "a device"),
+        ] {
+            let refused = bounded(path, 1000).unwrap_err();
+            assert!(matches!(refused, Refused::Odd(odd) if odd == what), "{}: {refused:?}", path.display());
+        }
     }
 
     #[test]

@@ -2,12 +2,16 @@
 //! May not know what it renders.
 #![expect(clippy::disallowed_methods, reason = "a room of sys: starts the one program that rehearse is about")]
 
+use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use tempfile::NamedTempFile;
+
+use super::interrupt;
+use super::stage::Stage;
 
 /// What a rehearsal is given.
 #[derive(Debug, Clone, Copy)]
@@ -22,25 +26,35 @@ pub struct Given<'g> {
 
 /// `init render` of this below `root`; it talks on our own standard streams. The code it ended with.
 pub fn render(init: &Path, given: &Given<'_>, root: &Path) -> Result<i32> {
-    let plan = temporary("plan", given.plan)?;
-    let secrets = given.secrets.map(|secrets| temporary("secrets", secrets)).transpose()?;
+    let stage = Stage::within(&runtime())?;
+    let plan = temporary(&stage, "plan.json", given.plan)?;
+    let secrets = given.secrets.map(|secrets| temporary(&stage, "secrets.json", secrets)).transpose()?;
     // A bare name would be looked up on PATH.
     let program = std::path::absolute(init).with_context(|| format!("finding out where {} lies", init.display()))?;
     let mut command = Command::new(program);
-    command.arg("render").arg("--plan").arg(plan.path()).arg("--metadata").arg(given.metadata).arg("--root").arg(root);
+    command.arg("render").arg("--plan").arg(plan).arg("--metadata").arg(given.metadata).arg("--root").arg(root);
     if let Some(secrets) = &secrets {
-        command.arg("--secrets").arg(secrets.path());
+        command.arg("--secrets").arg(secrets);
     }
     let starting = || format!("starting {}; is it executable, and for this machine?", init.display());
-    let ended = command.status().with_context(starting)?;
+    let mut child = interrupt::let_through(|| command.spawn()).with_context(starting)?;
+    let ended = child.wait().with_context(|| format!("waiting for {}", init.display()))?;
     ended.code().with_context(|| format!("running {}: {ended}", init.display()))
 }
 
-/// A file for its owner alone, which goes away by itself.
-fn temporary(what: &str, bytes: &[u8]) -> Result<NamedTempFile> {
-    let making = || format!("making a temporary file for the {what}");
-    // tempfile makes its files 0600 whatever the umask is
-    let mut file = NamedTempFile::with_prefix(format!("anymetal-{what}-")).with_context(making)?;
-    file.write_all(bytes).and_then(|()| file.flush()).with_context(|| format!("writing {}", file.path().display()))?;
-    Ok(file)
+/// Where what is only for this run, and nobody else's to read, may lie: in memory, when the system has such a place for its users.
+fn runtime() -> PathBuf {
+    let named = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    named.filter(|path| path.is_absolute() && path.is_dir()).unwrap_or_else(std::env::temp_dir)
+}
+
+/// A file for its owner alone, which goes away with the stage.
+fn temporary(stage: &Stage, what: &str, bytes: &[u8]) -> Result<PathBuf> {
+    let path = stage.path().join(what);
+    let write = || {
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(bytes)
+    };
+    write().with_context(|| format!("writing {}", path.display()))?;
+    Ok(path)
 }

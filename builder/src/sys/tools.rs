@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 
+use super::interrupt;
+
 /// A program and the Debian package that brings it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tool {
@@ -94,7 +96,9 @@ pub fn run(tool: Tool, arguments: &[String], folder: &Path) -> anyhow::Result<()
 fn finished(tool: Tool, command: &mut Command) -> anyhow::Result<Vec<u8>> {
     let doing = || format!("running {}", tool.program);
     tracing::debug!("running {command:?}");
-    let output = command.output().with_context(doing)?;
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = interrupt::let_through(|| command.spawn()).with_context(doing)?;
+    let output = child.wait_with_output().with_context(doing)?;
     let errors = String::from_utf8_lossy(&output.stderr);
     anyhow::ensure!(output.status.success(), "{}: {}: {}", doing(), output.status, errors.trim());
     Ok(output.stdout)
@@ -105,13 +109,9 @@ pub fn watch(tool: Tool, arguments: &[String], folder: &Path, mut line: impl FnM
     const LAST: usize = 15;
     let doing = || format!("running {}", tool.program);
     tracing::debug!("running {} {}", tool.program, arguments.join(" "));
-    let mut child = command_dying(tool, "TERM")
-        .args(arguments)
-        .current_dir(folder)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(doing)?;
+    let mut command = command_dying(tool, "TERM");
+    command.args(arguments).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = interrupt::let_through(|| command.spawn()).with_context(doing)?;
     let mut last = VecDeque::with_capacity(LAST);
     for said in BufReader::new(child.stderr.take().expect("stderr is piped")).split(b'\n') {
         let said = said.with_context(doing)?;

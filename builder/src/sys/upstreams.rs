@@ -1,10 +1,7 @@
 //! Upstreams' files: over the network, or from a folder that somebody carried in.
 //! May not judge what comes: `lock` does.
-#![expect(clippy::disallowed_methods, reason = "a room of sys: reads what was carried in")]
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io;
 use std::path::PathBuf;
 
 use anymetal_supply::http::{Certificates, Http, Limits};
@@ -80,9 +77,11 @@ impl Files for Folder {
 
     fn measure(&self, component: &str, url: &str) -> Result<Measured, Refusal> {
         let place = self.place(component, url)?;
-        let failed = |error: io::Error| Refusal { why: format!("reading {}: {error}", place.display()), absent: false };
+        let failed =
+            |error: anyhow::Error| Refusal { why: format!("reading {}: {error:#}", place.display()), absent: false };
+        let (mut file, _) = read::open(&place).map_err(|refused| failed(refused.told(u64::MAX)))?;
         let (digest, size) =
-            File::open(&place).and_then(|mut file| digest_of(&mut file, &mut vec![0; BUFFER])).map_err(failed)?;
+            digest_of(&mut file, &mut vec![0; BUFFER]).map_err(|error| failed(anyhow::Error::new(error)))?;
         Ok(Measured { size, sha256: Some((digest, place.display().to_string())) })
     }
 }

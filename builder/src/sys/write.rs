@@ -8,7 +8,9 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use tempfile::TempDir;
+
+use super::read;
+use super::stage::{self, Stage};
 
 /// Modes of what is written, whatever the umask: anybody may read it, as a web server has to; but for what only its owner may.
 const OPEN_MODE: u32 = 0o644;
@@ -38,6 +40,7 @@ impl<'b> Entry<'b> {
 /// Makes these files be below `folder`, which is made when it is not there. Files that have these bytes already are not
 /// touched, and neither is anything else in the folder. They are put in place in the order given, each whole: name what refers to others last.
 pub fn files(folder: &Path, files: &[Entry<'_>]) -> Result<()> {
+    stage::sweep(parent(folder));
     if accepts(folder)? { update(folder, files) } else { create(folder, files) }
 }
 
@@ -53,20 +56,27 @@ pub fn accepts(folder: &Path) -> Result<bool> {
 
 /// A new folder appears whole.
 fn create(folder: &Path, files: &[Entry<'_>]) -> Result<()> {
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = parent(folder);
     make_folder(parent)?;
-    let staged = stage(parent)?;
+    let staged = Stage::within(parent)?;
+    let whole = staged.path().join("whole");
+    make_folder(&whole)?;
     for file in files {
-        put(staged.path(), file)?;
+        put(&whole, file)?;
     }
-    allow(staged.path(), FOLDER_MODE)?;
-    fs::rename(staged.path(), folder).with_context(|| format!("making {}", folder.display()))?;
-    let _now_the_folder = staged.keep();
+    allow(&whole, FOLDER_MODE)?;
+    stage::commit(|| fs::rename(&whole, folder)).with_context(|| format!("making {}", folder.display()))?;
     sync(parent)
+}
+
+/// The folder around it.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// In a folder that is there each changed file is replaced; nothing is, when one of them cannot be written.
 fn update(folder: &Path, files: &[Entry<'_>]) -> Result<()> {
+    stage::sweep(folder);
     let mut changed = Vec::new();
     for file in files {
         if !has(folder, file)? {
@@ -76,19 +86,20 @@ fn update(folder: &Path, files: &[Entry<'_>]) -> Result<()> {
     if changed.is_empty() {
         return Ok(());
     }
-    let staged = stage(folder)?;
+    let staged = Stage::within(folder)?;
     for file in &changed {
         put(staged.path(), file)?;
     }
-    for Entry { path, .. } in changed {
-        let place = folder.join(path);
-        let parent = place.parent().unwrap_or(folder);
-        make_folder(parent)?;
-        fs::rename(staged.path().join(path), &place)
-            .with_context(|| format!("putting {} in place", place.display()))?;
-        sync(parent)?;
-    }
-    Ok(())
+    stage::commit(|| changed.into_iter().try_for_each(|file| place(staged.path(), folder, file)))
+}
+
+/// Puts a file that is staged in its place.
+fn place(staged: &Path, folder: &Path, Entry { path, .. }: &Entry<'_>) -> Result<()> {
+    let place = folder.join(path);
+    let parent = place.parent().unwrap_or(folder);
+    make_folder(parent)?;
+    fs::rename(staged.join(path), &place).with_context(|| format!("putting {} in place", place.display()))?;
+    sync(parent)
 }
 
 /// Whether the file is there with its bytes and its mode.
@@ -97,6 +108,11 @@ fn has(folder: &Path, Entry { path, bytes, mode }: &Entry<'_>) -> Result<bool> {
     let looking = || format!("looking at {}", path.display());
     match fs::symlink_metadata(path) {
         Ok(there) if there.is_dir() => bail!("{} is a folder\nhint: name another output, or remove it", path.display()),
+        Ok(there) if !there.is_file() && !there.is_symlink() => bail!(
+            "{} is {}, not a regular file\nhint: name another output, or remove it",
+            path.display(),
+            read::odd(there.file_type())
+        ),
         Ok(there) if !there.is_file() || there.len() != bytes.len() as u64 => Ok(false),
         Ok(there) => {
             Ok(there.permissions().mode() & 0o7777 == *mode && fs::read(path).with_context(looking)? == *bytes)
@@ -104,14 +120,6 @@ fn has(folder: &Path, Entry { path, bytes, mode }: &Entry<'_>) -> Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).with_context(looking),
     }
-}
-
-/// A folder for what is not in place yet; it goes away by itself.
-fn stage(within: &Path) -> Result<TempDir> {
-    tempfile::Builder::new()
-        .prefix(".anymetal-")
-        .tempdir_in(within)
-        .with_context(|| format!("making a temporary folder in {}", within.display()))
 }
 
 fn put(folder: &Path, Entry { path, bytes, mode }: &Entry<'_>) -> Result<()> {
@@ -138,6 +146,20 @@ pub(super) fn make_folder(path: &Path) -> Result<()> {
         allow(folder, FOLDER_MODE)?;
     }
     Ok(())
+}
+
+/// Nothing when this may become a file that replaces what is there: a regular file, or a link to one. A device would be gone.
+pub(super) fn replaceable(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(there) if there.is_dir() => bail!("{} is a folder\nhint: name another output", path.display()),
+        Ok(there) if !there.is_file() => {
+            let odd = read::odd(there.file_type());
+            bail!("{} is {odd}, not a regular file\nhint: name another output", path.display())
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("looking at {}", path.display())),
+    }
 }
 
 fn allow(path: &Path, mode: u32) -> Result<()> {

@@ -2,6 +2,7 @@
 //! May not judge a form by itself.
 
 use anyhow::{Result, bail};
+use anymetal_contract::terminal;
 
 use super::shown;
 use crate::diff;
@@ -20,7 +21,7 @@ pub(super) fn judge(forms: &[Form]) -> Result<()> {
                 first_path.display(),
                 carried.digest(),
                 first.digest(),
-                changes.first().map_or("the order of something", String::as_str)
+                terminal::one_line(changes.first().map_or("the order of something", String::as_str))
             );
         }
     }

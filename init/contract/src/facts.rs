@@ -37,6 +37,10 @@ pub const NAMES: &[Name] = &[
     always("domains", "list of text: the names the platform answers under on this node: `domain`, then the node's own"),
     always("hippo", "map: registration (as Hippo writes it), administrator"),
     always("tls", "map: mode (none, acme, files); email, dns_provider; certificate, key"),
+    always(
+        "expose",
+        "text: `plain` when Hippo and Bindle are to be reachable from outside without certificates; otherwise empty",
+    ),
     always("firewall", "map: ssh4, ssh6 (prefixes), tcp, udp (ports)"),
     always(
         "guard",
@@ -46,6 +50,7 @@ pub const NAMES: &[Name] = &[
         "metadata_service",
         "list of {family (4 or 6), address, ports}: where the machine's metadata, which holds secrets, is",
     ),
+    always("resolvers", "list of {family (4 or 6), address}: the name servers that the machine's programs ask"),
     perhaps("node_id", "text: the platform's own id of this machine"),
     perhaps("metro", "text: where it stands, as the platform names it"),
     perhaps("facility", "text: the building, as the platform names it"),

@@ -14,6 +14,7 @@ pub mod place;
 pub mod plan;
 pub mod reason;
 pub mod secrets;
+pub mod terminal;
 
 pub use abilities::Abilities;
 pub use digest::Digest;

@@ -48,19 +48,22 @@ pub const CURSORS: &str = "/var/lib/anymetal/report";
 /// The events, one JSON document per line, appended before they are sent.
 pub const EVENTS: &str = "/var/log/anymetal/events.jsonl";
 /// What the guard has done, in the same form.
-pub const GUARD_EVENTS: &str = "/var/log/anymetal/guard.jsonl";
+pub const GUARD_EVENTS: &str = "/var/log/anymetal-guard/guard.jsonl";
 /// How far the guard's own reports have been accepted.
-pub const GUARD_CURSORS: &str = "/var/lib/anymetal/guard/report";
+pub const GUARD_CURSORS: &str = "/var/lib/anymetal-guard/report";
 /// Where this node stands, one JSON document, replaced whole.
 pub const STATUS: &str = "/run/anymetal/status.json";
-/// What the guard keeps watch by, JSON, 0600: the chain of proofs with its tokens. Written by the phase `prove`.
+/// What the guard keeps watch by, JSON, 0600: the chain of proofs with its tokens. Written by the phase `prove`; its unit gives the guard, a user
+/// of its own, a copy as a credential of [`GUARD_CREDENTIAL`]'s name.
 pub const GUARD: &str = "/etc/anymetal/guard.json";
-/// Where the guard stands, one JSON document, replaced whole.
-pub const GUARD_STATUS: &str = "/run/anymetal/guard.json";
+/// The name of that copy in the folder of the unit's credentials.
+pub const GUARD_CREDENTIAL: &str = "guard.json";
+/// Where the guard stands, one JSON document, replaced whole; gone when the guard is.
+pub const GUARD_STATUS: &str = "/run/anymetal-guard/status.json";
 /// While there is such a file, whatever is in it, the node does not announce.
 pub const MAINTENANCE: &str = "/etc/anymetal/maintenance";
 /// Made by `anymetal-init drain`, removed by `undrain`; outlives a reboot.
-pub const DRAIN: &str = "/var/lib/anymetal/guard/drain";
+pub const DRAIN: &str = "/etc/anymetal/drain";
 /// Where BIRD takes commands (Debian's unit).
 pub const BIRD_SOCKET: &str = "/run/bird/bird.ctl";
 /// Held while a `run` is under way, so that there is one at a time.

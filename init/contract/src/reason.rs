@@ -46,6 +46,8 @@ pub enum Reason {
     TemplateBroken,
     /// The program a file is for does not accept the file.
     FileRejected,
+    /// The site's certificate or its key is not where the site says, or one does not belong to the other.
+    CertificateUnusable,
     /// systemd could not start a unit, or the unit died.
     ServiceFailed,
     /// A service runs but did not become ready until the deadline.
@@ -64,6 +66,8 @@ pub enum Reason {
     JobNotReady,
     /// A link of the chain of proofs did not hold until the deadline: the node does not serve, and is not announced.
     ProofFailed,
+    /// A certificate that the node shows is about to expire, or has expired.
+    CertificateExpires,
     /// A file system is full.
     DiskFull,
     /// The operating system refused something else.
@@ -74,7 +78,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::PlanUnreadable,
         Self::PlanBeyondInit,
         Self::PlanUnsigned,
@@ -95,6 +99,7 @@ impl Reason {
         Self::BgpUnsound,
         Self::TemplateBroken,
         Self::FileRejected,
+        Self::CertificateUnusable,
         Self::ServiceFailed,
         Self::ServiceNotReady,
         Self::SecretsMissing,
@@ -104,6 +109,7 @@ impl Reason {
         Self::JobFailed,
         Self::JobNotReady,
         Self::ProofFailed,
+        Self::CertificateExpires,
         Self::DiskFull,
         Self::HostFault,
         Self::Internal,
@@ -132,6 +138,7 @@ impl Reason {
             Self::BgpUnsound => "bgp-unsound",
             Self::TemplateBroken => "template-broken",
             Self::FileRejected => "file-rejected",
+            Self::CertificateUnusable => "certificate-unusable",
             Self::ServiceFailed => "service-failed",
             Self::ServiceNotReady => "service-not-ready",
             Self::SecretsMissing => "secrets-missing",
@@ -141,6 +148,7 @@ impl Reason {
             Self::JobFailed => "job-failed",
             Self::JobNotReady => "job-not-ready",
             Self::ProofFailed => "proof-failed",
+            Self::CertificateExpires => "certificate-expires",
             Self::DiskFull => "disk-full",
             Self::HostFault => "host-fault",
             Self::Internal => "internal",
@@ -190,6 +198,9 @@ impl Reason {
             }
             Self::TemplateBroken => "report this with the plan: the template does not fit its facts",
             Self::FileRejected => "read the program's own words above; the old file is still in place",
+            Self::CertificateUnusable => {
+                "put the chain and its key where the site's `tls` says, then run `systemctl restart anymetal`"
+            }
             Self::ServiceFailed => "read the unit's last lines above, and `journalctl -u` of the unit",
             Self::ServiceNotReady => {
                 "read what it waits for above, and `journalctl -u` of the unit; then run `systemctl restart anymetal`"
@@ -211,11 +222,57 @@ impl Reason {
             Self::ProofFailed => {
                 "mend what the message names and run `systemctl restart anymetal`; until then the node stays withdrawn"
             }
+            Self::CertificateExpires => "see why it is not renewed, in Traefik's log or where its files come from",
             Self::DiskFull => {
                 "free space or use a larger disk; the boot goes on by itself after `systemctl restart anymetal`"
             }
             Self::HostFault => "read the cause above; after mending it run `systemctl restart anymetal`",
             Self::Internal => "this is a mistake of anymetal: please report it with `/var/log/anymetal/events.jsonl`",
+        }
+    }
+
+    /// Whether trying again on the same machine brings the same: the cause is in the plan, in init or in what was given with them. All that a
+    /// network, a platform, another program or a full disk causes may pass, and is tried again by the unit.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::PlanUnreadable
+            | Self::PlanBeyondInit
+            | Self::PlanUnsigned
+            | Self::PlanSignatureWrong
+            | Self::SignersUnusable
+            | Self::MachineIdMissing
+            | Self::NoArtefact
+            | Self::ArchiveHostile
+            | Self::ArchiveBroken
+            | Self::PackagesUnsound
+            | Self::TemplateBroken
+            | Self::FileRejected
+            | Self::SecretsInvalid => true,
+            Self::MetadataUnreachable
+            | Self::MetadataInvalid
+            | Self::MetadataNoBgp
+            | Self::ArtefactUnreachable
+            // A mirror is put right, or only some of the places have answered.
+            | Self::ArtefactMismatch
+            // apt, its lock and its mirrors.
+            | Self::HostPackageMissing
+            // Of what the platform says of the machine.
+            | Self::FactsMissing
+            | Self::BgpUnsound
+            // Somebody may yet bring it.
+            | Self::CertificateUnusable
+            | Self::ServiceFailed
+            | Self::ServiceNotReady
+            | Self::SecretsMissing
+            | Self::AccessRefused
+            | Self::JobRefused
+            | Self::JobFailed
+            | Self::JobNotReady
+            | Self::ProofFailed
+            | Self::CertificateExpires
+            | Self::DiskFull
+            | Self::HostFault
+            | Self::Internal => false,
         }
     }
 

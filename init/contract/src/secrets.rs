@@ -14,6 +14,8 @@ pub const VERSION: u32 = 1;
 pub const BGP_PASSWORD: &str = "bgp_password";
 /// The secret that is the private key of the site's certificate authority.
 pub const CLUSTER_CA: &str = "cluster_ca";
+/// The secret that is the URL of the plan's webhook, when it has one: what stands in such a URL is as good as a password.
+pub const WEBHOOK: &str = "webhook";
 /// The key of the platform's custom data ([`crate::plan::Delivery::Customdata`]) that holds the document.
 pub const CUSTOMDATA: &str = "anymetal";
 
@@ -63,6 +65,8 @@ pub enum Shape {
     Htpasswd,
     /// A private key of the curve P-256: PKCS #8 (RFC 5958) with the public key in it, in standard base64.
     Authority,
+    /// An http or https URL of at most 2000 printable ASCII characters, without spaces, quotes and backslashes.
+    Url,
     /// A map of variables.
     Variables,
     /// Made on the node by a program that gives nobody a choice.
@@ -102,6 +106,7 @@ pub const NAMES: &[Name] = &[
     name("nomad_guard", Shape::MadeOnTheNode, "Nomad: the guard's token, to look at this node"),
     name("nomad_hippo", Shape::MadeOnTheNode, "Nomad: Hippo's token, to run applications"),
     name("nomad_management", Shape::Uuid, "Nomad: may do everything"),
+    name(WEBHOOK, Shape::Url, "the URL of the webhook that hears of every event"),
 ];
 
 /// The secret of that name, when it is one of ours.
@@ -123,6 +128,7 @@ impl Shape {
             Self::Key => (32..=200).contains(&text.len()) && plain(text),
             Self::Htpasswd => is_htpasswd(text),
             Self::Authority => is_p256_key(text),
+            Self::Url => is_url(text),
             Self::Variables | Self::MadeOnTheNode => false,
         };
         if good { Ok(()) } else { Err(self.words()) }
@@ -138,6 +144,7 @@ impl Shape {
             Self::Key => "32 to 200 printable characters, without spaces, quotes, backslashes and dollar signs",
             Self::Htpasswd => "`user:$2y$…`, a line as `htpasswd -B` writes it",
             Self::Authority => "a private key of P-256, PKCS #8 in base64, 184 characters",
+            Self::Url => "an http or https URL, without spaces, quotes and backslashes",
             Self::Variables => "a map of variables",
             Self::MadeOnTheNode => "made on the node, and brought by nobody",
         }
@@ -184,6 +191,15 @@ fn is_htpasswd(text: &str) -> bool {
         && cost.bytes().all(|byte| byte.is_ascii_digit())
         && digits.len() == 53
         && digits.bytes().all(digit)
+}
+
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit('@').next().unwrap_or_default();
+    !host.trim_start_matches(':').is_empty()
+        && text.len() <= 2000
+        && text.bytes().all(|byte| (b'!'..=b'~').contains(&byte) && !b"\"'`\\<>".contains(&byte))
 }
 
 impl fmt::Debug for Secrets {
@@ -236,6 +252,14 @@ mod tests {
             (Shape::Authority, &format!("{P256_HEAD}{}-", "a".repeat(135)), false),
             (Shape::Authority, &"a".repeat(184), false),
             (Shape::MadeOnTheNode, uuid, false),
+            (Shape::Url, "https://hook.example/T0K3N?key=abc", true),
+            (Shape::Url, "http://user:pw@[fd00::1]:80/x", true),
+            (Shape::Url, "https://", false),
+            (Shape::Url, "https:///x", false),
+            (Shape::Url, "https://user@/x", false),
+            (Shape::Url, "ftp://hook.example", false),
+            (Shape::Url, "https://hook.example/a b", false),
+            (Shape::Url, "https://hook.example/\\", false),
         ] {
             assert_eq!(shape.judge(text).is_ok(), good, "{shape:?} {text}");
         }

@@ -79,7 +79,7 @@ impl Bench {
     }
 
     fn run(&self) -> Result<Answer, Failure> {
-        work(&self.world, &self.heard)
+        acquire(&self.world, &self.heard, Times { rounds: 1, wrong: Duration::ZERO, ..Times::NODE })
     }
 
     /// The names in the store.

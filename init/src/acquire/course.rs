@@ -57,6 +57,9 @@ impl<'a> Course<'a> {
             if let Some((at, from)) = ready {
                 return Some((open.remove(at), from));
             }
+            if let Some(siblings) = self.supplies.siblings() {
+                siblings.waits();
+            }
             open = self.news.wait_timeout(open, LOOK).unwrap_or_else(PoisonError::into_inner).0;
         }
     }

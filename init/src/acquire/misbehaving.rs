@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anymetal_contract::Reason;
 use anymetal_contract::plan::Artefact;
@@ -10,8 +11,10 @@ use anymetal_lab::archive::{noise, sha256};
 use anymetal_lab::http::{Response, Server};
 use anymetal_lab::tls;
 
-use super::tests::{Bench, DEAD, artefact_of, good, ranges};
+use super::tests::{Bench, DEAD, ROUNDS, artefact_of, good, ranges};
+use super::{Doings, Times};
 use crate::phase::Answer;
+use crate::sys::clock;
 
 #[test]
 fn an_origin_that_may_come_back_is_waited_for() {
@@ -192,4 +195,117 @@ fn wrong_bytes_everywhere_are_final_and_every_origin_is_named() {
         )
     );
     assert!(!bench.blob().exists() && !bench.part().exists(), "wrong bytes were left in the store");
+}
+
+/// An origin that gives this file at this many bytes every tenth of a second.
+fn drips(bytes: &[u8], piece: usize) -> Server {
+    let bytes = bytes.to_vec();
+    Server::start(move |request, _| {
+        let pace = Some(Duration::from_millis(100));
+        Response { pace, piece, ..Response::file(request, &bytes) }
+    })
+}
+
+#[test]
+fn beside_an_origin_that_is_too_slow_the_next_is_asked_and_goes_on_where_that_was() {
+    let bytes = noise(300_000, 70);
+    // 2 KiB/s: it flows, and would take two and a half minutes.
+    let (slow, fast) = (drips(&bytes, 205), good(&bytes));
+    let bench = Bench::new(&bytes, &[&slow.url(), &fast.url()]).beside(Duration::from_millis(400));
+    assert_eq!(bench.done(), format!("1 artefact, 300.0 kB from {}", fast.url()));
+    let said = format!("{}/sha256/{} gave only ", slow.url(), bench.digest);
+    assert_eq!(bench.heard.times(&said), 1, "{:?}", bench.heard.said());
+    assert_eq!(bench.heard.times(&format!("; asking {} beside it", fast.url())), 1, "{:?}", bench.heard.said());
+    let asked = ranges(&fast);
+    assert!(matches!(&asked[..], [Some(range)] if range.starts_with("bytes=") && range != "bytes=0-"), "{asked:?}");
+    assert_eq!(ranges(&slow), [None]);
+}
+
+#[test]
+fn an_origin_that_flows_and_cannot_make_the_deadline_is_too_slow() {
+    let bytes = noise(2_000_000, 71);
+    // 20 kB/s is no silence, and a hundred seconds where twenty are left.
+    let (slow, fast) = (drips(&bytes, 2048), good(&bytes));
+    let bench = Bench::new(&bytes, &[&slow.url(), &fast.url()]);
+    let bench = bench.beside(Duration::from_millis(400)).until(Duration::from_secs(20));
+    assert_eq!(bench.done(), format!("1 artefact, 2.0 MB from {}", fast.url()));
+}
+
+#[test]
+fn an_origin_that_takes_the_question_and_says_nothing_holds_nobody_up() {
+    let bytes = noise(3000, 72);
+    let listeners = [(); 4].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let silent = listeners.each_ref().map(|listener| format!("http://{}", listener.local_addr().unwrap()));
+    let fast = good(&bytes);
+    let last = fast.url();
+    let origins: Vec<&str> = silent.iter().map(String::as_str).chain([last.as_str()]).collect();
+    let bench = Bench::new(&bytes, &origins).beside(Duration::from_millis(100));
+    assert_eq!(bench.done(), format!("1 artefact, 3.0 kB from {}", fast.url()));
+}
+
+#[test]
+fn the_faster_of_two_slow_ones_goes_on_and_who_is_too_slow_is_named_with_what_it_gave() {
+    let bytes = noise(2_000_000, 73);
+    let (slow, slower) = (drips(&bytes, 1024), drips(&bytes, 205));
+    let bench = Bench::new(&bytes, &[&slower.url(), &slow.url()]);
+    let bench = bench.beside(Duration::from_millis(500)).until(Duration::ZERO);
+    let (reason, message) = bench.waits();
+    assert_eq!(reason, Reason::ArtefactUnreachable);
+    for url in [slow.url(), slower.url()] {
+        assert!(message.contains(&format!("{url}/sha256/{} gave only ", bench.digest)), "{message}");
+    }
+    assert!(bench.part().exists(), "what came is thrown away");
+}
+
+#[test]
+fn a_page_instead_of_the_file_is_waited_out_and_the_right_bytes_end_it() {
+    let bytes = noise(5000, 74);
+    for (size, kind) in [(Some(5000), "text/html; charset=utf-8"), (None, "text/html"), (None, "application/zip")] {
+        let portal = Server::start({
+            let bytes = bytes.clone();
+            move |request, before| {
+                if before >= ROUNDS as usize + 2 {
+                    return Response::file(request, &bytes);
+                }
+                let mut page = Response::ok("<html>Log in, dear guest!</html>\n");
+                page.headers.push(("Content-Type".into(), kind.into()));
+                page
+            }
+        });
+        let bench = Bench::with(Artefact { size, ..artefact_of(&bytes) }, &[&portal.url()]);
+        for _ in 0..ROUNDS + 2 {
+            let (reason, message) = bench.waits();
+            assert_eq!(reason, Reason::ArtefactUnreachable, "{message}");
+            assert!(message.ends_with(" gave a web page instead of the file"), "{message}");
+        }
+        assert_eq!(bench.done(), format!("1 artefact, 5.0 kB from {}", portal.url()));
+    }
+}
+
+#[test]
+fn wrong_bytes_that_pass_strand_nobody() {
+    let bytes = noise(5000, 75);
+    let (mut wrong, right) = (vec![7; 5000], bytes.clone());
+    wrong[0] = b'P';
+    let server = Server::start(move |request, before| {
+        Response::file(request, if before < ROUNDS as usize - 1 { &wrong } else { &right })
+    });
+    let bench = Bench::new(&bytes, &[&server.url()]);
+    for _ in 1..ROUNDS {
+        assert_eq!(bench.waits().0, Reason::ArtefactMismatch);
+    }
+    assert_eq!(bench.done(), format!("1 artefact, 5.0 kB from {}", server.url()));
+}
+
+#[test]
+fn wrong_bytes_are_final_after_rounds_and_minutes_both() {
+    let (digest, now) = (sha256(b"x"), clock::monotonic());
+    let mut doings = Doings::default();
+    let minutes = |minutes| now + Duration::from_mins(minutes);
+    let mut last = |at| doings.is_final(at, &digest, Times::NODE);
+    assert_eq!([0, 0, 0, 0, 0, 2].map(|at| last(minutes(at))), [false; 6], "rounds without minutes");
+    assert!(last(minutes(3)));
+    let mut doings = Doings::default();
+    assert!(!doings.is_final(now, &digest, Times::NODE));
+    assert!(!doings.is_final(minutes(60), &digest, Times::NODE), "minutes without rounds");
 }

@@ -13,8 +13,12 @@ mod supply;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use anymetal_contract::Reason;
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
 use anymetal_contract::plan::{Artefact, Component, Source};
+use anymetal_contract::{Digest, Reason};
 
 use anymetal_supply::failure::{Because as _, Failure};
 use anymetal_supply::http::Limits;
@@ -24,6 +28,7 @@ use anymetal_supply::transfer::Got;
 
 use crate::packages;
 use crate::phase::{Answer, Steps};
+use crate::sys::clock;
 use crate::world::World;
 use blob::{Blob, Kind};
 use course::Course;
@@ -34,21 +39,62 @@ const AT_ONCE: usize = 4;
 
 /// Makes sure that every artefact this machine needs is in the store, and every pinned package it does not have installed.
 pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
-    acquire(world, steps, Limits::TRANSFER)
+    acquire(world, steps, Times::NODE)
 }
 
-/// As [`work`], with other limits on time.
-fn acquire(world: &World, steps: &dyn Steps, limits: Limits) -> Result<Answer, Failure> {
+/// How patient this phase is.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    limits: Limits,
+    /// See [`anymetal_supply::transfer::Pace::beside`].
+    beside: Duration,
+    /// What a round has that begins at the phase's deadline. Less than the runner's grace.
+    last: Duration,
+    /// Wrong bytes from every place are final after so many rounds, and so long: a portal, a mirror in the middle of an update and one reply from
+    /// somebody on the path pass.
+    rounds: u32,
+    wrong: Duration,
+}
+
+impl Times {
+    /// What a node uses.
+    const NODE: Self = Self {
+        limits: Limits::TRANSFER,
+        beside: Duration::from_secs(5),
+        last: Duration::from_secs(15),
+        rounds: 5,
+        wrong: Duration::from_mins(3),
+    };
+}
+
+/// What this run has seen so far; the phase is called again while it waits.
+#[derive(Debug, Default)]
+pub(crate) struct Doings {
+    /// Blobs of which every place has given something else: since when, and in how many rounds.
+    wrong: BTreeMap<Digest, (Instant, u32)>,
+}
+
+impl Doings {
+    /// One more round has brought wrong bytes from every place. Says whether that is final.
+    fn is_final(&mut self, now: Instant, digest: &Digest, times: Times) -> bool {
+        let (since, rounds) = self.wrong.entry(digest.clone()).or_insert((now, 0));
+        *rounds += 1;
+        *rounds >= times.rounds && now.saturating_duration_since(*since) >= times.wrong
+    }
+}
+
+/// As [`work`], with other times.
+fn acquire(world: &World, steps: &dyn Steps, times: Times) -> Result<Answer, Failure> {
     let (artefacts, listed) = (blob::artefacts(world)?, packages::listed(world)?);
     if artefacts.is_empty() && listed.is_none() {
         return Ok(Answer::Same("this plan has no artefacts".into()));
     }
     let store = world.store()?;
-    let supplies = Supplies::of(world, &store, steps, limits);
+    let supplies = Supplies::of(world, &store, steps, times);
     // The list first: it says what else there is to come.
     let (mut results, mut missing) = (Vec::new(), Vec::new());
     if let Some(listed) = listed {
-        let list = all(&[blob::list(listed)], &supplies, steps);
+        let list = all(world, &[blob::list(listed)], &supplies, steps, times);
         if list.iter().all(|(_, result)| result.is_ok()) {
             let list = packages::read(world, &store, listed)?;
             missing = packages::missing(&list, &world.dpkg()).because(Reason::HostFault)?;
@@ -57,17 +103,34 @@ fn acquire(world: &World, steps: &dyn Steps, limits: Limits) -> Result<Answer, F
     }
     let blobs: Vec<Blob> = artefacts.into_iter().chain(missing.iter().map(blob::package)).collect();
     stock::require_room(&store, blobs.iter().map(|blob| (blob.sha256, blob.size)))?;
-    results.extend(all(&blobs, &supplies, steps));
-    said::sum_up(results.into_iter())
+    results.extend(all(world, &blobs, &supplies, steps, times));
+    let came = results.iter().all(|(_, result)| result.is_ok());
+    let answer = said::sum_up(results.into_iter())?;
+    if came {
+        // What a run for another plan was cut off at is of no use to this one, and nobody else removes it.
+        for digest in store.parts() {
+            store.sweep(&digest).because(Reason::HostFault)?;
+        }
+    }
+    Ok(answer)
 }
 
 /// Gets each of them, some at a time. The results come in the blobs' order.
-fn all(blobs: &[Blob], supplies: &Supplies, steps: &dyn Steps) -> Vec<(Kind, Result<Got, Missed>)> {
+fn all(
+    world: &World,
+    blobs: &[Blob],
+    supplies: &Supplies,
+    steps: &dyn Steps,
+    times: Times,
+) -> Vec<(Kind, Result<Got, Missed>)> {
+    supplies.expect(blobs.len());
     let course = Course::new(supplies, blobs);
     let mut got: Vec<(usize, Result<Got, Missed>)> = std::thread::scope(|scope| {
         let worker = || {
             let mut mine = Vec::new();
             while let Some((place, result)) = course.next() {
+                supplies.settled();
+                let result = result.map_err(|missed| judged(world, &blobs[place], missed, times));
                 said::tell(&blobs[place], &result, steps);
                 mine.push((place, result));
             }
@@ -78,6 +141,23 @@ fn all(blobs: &[Blob], supplies: &Supplies, steps: &dyn Steps) -> Vec<(Kind, Res
     });
     got.sort_by_key(|(place, _)| *place);
     got.into_iter().map(|(place, result)| (blobs[place].kind, result)).collect()
+}
+
+/// What it means that a blob has not come. That every place gave something else is final only when it has been so for long enough.
+fn judged(world: &World, blob: &Blob, missed: Missed, times: Times) -> Missed {
+    let mut doings = world.acquire.lock().unwrap_or_else(PoisonError::into_inner);
+    match missed {
+        Missed::Never(failure) if failure.reason == Reason::ArtefactMismatch => {
+            if doings.is_final(clock::monotonic(), blob.sha256, times) {
+                return Missed::Never(failure);
+            }
+            Missed::NotYet { reason: failure.reason, message: failure.chain(), settled: true }
+        }
+        other => {
+            doings.wrong.remove(blob.sha256);
+            other
+        }
+    }
 }
 
 /// The artefact of a component for this machine; `None` when the component has none for any machine.

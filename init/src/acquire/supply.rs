@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,15 +12,16 @@ use anymetal_contract::{Digest, Outcome, Phase, Reason, Unit, place};
 
 use super::blob::Blob;
 use super::bundle::{self, Near};
+use super::{AT_ONCE, Times};
 use crate::phase::Steps;
 use crate::siblings::{Siblings, Turn};
 use crate::sys::clock;
 use crate::world::World;
 use anymetal_supply::failure::Failure;
 use anymetal_supply::http::Limits;
-use anymetal_supply::origin::{self, Missed};
+use anymetal_supply::origin::{self, Missed, Said};
 use anymetal_supply::store::Store;
-use anymetal_supply::transfer::{self, Clients, Got, Wanted, Watch};
+use anymetal_supply::transfer::{self, Clients, Got, Pace, Wanted, Watch};
 
 /// How long it is waited for the machine's place among its siblings to be known: what a platform takes to answer. Boots without siblings wait no
 /// longer than this, once.
@@ -31,6 +33,9 @@ pub(super) struct Supplies<'a> {
     store: &'a Store,
     steps: &'a dyn Steps,
     clients: Clients,
+    times: Times,
+    /// Blobs that have not come yet.
+    pending: AtomicUsize,
     bundle: Option<Near>,
     /// What is wrong with blobs of the bundle.
     damaged: Mutex<BTreeMap<Digest, String>>,
@@ -58,11 +63,35 @@ enum Ask {
 }
 
 impl<'a> Supplies<'a> {
-    pub(super) fn of(world: &'a World, store: &'a Store, steps: &'a dyn Steps, limits: Limits) -> Self {
+    pub(super) fn of(world: &'a World, store: &'a Store, steps: &'a dyn Steps, times: Times) -> Self {
         let order = asks(&world.plan().supplies);
         let bundle = if order.contains(&Ask::Bundle) { bundle::find(world, steps) } else { None };
-        let (clients, damaged, began) = (Clients::new(limits), Mutex::default(), clock::monotonic());
-        Self { world, store, steps, clients, bundle, damaged, began, order }
+        let (clients, damaged, began) = (Clients::new(times.limits), Mutex::default(), clock::monotonic());
+        let pending = AtomicUsize::new(0);
+        Self { world, store, steps, clients, times, pending, bundle, damaged, began, order }
+    }
+
+    /// So many blobs are to come from now on.
+    pub(super) fn expect(&self, blobs: usize) {
+        self.pending.store(blobs, Ordering::SeqCst);
+    }
+
+    /// One of them has, or will not for now.
+    pub(super) fn settled(&self) {
+        // Never below zero: one that is settled twice takes nobody else's time.
+        let _nothing_pending =
+            self.pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+    }
+
+    /// How long places may take for the next blob: an equal share of the phase's time for each turn of the workers.
+    fn pace(&self) -> Pace {
+        let now = clock::monotonic();
+        // The last round, which begins when the time is over, has a moment of its own to hear what everybody says.
+        let until = self.steps.deadline().map(|deadline| deadline.max(now + self.times.last));
+        let turns = self.pending.load(Ordering::SeqCst).div_ceil(AT_ONCE).max(1);
+        let turns = u32::try_from(turns).unwrap_or(u32::MAX);
+        let due = until.map(|until| now + until.saturating_duration_since(now) / turns);
+        Pace { beside: self.times.beside, due, until }
     }
 
     /// Whether nodes of the site share what they fetch: siblings come before the web in the plan's order.
@@ -86,7 +115,7 @@ impl<'a> Supplies<'a> {
 
     /// Makes sure that the blob is in the store, from there. `None` when it is not there, and somewhere else has to be tried.
     pub(super) fn get(&self, blob: &Blob, from: &From) -> Option<Result<Got, Missed>> {
-        let watch = Told { steps: self.steps, blob, siblings: self.siblings() };
+        let watch = Told { steps: self.steps, blob, siblings: self.siblings(), missed: Mutex::default() };
         let got = match from {
             From::Near => match transfer::is_kept(self.store, &wanted(blob), &watch) {
                 Ok(true) => Some(Ok(Got::Same)),
@@ -148,28 +177,43 @@ impl<'a> Supplies<'a> {
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From siblings that say they have it; `None` when none of them gave it, which is held against them.
+    /// From one of the siblings that say they have it, for so long: what comes of it decides who is next. `None` when it did not give it, which
+    /// is held against it.
     fn shared(&self, them: &[Ipv4Addr], blob: &Blob, watch: &Told) -> Option<Result<Got, Missed>> {
-        let siblings = watch.siblings?;
-        let clients = Clients::new(within(blob.size));
-        for sibling in them {
-            let base = format!("sibling {sibling}");
-            let candidates = vec![origin::Candidate { url: siblings.url(*sibling, blob.sha256), base }];
-            match transfer::fetch(self.store, &clients, &Wanted { candidates, ..wanted(blob) }, watch) {
-                Err(miss) if is_theirs(&miss) => {
-                    let lied = matches!(miss, Missed::Never(_));
-                    let again = siblings.strike(*sibling, lied, blob.sha256);
-                    let words = match miss {
-                        Missed::Never(failure) => failure.chain(),
-                        Missed::NotYet { message, .. } => message,
-                    };
-                    let end = if again { "" } else { "; it is not asked again" };
-                    self.steps.step(blob.name, Outcome::Progress, &format!("{words}{end}"));
-                }
-                ended => return Some(ended),
-            }
+        let (siblings, sibling) = (watch.siblings?, *them.first()?);
+        let url = siblings.url(sibling, blob.sha256);
+        let candidates = vec![origin::Candidate { url: url.clone(), base: format!("sibling {sibling}") }];
+        // The web is asked beside one that gives too little, where the plan asks it after siblings.
+        let reserve: Vec<_> = if self.shares() { self.web(blob) } else { Vec::new() };
+        let alone = reserve.is_empty().then(|| Clients::new(within(blob.size)));
+        let clients = alone.as_ref().unwrap_or(&self.clients);
+        let (began, pace) = (clock::monotonic(), self.pace());
+        let ended = transfer::fetch(self.store, clients, &Wanted { candidates, reserve, ..wanted(blob) }, pace, watch);
+        if let Some(said) = watch.missed.lock().unwrap_or_else(PoisonError::into_inner).remove(&url) {
+            let lost = if ended.is_ok() { began.elapsed().min(self.times.beside) } else { began.elapsed() };
+            self.hold_against(siblings, sibling, blob, &said, lost);
         }
-        None
+        ended.map_or_else(|miss| (!is_theirs(&miss)).then_some(Err(miss)), |got| Some(Ok(got)))
+    }
+
+    /// A sibling did not give a blob, and took so long for that.
+    fn hold_against(&self, siblings: &Siblings, sibling: Ipv4Addr, blob: &Blob, said: &Said, lost: Duration) {
+        let again = siblings.strike(sibling, said.is_wrong(), blob.sha256);
+        let end = if again { "" } else { "; it is not asked again" };
+        let url = siblings.url(sibling, blob.sha256);
+        self.steps.step(blob.name, Outcome::Progress, &format!("sibling {sibling}: {url} {said}{end}"));
+        if siblings.lost(lost) {
+            let words = "siblings have cost two minutes in vain; everything comes from elsewhere from now on";
+            self.steps.step(blob.name, Outcome::Progress, words);
+        }
+    }
+
+    /// All places of the web, as the plan orders them.
+    fn web(&self, blob: &Blob) -> Vec<origin::Candidate> {
+        let named =
+            self.order.iter().filter_map(|ask| if let Ask::Web(supplies) = ask { Some(supplies) } else { None });
+        let named: Vec<Supply> = named.flatten().copied().collect();
+        self.candidates(&named, blob)
     }
 
     /// From siblings, when the plan asks them after others: whoever has it once there was time to say so.
@@ -194,7 +238,7 @@ impl<'a> Supplies<'a> {
         if wanted.candidates.is_empty() {
             return None;
         }
-        Some(transfer::fetch(self.store, &self.clients, &wanted, watch))
+        Some(transfer::fetch(self.store, &self.clients, &wanted, self.pace(), watch))
     }
 
     /// Nobody could be asked for it. A bundle may still be brought, where one is asked.
@@ -256,7 +300,7 @@ fn within(size: Option<u64>) -> Limits {
 /// The blob as a transfer wants it, with nowhere to ask yet.
 pub(super) fn wanted<'a>(blob: &'a Blob) -> Wanted<'a> {
     let Blob { name, title, sha256, size, .. } = blob;
-    Wanted { name, title: title.clone(), sha256, size: *size, candidates: Vec::new() }
+    Wanted { name, title: title.clone(), sha256, size: *size, candidates: Vec::new(), reserve: Vec::new() }
 }
 
 /// Whether somebody else may still have it: what is wrong is with whom was asked, and not with this machine.
@@ -295,6 +339,8 @@ pub(super) struct Told<'a> {
     steps: &'a dyn Steps,
     blob: &'a Blob<'a>,
     siblings: Option<&'a Siblings>,
+    /// What places said that did not give it, by their URLs.
+    missed: Mutex<BTreeMap<String, Said>>,
 }
 
 impl Watch for Told<'_> {
@@ -307,6 +353,10 @@ impl Watch for Told<'_> {
             siblings.came(self.blob.sha256, done);
         }
         self.steps.progress(name, done, total, Unit::Bytes);
+    }
+
+    fn missed(&self, place: &origin::Candidate, said: &Said) {
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner).insert(place.url.clone(), said.clone());
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn run(typed: &Drain) -> Result<ExitCode, Trouble> {
     loop {
         let Some(status) = living(&world)? else {
             // Nothing is announced without a guard: its unit withdraws when it ends, whatever ends it.
-            guard::withdraw(&world).map_err(|error| Trouble::ours(&error))?;
+            guard::withdraw(&world, &world.at(place::GUARD)).map_err(|error| Trouble::ours(&error))?;
             print("drained: the guard does not run, and will not announce when it does\n")?;
             return Ok(ExitCode::SUCCESS);
         };

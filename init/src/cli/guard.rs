@@ -1,8 +1,10 @@
 //! `anymetal-init guard`: keeps watch until it is stopped, or withdraws when it has been.
 //! May not decide anything: the guard does.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anymetal_contract::place;
 use anymetal_contract::plan::Arch;
 
 use super::{Guard, Trouble};
@@ -12,12 +14,16 @@ use crate::world::{Overrides, World};
 
 pub(crate) fn run(typed: &Guard) -> Result<ExitCode, Trouble> {
     let world = World::new(&typed.root, Arch::own().unwrap_or(Arch::X86_64), Overrides::default());
+    // Where the unit has put a copy that its user may read; root reads the document itself.
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let copy = folder.map(|folder| folder.join(place::GUARD_CREDENTIAL)).filter(|copy| copy.exists());
+    let document = copy.unwrap_or_else(|| world.at(place::GUARD));
     if typed.withdraw {
-        guard::withdraw(&world).map_err(|error| Trouble::ours(&error))?;
+        guard::withdraw(&world, &document).map_err(|error| Trouble::ours(&error))?;
         return Ok(ExitCode::SUCCESS);
     }
     name_panics(false);
-    match guard::keep(&world) {
+    match guard::keep(&world, &document) {
         Ok(never) => match never {},
         Err(error) => Err(Trouble::ours(&error)),
     }

@@ -4,6 +4,7 @@
 pub(crate) mod drain;
 pub(crate) mod guard;
 pub(crate) mod render;
+pub(crate) mod renew;
 pub(crate) mod run;
 pub(crate) mod share;
 pub(crate) mod status;
@@ -46,6 +47,9 @@ pub(crate) enum Command {
     /// Give this node's archives to its siblings on the private network
     #[command(after_help = SHARE)]
     Share(Share),
+    /// Bring a renewed certificate to Traefik
+    #[command(after_help = RENEW)]
+    Renew(Renew),
     /// Write the files a node with that metadata would get; nothing else
     #[command(override_usage = "anymetal-init render --plan FILE --metadata FILE --root DIR [OPTIONS]")]
     Render(Render),
@@ -56,13 +60,15 @@ pub(crate) enum Command {
     Version(Version),
 }
 
-const RUN: &str = "Exit code: 0 the node is up, 2 it is not, or another run is under way.";
+const RUN: &str = "Exit code: 0 the node is up, 2 it is not, and somebody has to do something, 3 it\n\
+                   is not, and may be when this is run again, or another run is under way.";
 const GUARD: &str = "It runs as the unit anymetal-guard, until it is stopped. Whatever ends it\n\
                      withdraws.";
 const DRAIN: &str = "A node stays drained across reboots. Exit code: 0 it announces nothing any more,\n\
                      2 it may.";
 const UNDRAIN: &str = "Exit code: 0 it may announce again, once every proof holds, 2 it may not.";
 const SHARE: &str = "It runs as the unit anymetal-share, until it is stopped.";
+const RENEW: &str = "It runs as the unit anymetal-certificates whenever one of the two files changes.";
 const STATUS: &str = "Exit code: 0 the node is up or on its way, 2 the boot has failed, was cut off or\n\
                       has not begun. With --wait: 0 the node is up, 2 it is not.";
 
@@ -104,6 +110,19 @@ pub(crate) struct Share {
     /// This node's private address, with the length of its link
     #[arg(long, value_name = "ADDRESS/LENGTH")]
     address: ipnet::Ipv4Net,
+    /// Take this folder for the root of the node
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Renew {
+    /// The certificate's chain, in PEM form
+    #[arg(long, value_name = "FILE")]
+    certificate: PathBuf,
+    /// Its key, in PEM form
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
     /// Take this folder for the root of the node
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
@@ -174,6 +193,11 @@ impl Trouble {
     /// Something is wrong with the machine or with us.
     fn ours(error: &anyhow::Error) -> Self {
         Self { code: 2, message: format!("{error:#}"), hint: None }
+    }
+
+    /// Something is wrong with the machine or with us, and may not be when it is tried again.
+    fn passing(error: &anyhow::Error) -> Self {
+        Self { code: 3, ..Self::ours(error) }
     }
 
     /// A failure of a room that reads plan and metadata, where those were given by the user.

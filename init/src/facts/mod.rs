@@ -8,7 +8,7 @@ mod sound;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use anymetal_contract::plan::{Arch, Component, Firewall, Guard, Hippo, Source, Tls};
+use anymetal_contract::plan::{Arch, Component, Expose, Firewall, Guard, Hippo, Source, Tls};
 use anymetal_contract::{Outcome, Plan, facts, place};
 use serde::Serialize;
 
@@ -36,9 +36,13 @@ pub(crate) struct Facts {
     domains: Vec<String>,
     hippo: Hippo,
     tls: Tls,
+    expose: &'static str,
+    #[serde(skip)]
+    routed: bool,
     firewall: Firewall,
     guard: Guard,
     metadata_service: Vec<Endpoint>,
+    resolvers: Vec<Resolver>,
     #[serde(skip_serializing_if = "Option::is_none")]
     node_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,6 +89,13 @@ struct Endpoint {
     ports: BTreeSet<u16>,
 }
 
+/// A name server that the machine's programs ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Resolver {
+    family: u8,
+    address: IpAddr,
+}
+
 /// The work of the phase `facts`.
 pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
     if world.facts.get().is_some() {
@@ -116,9 +127,16 @@ pub(crate) fn make(plan: &Plan, machine: &Machine, secrets: &Secrets, arch: Arch
         domains: domains(&plan.domain, machine),
         hippo: plan.settings.hippo.clone(),
         tls: plan.settings.tls.clone(),
+        expose: plan.settings.expose.map_or("", Expose::id),
+        routed: plan.settings.opens_platform(),
         firewall: plan.settings.firewall.clone(),
         guard: plan.settings.guard.clone(),
         metadata_service: endpoints(&machine.service),
+        resolvers: machine
+            .resolvers
+            .iter()
+            .map(|&address| Resolver { family: Family::of(address).number(), address })
+            .collect(),
         node_id: machine.id.clone(),
         metro: machine.metro.clone(),
         facility: machine.facility.clone(),
@@ -238,6 +256,11 @@ impl Facts {
     /// How the proxy gets certificates.
     pub(crate) fn tls(&self) -> &Tls {
         &self.tls
+    }
+
+    /// Whether Hippo and Bindle have routers from outside.
+    pub(crate) fn routed(&self) -> bool {
+        self.routed
     }
 
     /// Every password among them.

@@ -6,14 +6,16 @@ mod cases;
 mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anymetal_contract::place;
 use anymetal_contract::plan::{Anycast, Arch, Firewall, Hippo};
 
 use crate::facts;
-use crate::guard::Document;
+use crate::guard::{self, Document};
 use crate::metadata;
+use crate::prove::FIREWALL;
 use crate::render::render;
 use cases::{CASES, Case};
 use parts::{clusters, job, particular};
@@ -24,12 +26,14 @@ pub(crate) const TEMPLATES: [&str; 4] =
     ["nftables/anymetal.nft", "consul/consul.json", "nomad/nomad.json", "bird/bird.conf"];
 
 /// The other files of a node, which a few cases render for all.
-const ONCE: [&str; 6] = [
+const ONCE: [&str; 8] = [
     "bird/anymetal-guard.service",
     "nftables/anymetal-firewall.service",
+    "nftables/sysctl.conf",
     "consul/consul.service",
     "nomad/nomad.service",
     "traefik/tls.yaml",
+    "traefik/routers.yaml",
     "bindle/htpasswd",
 ];
 
@@ -119,9 +123,73 @@ fn every_session_of_every_configuration_has_a_channel_and_says_how_far_it_goes()
     assert!(seen >= 20, "only {seen} sessions were looked at");
 }
 
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Every unit there is, by its name: those of the plan, and the two that are not part of one.
+fn units() -> BTreeMap<String, String> {
+    let whole = CASES.iter().find(|case| case.name == "whole").expect("there is a case of everything");
+    let mut units = outcome(whole);
+    units.retain(|name, _| name.ends_with(".service"));
+    let host = top().join("templates/host");
+    let share = std::fs::read_to_string(host.join("anymetal-share.service")).unwrap();
+    units.insert("anymetal-share.service".into(), share);
+    let boot = std::fs::read_to_string(host.join("anymetal.service.tera")).unwrap();
+    let (_, boot) = boot.split_once("\n---\n").unwrap();
+    units
+        .insert("anymetal.service".into(), boot.replace("{{ fetch }}", "/bin/true").replace("{{ init }}", "/bin/true"));
+    units
+}
+
+/// What `systemd-analyze security` says of a unit.
+fn exposure(folder: &Path, name: &str, text: &str) -> f64 {
+    std::fs::write(folder.join(name), text).unwrap();
+    let mut analyze = Command::new("systemd-analyze");
+    analyze.args(["security", "--offline=true", "--no-pager"]).arg(folder.join(name));
+    let output = analyze.output().unwrap_or_else(|error| panic!("running systemd-analyze: {error}"));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let number =
+        said.lines().find_map(|line| line.split_once(&format!("for {name}: "))?.1.split(' ').next()?.parse().ok());
+    number.unwrap_or_else(|| panic!("{name}: {said}{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+#[test]
+fn no_unit_is_more_exposed_than_recorded() {
+    let recorded = std::fs::read_to_string(top().join("docs/units.md")).unwrap();
+    let recorded: BTreeMap<&str, f64> = recorded
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| ")?.split(" | ");
+            Some((cells.next()?, cells.next()?.parse().ok()?))
+        })
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let mut faults = Vec::new();
+    for (name, text) in units() {
+        let is = exposure(folder.path(), &name, &text);
+        match recorded.get(name.as_str()) {
+            Some(was) if is <= *was => {}
+            Some(was) => faults.push(format!("{name} is {is} and was {was}")),
+            None => faults.push(format!("{name} is {is} and stands nowhere")),
+        }
+    }
+    assert!(faults.is_empty(), "{}\nhint: docs/units.md has what was recorded", faults.join("\n"));
+    assert!(recorded.len() >= 6, "only {} units are recorded", recorded.len());
+    // The test can fail: without its walls a unit is worse.
+    let bare = exposure(folder.path(), "bare.service", "[Service]\nExecStart=/bin/true\n");
+    assert!(bare > 9.0, "a unit without walls is {bare}");
+}
+
 #[test]
 fn the_real_nft_accepts_every_firewall() {
+    // What a node has by then: the users of what Nomad runs, and a cgroup of that name.
+    const NODE: &str = "mount --bind \"$0\" /etc/passwd; mount -t tmpfs tmpfs /sys/fs/cgroup; mkdir /sys/fs/cgroup/nomad.slice; \
+                        exec nft --check --file \"$1\"";
     let folder = tempfile::tempdir().unwrap();
+    let passwd = folder.path().join("passwd");
+    let users = ["root:0", "traefik:990", "bindle:991", "hippo:992", "nobody:65534"];
+    std::fs::write(&passwd, users.map(|user| user.replacen(':', ":x:", 1) + ":0::/:/bin/false\n").concat()).unwrap();
     let mut accepted = 0;
     for case in CASES {
         let Some(text) = outcome(case).remove("anymetal.nft") else { continue };
@@ -130,7 +198,7 @@ fn the_real_nft_accepts_every_firewall() {
         // A check asks the kernel too, of a network of its own.
         let mut nft = Command::new("unshare");
         nft.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
-        nft.args(["--map-root-user", "--net", "nft", "--check", "--file"]).arg(&file);
+        nft.args(["--map-root-user", "--net", "--mount", "sh", "-euc", NODE]).arg(&passwd).arg(&file);
         let output = nft.output().unwrap_or_else(|error| panic!("running unshare: {error}"));
         let said = String::from_utf8_lossy(&output.stderr);
         let hint = "hint: `apt-get install nftables`, or `make test`, which does it";
@@ -177,6 +245,7 @@ fn outcome(case: &Case) -> BTreeMap<String, String> {
     plan.settings.firewall =
         Firewall { ssh4: vec!["198.51.100.0/24".into()], ssh6: vec![], tcp: vec![8443], udp: vec![] };
     let facts = metadata::read(&plan.platform, &text)
+        .map(|machine| metadata::Machine { resolvers: ["127.0.0.53".parse().unwrap()].into(), ..machine })
         .and_then(|machine| facts::make(&plan, &machine, &secrets(), Arch::X86_64));
     let facts = match facts {
         Ok(facts) => facts,
@@ -197,9 +266,11 @@ fn outcome(case: &Case) -> BTreeMap<String, String> {
         made.insert(format!("{}.job.json", job.name), text);
     }
     if case.whole.is_some() {
-        let guard =
-            Document::make(("/run/bird/bird.ctl".into(), place::CA.into()), &plan, &facts, &secrets(), Vec::new())
-                .unwrap();
+        let places = ("/run/bird/bird.ctl".into(), place::CA.into());
+        let guard = Document::make(places, &plan, &facts, &secrets(), Vec::new()).unwrap();
+        let file = plan.files.iter().find(|file| file.name == FIREWALL).expect("every site has a firewall");
+        let firewall = guard::Firewall::of(file.path.as_ref(), &made["anymetal.nft"]).unwrap();
+        let guard = guard.with_firewall(Some(firewall));
         made.insert("guard.json".into(), serde_json::to_string_pretty(&guard).unwrap() + "\n");
     }
     made

@@ -22,6 +22,7 @@ pub(crate) fn secrets() -> Secrets {
         Shape::Gossip => format!("{}=", "A".repeat(43)),
         Shape::Uuid => format!("00000000-0000-4000-8000-{:012x}", secret.name.len()),
         Shape::Authority => format!("MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg{}", "A".repeat(136)),
+        Shape::Url => format!("https://{}.example/T0K3N", secret.name),
         Shape::Htpasswd => format!("admin:$2y$10${}", "x".repeat(53)),
         _ => format!("{}-{}", secret.name, "x".repeat(32)),
     };
@@ -53,7 +54,11 @@ pub(crate) fn plan(files: Vec<File>) -> Plan {
         members: vec![],
         urls: vec!["https://artefacts.example/consul.zip".into()],
     };
-    let bird = HostPackage { package: "bird2".into(), program: "bird".into(), version_argument: "--version".into() };
+    let of_host = |name: &str, package: &str, program: &str, version: &str| {
+        let (package, program) = (package.to_owned(), program.to_owned());
+        let package = HostPackage { package, program, version_argument: "--version".into() };
+        Component::new(name, version, Source::HostPackage(package))
+    };
 
     let archive = |name: &str, version: &str| {
         Component::new(name, version, Source::Artefacts(BTreeMap::from([(Arch::X86_64, consul.clone())])))
@@ -68,12 +73,13 @@ pub(crate) fn plan(files: Vec<File>) -> Plan {
         phases: BTreeSet::from([Phase::Metadata, Phase::Facts, Phase::Files]),
         components: vec![
             archive("consul", "1.8.7"),
-            Component { features: ["notify".to_owned()].into(), ..archive("nomad", "1.10.5") },
+            Component { features: ["denied-uids", "notify"].map(str::to_owned).into(), ..archive("nomad", "1.10.5") },
             archive("traefik", "2.11.55"),
             archive("bindle", "0.8.2"),
             archive("hippo", "0.20.2"),
             archive("spin", "0.10.1"),
-            Component::new("bird", "2.0.12", Source::HostPackage(bird)),
+            of_host("bird", "bird2", "bird", "2.0.12"),
+            of_host("nftables", "nftables", "nft", "1.0.6"),
         ],
         files,
         ..Plan::default()
@@ -87,7 +93,7 @@ pub(super) fn clusters() -> Vec<Service> {
         component: name.into(),
         files: vec![],
         reload: false,
-        data: vec![],
+        data: None,
         ready,
         access: Some(Access {
             of,
@@ -108,12 +114,16 @@ pub(super) fn clusters() -> Vec<Service> {
 
 /// What a particular site says of the guard.
 pub(super) fn particular() -> Guard {
-    let canary =
-        |url: &str, contains: Option<&str>| Canary { url: url.into(), status: 200, contains: contains.map(Into::into) };
+    let canary = |url: &str, contains: Option<&str>, verify| Canary {
+        url: url.into(),
+        status: 200,
+        contains: contains.map(Into::into),
+        verify,
+    };
     Guard {
         canaries: vec![
-            canary("https://app.example.org/healthz", None),
-            canary("https://shop.example.org/?probe=1", Some("open")),
+            canary("https://app.example.org/healthz", None, true),
+            canary("https://shop.example.org/?probe=1", Some("open"), false),
         ],
         quorum: Some(Quorum {
             nodes: vec!["n2.example.org".into(), "2001:db8:70::2".into()],
@@ -134,8 +144,6 @@ pub(super) fn job(name: &str) -> Job {
         secrets: Vec<String>,
         #[serde(default)]
         files: Vec<String>,
-        #[serde(default)]
-        data: Vec<String>,
         #[serde(with = "serde_yaml::with::singleton_map_recursive")]
         answers: Vec<Answers>,
     }
@@ -150,7 +158,6 @@ pub(super) fn job(name: &str) -> Job {
         files: front.files.iter().map(|file| format!("{name}/{file}")).collect(),
         needs: front.needs,
         secrets: front.secrets,
-        data: front.data,
         answers: front.answers,
         body,
     }

@@ -33,6 +33,10 @@ pub(crate) struct Board {
     rounds: [u64; 2],
     changes: BTreeMap<&'static str, u64>,
     failures: BTreeMap<String, u64>,
+    /// By name, when the certificate that answered under it last expires.
+    certificates: BTreeMap<String, i64>,
+    /// How often something of the prefixes had to be put back on this machine.
+    restored: u64,
 }
 
 /// The document at [`anymetal_contract::place::GUARD_STATUS`]. An output: readers tolerate what they do not know.
@@ -82,6 +86,8 @@ impl Board {
             rounds: [0, 0],
             changes: BTreeMap::new(),
             failures: BTreeMap::new(),
+            certificates: BTreeMap::new(),
+            restored: 0,
         }
     }
 
@@ -92,7 +98,20 @@ impl Board {
         for proven in proofs.iter().filter(|proven| proven.why.is_some()) {
             *self.failures.entry(proven.name.clone()).or_default() += 1;
         }
+        for certificate in proofs.iter().filter_map(|proven| proven.certificate.as_ref()) {
+            self.certificates.insert(certificate.name.clone(), certificate.expires);
+        }
         self.proofs = proofs;
+    }
+
+    /// BIRD was made to hold this.
+    pub(crate) fn holds(&mut self, held: String) {
+        self.held = held;
+    }
+
+    /// So much of the prefixes was put back.
+    pub(crate) fn restored(&mut self, count: usize) {
+        self.restored += count as u64;
     }
 
     /// BIRD holds this; these sessions are established, and no others.
@@ -165,6 +184,20 @@ impl Board {
         text.family("changes_total", "counter", "Changes to this stance.");
         for (to, count) in &self.changes {
             text.sample("changes_total", Some(("to", to)), count);
+        }
+        text.family(
+            "addresses_restored_total",
+            "counter",
+            "Addresses and routes of the prefixes put back on this machine.",
+        );
+        text.sample("addresses_restored_total", None, self.restored);
+        text.family(
+            "certificate_expires_seconds",
+            "gauge",
+            "When the certificate seen under this name expires, in Unix time.",
+        );
+        for (name, expires) in &self.certificates {
+            text.sample("certificate_expires_seconds", Some(("name", name)), expires);
         }
         text.family("neighbour_established", "gauge", "Whether the session with the neighbour is established.");
         for (name, is) in &self.neighbours {

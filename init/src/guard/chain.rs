@@ -4,17 +4,23 @@
 use std::time::Duration;
 
 use anymetal_contract::plan::Acl;
+use ipnet::IpNet;
 
+use super::certificate::Certificate;
 use super::course::Failed;
 use super::document::{Ask, Document, Link, Token};
+use super::loopback;
 use crate::api::{self, Api};
 use crate::bird::{Control, PATIENCE, Protocol, established};
 use crate::cluster;
-use crate::proof::Request;
+use crate::proof::{Reach, Request};
 use crate::sys::{clock, fs};
-use anymetal_supply::http::{Certificates, Http, Limits};
+use anymetal_supply::http::{Http, Limits};
+use anymetal_supply::probe::Probe;
 
-/// The name of the first link.
+/// The names of the first links.
+const FIREWALL: &str = "firewall";
+const ADDRESSES: &str = "addresses";
 const NEIGHBOUR: &str = "neighbour";
 
 /// What came of one proof.
@@ -26,11 +32,13 @@ pub(crate) struct Proven {
     pub(crate) why: Option<String>,
     /// It is an application's, and fails at every other node too.
     pub(crate) everywhere: bool,
+    /// The certificate that answered, when one did.
+    pub(crate) certificate: Option<Certificate>,
 }
 
 impl Proven {
     pub(crate) fn new(name: &str, took: Duration, why: Option<String>) -> Self {
-        Self { name: name.to_owned(), took, why, everywhere: false }
+        Self { name: name.to_owned(), took, why, everywhere: false, certificate: None }
     }
 
     /// What the round has failed by, when it has.
@@ -40,36 +48,62 @@ impl Proven {
     }
 }
 
-/// The whole chain once, to the first link that does not hold.
-pub(crate) fn whole(document: &Document) -> Vec<Proven> {
+/// The whole chain once, to the first link that does not hold. Somewhere that is `no_node` nothing of the machine's own is looked at.
+pub(crate) fn whole(document: &Document, no_node: bool) -> Vec<Proven> {
     let began = clock::monotonic();
+    let mut proven = Vec::new();
+    if !no_node {
+        proven.extend(firewall(document));
+        proven.push(addresses(&document.prefixes).0);
+    }
     let asked = Control::open(&document.bird, PATIENCE).and_then(|mut control| control.protocols());
-    let mut proven = vec![neighbour(document, &asked, began.elapsed())];
-    if proven[0].why.is_none() {
-        proven.extend(links(document, &clients(document)));
+    proven.push(neighbour(document, &asked, began.elapsed()));
+    cut(&mut proven);
+    if proven.iter().all(|link| link.why.is_none()) {
+        proven.extend(links(document, &Client::of(document)));
     }
     proven
 }
 
-/// Who asks the links after the first, one answer within the site's time for a proof.
-pub(super) struct Clients {
-    /// Requests of the node's own addresses, whose certificate may be anybody's.
-    requests: Http,
-    /// Consul and Nomad, who must show one of the site's CA; or why its certificate cannot be read.
-    cluster: Result<Http, String>,
+/// Drops what comes after the first link that does not hold.
+pub(super) fn cut(proven: &mut Vec<Proven>) {
+    let good = proven.iter().take_while(|link| link.why.is_none()).count();
+    proven.truncate(good + 1);
 }
 
-/// Makes them.
-pub(super) fn clients(document: &Document) -> Clients {
-    let limits = Limits::within(Duration::from_secs(u64::from(document.rules.timeout)));
-    let cluster = fs::read(&document.ca).and_then(|text| api::pinned(&text, limits));
-    Clients {
-        requests: Http::afresh(limits, Certificates::Ignored),
-        cluster: cluster.map_err(|error| format!("{error:#}; hint: `systemctl restart anymetal` writes it")),
+/// Who asks the links after those of this machine itself, one answer within the site's time for a proof.
+pub(super) struct Client {
+    /// Asks Consul and Nomad, who must show a certificate of the site's CA; or why the CA's cannot be read.
+    cluster: Result<Http, String>,
+    probe: Probe,
+}
+
+impl Client {
+    pub(super) fn of(document: &Document) -> Self {
+        let limit = Duration::from_secs(u64::from(document.rules.timeout));
+        let cluster = fs::read(&document.ca).and_then(|text| api::pinned(&text, Limits::within(limit)));
+        let cluster = cluster.map_err(|error| format!("{error:#}; hint: `systemctl restart anymetal` writes it"));
+        Self { cluster, probe: Probe::new(limit) }
     }
 }
 
-/// The first link: whether a session with any of the neighbours is established.
+/// Whether the firewall is in force; nothing of a node that has none.
+pub(super) fn firewall(document: &Document) -> Option<Proven> {
+    let firewall = document.firewall.as_ref()?;
+    let began = clock::monotonic();
+    let why = firewall.fails();
+    Some(Proven::new(FIREWALL, began.elapsed(), why))
+}
+
+/// Makes the prefixes this machine's own, so that no proof asks another node. Returns whether that holds, and what had to be done.
+pub(super) fn addresses(prefixes: &[IpNet]) -> (Proven, Vec<String>) {
+    let began = clock::monotonic();
+    let mut done = Vec::new();
+    let why = loopback::own(prefixes, &mut done).err().map(|error| format!("{error:#}"));
+    (Proven::new(ADDRESSES, began.elapsed(), why), done)
+}
+
+/// The link to the network: whether a session with any of the neighbours is established.
 pub(super) fn neighbour(document: &Document, asked: &anyhow::Result<Vec<Protocol>>, took: Duration) -> Proven {
     let why = match asked {
         Err(error) => Some(format!("{error:#}")),
@@ -96,10 +130,10 @@ fn standing(session: &Protocol) -> String {
 }
 
 /// The rest of the chain, to the first link that does not hold.
-pub(super) fn links(document: &Document, clients: &Clients) -> Vec<Proven> {
+pub(super) fn links(document: &Document, client: &Client) -> Vec<Proven> {
     let mut proven = Vec::with_capacity(document.links.len());
     for link in &document.links {
-        let result = ask(document, link, clients);
+        let result = ask(document, link, client);
         let holds = result.why.is_none();
         proven.push(result);
         if !holds {
@@ -109,30 +143,37 @@ pub(super) fn links(document: &Document, clients: &Clients) -> Vec<Proven> {
     proven
 }
 
-fn ask(document: &Document, link: &Link, clients: &Clients) -> Proven {
+fn ask(document: &Document, link: &Link, client: &Client) -> Proven {
     let began = clock::monotonic();
-    let http = &clients.requests;
+    let Client { cluster, probe } = client;
+    let mut certificate = None;
     let why = match &link.ask {
-        Ask::Consul { api, token } => asked(clients, Acl::Consul, api, token.as_ref(), |api| {
+        Ask::Consul { api, token } => asked(cluster, Acl::Consul, api, token.as_ref(), |api| {
             cluster::leader(api).and_then(|_| cluster::consul_agent_passes(api, &document.node))
         }),
-        Ask::Nomad { api, token } => asked(clients, Acl::Nomad, api, token.as_ref(), |api| {
+        Ask::Nomad { api, token } => asked(cluster, Acl::Nomad, api, token.as_ref(), |api| {
             cluster::leader(api).and_then(|_| cluster::nomad_node_is_ready(api, &document.node))
         }),
-        Ask::Request(request) | Ask::Canary { here: request, .. } => request.fails(http).map(anyhow::Error::msg),
+        Ask::Request(request) | Ask::Canary { here: request, .. } => {
+            let heard = request.ask(probe, Reach::Within);
+            let name = || request.name().to_owned();
+            certificate = heard.expires.map(|expires| Certificate { name: name(), expires });
+            heard.why.map(anyhow::Error::msg)
+        }
     };
     let mut proven = Proven::new(&link.name, began.elapsed(), why.map(|error| format!("{error:#}")));
+    proven.certificate = certificate;
     if let (Some(_), Ask::Canary { elsewhere, .. }) = (&proven.why, &link.ask) {
-        proven.everywhere = !elsewhere.is_empty() && nobody_answers(elsewhere, http);
+        proven.everywhere = !elsewhere.is_empty() && nobody_answers(elsewhere, probe);
     }
     proven
 }
 
 /// Asks all at once: the slowest decides how long it takes, not their number.
-fn nobody_answers(elsewhere: &[Request], http: &Http) -> bool {
+fn nobody_answers(elsewhere: &[Request], probe: &Probe) -> bool {
     std::thread::scope(|scope| {
-        let asked: Vec<_> =
-            elsewhere.iter().map(|request| scope.spawn(move || request.fails(http).is_none())).collect();
+        let ask = |request: &Request| request.ask(probe, Reach::Anywhere).why.is_none();
+        let asked: Vec<_> = elsewhere.iter().map(|request| scope.spawn(move || ask(request))).collect();
         // Whoever panicked has not answered.
         !asked.into_iter().any(|answer| answer.join().unwrap_or(false))
     })
@@ -140,13 +181,13 @@ fn nobody_answers(elsewhere: &[Request], http: &Http) -> bool {
 
 /// What is wrong with an API, if anything.
 fn asked(
-    clients: &Clients,
+    client: &Result<Http, String>,
     of: Acl,
     api: &str,
     token: Option<&Token>,
     holds: impl FnOnce(&Api<'_>) -> anyhow::Result<()>,
 ) -> Option<anyhow::Error> {
-    match &clients.cluster {
+    match client {
         Ok(http) => holds(&Api::new(http, of, api, token.map(|token| &token.0))).err(),
         Err(why) => Some(anyhow::Error::msg(why.clone())),
     }

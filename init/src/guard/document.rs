@@ -9,6 +9,7 @@ use anymetal_contract::plan::{Acl, Answers, Guard, Ready, Service};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::firewall::Firewall;
 use super::loopback::address;
 use crate::facts::Facts;
 use crate::proof::{self, Request};
@@ -36,7 +37,10 @@ pub(crate) struct Document {
     /// What is announced.
     pub(crate) prefixes: Vec<IpNet>,
     pub(crate) rules: Guard,
-    /// The chain after its first link, the neighbours, in order.
+    /// The firewall that is to be in force, the first link of the chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) firewall: Option<Firewall>,
+    /// The chain after what is this machine's own and its neighbours, in order.
     pub(crate) links: Vec<Link>,
     /// Who hears of changes, besides the journal and the node's own files.
     #[serde(default)]
@@ -107,8 +111,14 @@ impl Document {
             links: links(plan, facts, secrets, &prefixes),
             prefixes,
             rules: plan.settings.guard.clone(),
+            firewall: None,
             reports,
         })
+    }
+
+    /// The same, of a node with this firewall.
+    pub(crate) fn with_firewall(self, firewall: Option<Firewall>) -> Self {
+        Self { firewall, ..self }
     }
 
     /// Reads it.
@@ -135,12 +145,17 @@ impl Document {
         text
     }
 
-    /// Every token in it, to be hidden in what is told.
-    pub(crate) fn tokens(&self) -> impl Iterator<Item = &Secret> {
-        self.links.iter().filter_map(|link| match &link.ask {
-            Ask::Consul { token, .. } | Ask::Nomad { token, .. } => token.as_ref().map(|token| &token.0),
+    /// Every token in it and every webhook, to be hidden in what is told.
+    pub(crate) fn hidden(&self) -> Vec<Secret> {
+        let tokens = self.links.iter().filter_map(|link| match &link.ask {
+            Ask::Consul { token, .. } | Ask::Nomad { token, .. } => token.as_ref().map(|token| token.0.clone()),
             Ask::Request(_) | Ask::Canary { .. } => None,
-        })
+        });
+        let webhooks = self.reports.iter().filter_map(|to| match to {
+            To::Webhook(url) => Some(Secret::new(url)),
+            To::Platform(_) => None,
+        });
+        tokens.chain(webhooks).collect()
     }
 }
 
@@ -150,32 +165,35 @@ fn quiet(error: &serde_json::Error) -> anyhow::Error {
 }
 
 fn links(plan: &Plan, facts: &Facts, secrets: &Secrets, prefixes: &[IpNet]) -> Vec<Link> {
-    let (domain, tls) = (std::slice::from_ref(&plan.domain), facts.tls());
+    let (domain, tls, routed) = (std::slice::from_ref(&plan.domain), facts.tls(), facts.routed());
     let mut links: Vec<Link> = plan.services.iter().filter_map(|service| cluster(service, secrets)).collect();
     for job in &plan.jobs {
-        let requests = job.answers.iter().flat_map(|answers| proof::requests(answers, domain, tls));
+        let requests = job.answers.iter().flat_map(|answers| proof::requests(answers, domain, tls, routed));
         links.extend(requests.map(|request| Link { name: job.name.clone(), ask: Ask::Request(request) }));
     }
     // The platform's own name is that of the last job that has one: what stands in front of it has been asked before.
     let named = plan.jobs.iter().flat_map(|job| &job.answers).rev().find_map(|answers| match answers {
-        Answers::Name { label, path } => Some((format!("{label}.{}", plan.domain), path)),
+        Answers::Name { label, path, .. } => Some((format!("{label}.{}", plan.domain), path)),
         Answers::Url(_) => None,
     });
     let addresses: Vec<String> = prefixes.iter().map(|prefix| address(prefix).to_string()).collect();
     if let Some((name, path)) = named {
         links.extend(addresses.iter().map(|address| Link {
             name: format!("anycast {address}"),
-            ask: Ask::Request(proof::by_name(address, &name, path, tls)),
+            ask: Ask::Request(match routed {
+                true => proof::by_name(address, &name, path, tls),
+                false => proof::proxy(address, &name),
+            }),
         }));
     }
     let rules = &plan.settings.guard;
     let others = rules.quorum.as_ref().map(|quorum| quorum.nodes.as_slice()).unwrap_or_default();
     let first = addresses.first().map_or("127.0.0.1", String::as_str);
     for canary in &rules.canaries {
-        let Some(here) = proof::canary(canary, first) else { continue };
-        let elsewhere = others.iter().filter_map(|node| proof::canary(canary, node)).collect();
+        let here = proof::canary(canary, first);
+        let elsewhere = others.iter().map(|node| proof::canary(canary, node)).collect();
         // With its path: an application may have two, and a metric is known by this name.
-        let name = format!("canary {}", here.shown());
+        let name = format!("canary {}", here.url);
         links.push(Link { name, ask: Ask::Canary { here, elsewhere } });
     }
     links

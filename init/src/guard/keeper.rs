@@ -1,21 +1,24 @@
-//! The guard's loop: wishes, rounds of proofs, BIRD held to the stance, the watchdog told that all this goes on.
+//! The guard's loop: wishes, rounds of proofs, the machine's own part kept as it is to be, BIRD held to the stance, the watchdog told that
+//! all this goes on.
 //! May not decide: `course` does. May not wait for a disk: what is told goes through a thread of its own.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anymetal_contract::place;
 
 use super::board::Board;
-use super::chain::{self, Proven};
-use super::course::{Seen, State, Wishes, step};
+use super::certificate::Warnings;
+use super::chain::{self, Client, Proven};
+use super::course::{Seen, Stance, State, Wishes, step};
 use super::document::Document;
-use super::loopback;
+use super::repair::Repair;
 use super::tell::Teller;
 use crate::bird::{Control, Protocol, actual, established};
+use crate::sys::addresses::Losses;
 use crate::sys::{clock, exposition, fs, supervisor};
 use crate::world::World;
 
@@ -31,35 +34,47 @@ pub(super) struct Keeper {
     maintenance: PathBuf,
     drain: PathBuf,
     status: PathBuf,
-    teller: Teller,
+    teller: Arc<Teller>,
     board: Arc<Mutex<Board>>,
     /// The status document as it was written last, and whether it may be another now.
     written: String,
-    news: bool,
+    changed: bool,
     state: State,
     began: Instant,
     round: Round,
     /// Asks the prober for a round of this number, and hears of its end: an answer to one that was given up is told from the next.
     ask: SyncSender<u64>,
-    answers: Receiver<(u64, Vec<Proven>)>,
+    news: Receiver<News>,
     rounds: u64,
+    warnings: Warnings,
+    repair: Repair,
+}
+
+/// What other threads have for the loop.
+enum News {
+    /// The rest of the round of this number.
+    Round(u64, Vec<Proven>),
+    /// An address or a route of this machine was taken away.
+    Loss,
 }
 
 /// Where the round is.
 enum Round {
     /// The next one begins then.
     Due(Instant),
-    /// It has begun, and the first link held.
-    Asked { since: Instant, first: Proven },
+    /// It has begun, and its first links held.
+    Asked { since: Instant, first: Vec<Proven> },
 }
 
 impl Keeper {
     pub(super) fn new(world: &World, document: Document, teller: Teller) -> anyhow::Result<Self> {
-        let document = Arc::new(document);
+        let (document, teller) = (Arc::new(document), Arc::new(teller));
         let board = Board::new(Arc::clone(&document), std::process::id(), clock::wall());
         let (ask, asked) = mpsc::sync_channel(1);
-        let (answer, answers) = mpsc::sync_channel(1);
-        prober(Arc::clone(&document), asked, answer)?;
+        // Room for a round and a loss.
+        let (report, news) = mpsc::sync_channel(2);
+        watch_losses(report.clone(), Arc::clone(&teller));
+        prober(Arc::clone(&document), asked, report)?;
         Ok(Self {
             maintenance: world.at(place::MAINTENANCE),
             drain: world.at(place::DRAIN),
@@ -67,20 +82,22 @@ impl Keeper {
             teller,
             board: Arc::new(Mutex::new(board)),
             written: String::new(),
-            news: true,
+            changed: true,
             state: State::START,
             began: clock::monotonic(),
             round: Round::Due(clock::monotonic()),
             ask,
-            answers,
+            news,
             rounds: 0,
+            warnings: Warnings::default(),
+            repair: Repair::default(),
             document,
         })
     }
 
     /// Keeps watch, for ever.
     pub(super) fn keep(mut self) -> anyhow::Result<Infallible> {
-        self.own_addresses();
+        let _the_first_round_says = self.own_addresses();
         self.hold();
         self.serve_metrics();
         supervisor::ready();
@@ -90,8 +107,10 @@ impl Keeper {
                 Round::Due(when) => when.saturating_duration_since(clock::monotonic()).min(TICK),
                 Round::Asked { .. } => TICK,
             };
-            match self.answers.recv_timeout(pause) {
-                Ok((number, rest)) => self.end_round(number, rest),
+            match self.news.recv_timeout(pause) {
+                Ok(News::Round(number, rest)) => self.end_round(number, rest),
+                // What cannot be put back is a proof that fails, in the next round.
+                Ok(News::Loss) => drop(self.own_addresses()),
                 Err(RecvTimeoutError::Timeout) => self.go_on(),
                 // It panicked, and has said so. A guard that cannot ask must not announce.
                 Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the thread that asks the proofs is gone"),
@@ -109,7 +128,7 @@ impl Keeper {
             Round::Asked { since, first } if since.elapsed() > self.patience() => {
                 let late =
                     Proven::new("guard", since.elapsed(), Some("the round of proofs does not come to an end".into()));
-                let proofs = vec![first.clone(), late];
+                let proofs = first.iter().cloned().chain([late]).collect();
                 self.judge(proofs);
             }
             Round::Due(_) | Round::Asked { .. } => {}
@@ -125,19 +144,17 @@ impl Keeper {
     fn begin_round(&mut self) {
         let since = clock::monotonic();
         let asked = self.control().and_then(|mut control| control.protocols());
-        let first = chain::neighbour(&self.document, &asked, since.elapsed());
+        let neighbour = chain::neighbour(&self.document, &asked, since.elapsed());
         let protocols: &[Protocol] = asked.as_deref().unwrap_or_default();
         let held = asked.as_ref().map(|protocols| actual(protocols).to_string()).unwrap_or_default();
         self.board().bird(held, |name| !established(protocols, &[name]).is_empty());
         if !self.state.stance.is_announced() {
             self.hold();
         }
-        // What the last round found may be that somebody has taken an address away.
-        if self.state.bad > 0 {
-            self.own_addresses();
-        }
-        if first.why.is_some() {
-            return self.judge(vec![first]);
+        let mut first: Vec<Proven> = self.firewall().into_iter().chain([self.own_addresses(), neighbour]).collect();
+        chain::cut(&mut first);
+        if first.iter().any(|link| link.why.is_some()) {
+            return self.judge(first);
         }
         // The prober takes one at a time, and has answered the one before; only a hanging one has not, and then this round is given up too.
         self.rounds += 1;
@@ -150,15 +167,21 @@ impl Keeper {
         if number != self.rounds {
             return;
         }
-        let proofs = std::iter::once(first.clone()).chain(rest).collect();
+        let proofs = first.iter().cloned().chain(rest).collect();
         self.judge(proofs);
     }
 
     fn judge(&mut self, proofs: Vec<Proven>) {
         let failed = proofs.last().and_then(Proven::failed);
         let good = failed.is_none();
+        let now = clock::wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        for certificate in proofs.iter().filter_map(|proven| proven.certificate.as_ref()) {
+            if let Some(words) = self.warnings.seen(certificate, now.try_into().unwrap_or(i64::MAX)) {
+                self.teller.warn(words);
+            }
+        }
         self.board().round(proofs);
-        self.news = true;
+        self.changed = true;
         self.take(&failed.map_or(Seen::Good, Seen::Bad));
         // BIRD may have been started anew meanwhile, withdrawn as it is written.
         if good && self.state.stance.is_announced() {
@@ -179,7 +202,7 @@ impl Keeper {
         if let Some(change) = change {
             self.hold();
             self.board().change(self.state.stance, &change, clock::wall());
-            self.news = true;
+            self.changed = true;
             self.teller.changed(self.state.stance, &change);
         }
     }
@@ -190,6 +213,7 @@ impl Keeper {
         let held = self.control().and_then(|mut control| control.hold(wanted));
         match held {
             Ok(done) => {
+                self.board().holds(wanted.to_string());
                 self.teller.fine("BIRD");
                 if !done.is_empty() {
                     self.teller.note(format!("BIRD: {}", done.join(", ")));
@@ -200,16 +224,35 @@ impl Keeper {
         }
     }
 
-    fn own_addresses(&self) {
-        match loopback::own(&self.document.prefixes) {
-            Ok(done) => {
-                self.teller.fine("addresses");
-                for what in done {
-                    self.teller.note(what);
-                }
-            }
-            Err(error) => self.teller.trouble("addresses", format!("{error:#}")),
+    /// Makes the prefixes this machine's own. Returns whether they are.
+    fn own_addresses(&self) -> Proven {
+        let (proven, done) = chain::addresses(&self.document.prefixes);
+        match &proven.why {
+            None => self.teller.fine("addresses"),
+            Some(why) => self.teller.trouble("addresses", why.clone()),
         }
+        if !done.is_empty() {
+            self.board().restored(done.len());
+        }
+        for what in done {
+            self.teller.note(what);
+        }
+        proven
+    }
+
+    /// Looks whether the firewall is in force. Where it is not it is put in force again beside the loop, unless the operator wants this node
+    /// left alone; the round is a bad one all the same.
+    fn firewall(&self) -> Option<Proven> {
+        let mut proven = chain::firewall(&self.document)?;
+        if let (Some(why), Some(firewall)) = (&mut proven.why, &self.document.firewall) {
+            if self.state.stance == Stance::Maintenance {
+                why.push_str("; it is left so while the maintenance file is there");
+            } else if let Some(in_vain) = self.repair.begin(firewall.file.clone(), &self.teller) {
+                why.push_str("; putting it in force again: ");
+                why.push_str(&in_vain);
+            }
+        }
+        Some(proven)
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
@@ -229,7 +272,7 @@ impl Keeper {
     }
 
     fn show(&mut self) {
-        if !std::mem::take(&mut self.news) {
+        if !std::mem::take(&mut self.changed) {
             return;
         }
         let status = self.board().status();
@@ -254,14 +297,36 @@ fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
 }
 
 /// The thread that asks the proofs: none of them can hold up the loop.
-fn prober(document: Arc<Document>, asked: Receiver<u64>, answer: SyncSender<(u64, Vec<Proven>)>) -> anyhow::Result<()> {
+fn prober(document: Arc<Document>, asked: Receiver<u64>, report: SyncSender<News>) -> anyhow::Result<()> {
     let work = move || {
-        let clients = chain::clients(&document);
+        let client = Client::of(&document);
         while let Ok(number) = asked.recv() {
-            if answer.send((number, chain::links(&document, &clients))).is_err() {
+            if report.send(News::Round(number, chain::links(&document, &client))).is_err() {
                 return;
             }
         }
     };
     super::thread("proofs", work)
+}
+
+/// The thread that waits for addresses to be taken away, so that they are back at once. Without it they are back with the next round.
+fn watch_losses(report: SyncSender<News>, teller: Arc<Teller>) {
+    let again = Arc::clone(&teller);
+    let work = move || {
+        let watched = Losses::watch().and_then(|losses| {
+            loop {
+                losses.wait()?;
+                // One that waits to be heard already speaks of this too.
+                if let Err(TrySendError::Disconnected(_)) = report.try_send(News::Loss) {
+                    return Ok(());
+                }
+            }
+        });
+        if let Err(error) = watched {
+            teller.trouble("losses", format!("{error:#}; addresses are looked at in every round"));
+        }
+    };
+    if let Err(error) = super::thread("losses", work) {
+        again.trouble("losses", format!("{error:#}; addresses are looked at in every round"));
+    }
 }

@@ -2,15 +2,18 @@
 //! May not keep them announced for want of an answer: whatever it does not know counts against the node.
 
 mod board;
+mod certificate;
 mod chain;
 mod course;
 mod document;
+mod firewall;
 mod keeper;
 mod loopback;
+mod repair;
 mod tell;
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -26,6 +29,7 @@ use crate::world::World;
 pub(crate) use board::GuardStatus;
 pub(crate) use chain::{Proven, whole};
 pub(crate) use document::Document;
+pub(crate) use firewall::Firewall;
 use keeper::Keeper;
 pub(crate) use loopback::{give_up, own};
 use tell::Teller;
@@ -36,14 +40,13 @@ const TRIES: u32 = 3;
 /// The stack of a thread of the guard's, in bytes: they ask and write, and nothing recurses.
 const STACK: usize = 256 * 1024;
 
-/// Keeps watch until the process is ended.
-pub(crate) fn keep(world: &World) -> anyhow::Result<Infallible> {
+/// Keeps watch by the document at this path, until the process is ended.
+pub(crate) fn keep(world: &World, path: &Path) -> anyhow::Result<Infallible> {
     // First of all: whatever was announced before was proven by somebody else.
-    let first = withdraw(world);
-    let path = world.at(place::GUARD);
-    let bytes = fs::read(&path).context("reading what to keep watch by: it is written by `anymetal-init run`")?;
+    let first = withdraw(world, path);
+    let bytes = fs::read(path).context("reading what to keep watch by: it is written by `anymetal-init run`")?;
     let document = Document::read(&bytes).with_context(|| format!("reading {}", path.display()))?;
-    world.hidden.add(document.tokens());
+    world.hidden.add(&document.hidden());
     let journal = Journal::of_guard(world, Console::of(false));
     for to in &document.reports {
         journal.attach(to, Backoff::NODE);
@@ -61,8 +64,8 @@ pub(crate) fn keep(world: &World) -> anyhow::Result<Infallible> {
 
 /// Withdraws whatever the guard has announced: at its start, and when its unit has ended, however that came about. A BIRD that does not run
 /// announces nothing.
-pub(crate) fn withdraw(world: &World) -> anyhow::Result<()> {
-    let socket = socket(world);
+pub(crate) fn withdraw(world: &World, path: &Path) -> anyhow::Result<()> {
+    let socket = socket(world, path);
     let mut tries = 0;
     loop {
         let withdrawn = Control::open(&socket, WITHDRAWAL).and_then(|mut control| control.withdraw());
@@ -76,8 +79,8 @@ pub(crate) fn withdraw(world: &World) -> anyhow::Result<()> {
 }
 
 /// BIRD's socket by the document, when that can be read; the operating system's own otherwise.
-fn socket(world: &World) -> PathBuf {
-    let document = fs::read(&world.at(place::GUARD)).and_then(|bytes| Document::read(&bytes));
+fn socket(world: &World, path: &Path) -> PathBuf {
+    let document = fs::read(path).and_then(|bytes| Document::read(&bytes));
     document.map_or_else(|_| world.at(place::BIRD_SOCKET), |document| document.bird)
 }
 

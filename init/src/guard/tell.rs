@@ -71,6 +71,11 @@ impl Teller {
         self.event(outcome, reason, format!("{what}: {why}"));
     }
 
+    /// Something an operator has to see to, before it costs the announcement.
+    pub(super) fn warn(&self, message: String) {
+        self.event(Outcome::Waiting, Some(Reason::CertificateExpires), message);
+    }
+
     /// Something is amiss, until it is said to be fine.
     pub(super) fn trouble(&self, with: &'static str, what: String) {
         let mut troubles = self.troubles();

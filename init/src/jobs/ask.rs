@@ -1,14 +1,18 @@
 //! Questions about one job: what Nomad tells of it, its tasks' last words, and whether what it serves answers.
 //! May not judge: `standing` and the phase do.
 
+use std::time::Duration;
+
 use anymetal_contract::plan::Job;
 
 use super::standing::{Told, current, telling_task};
 use crate::api::Api;
 use crate::facts::Facts;
-use crate::proof;
-use anymetal_supply::http::{Certificates, Http, Limits};
+use crate::proof::{self, Reach};
+use anymetal_supply::probe::Probe;
 
+/// How long an answer may take.
+const ANSWERS: Duration = Duration::from_secs(20);
 /// How much of a task's log is read from its end, in bytes, and how many of its lines are told.
 const TAIL: u64 = 8192;
 const TOLD: usize = 10;
@@ -54,9 +58,9 @@ pub(super) fn last_lines(api: &Api<'_>, job: &Job, told: &Told) -> String {
 
 /// What must answer and does not, in words; `None` when all of it does.
 pub(super) fn unanswered(job: &Job, facts: &Facts) -> Option<String> {
-    let http = Http::new(Limits::QUESTION, Certificates::Ignored);
+    let probe = Probe::new(ANSWERS);
     job.answers
         .iter()
-        .flat_map(|answers| proof::requests(answers, facts.domains(), facts.tls()))
-        .find_map(|request| request.fails(&http))
+        .flat_map(|answers| proof::requests(answers, facts.domains(), facts.tls(), facts.routed()))
+        .find_map(|request| request.ask(&probe, Reach::Within).why)
 }

@@ -17,7 +17,7 @@ use crate::api::{self, Api};
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
 use crate::secret::Secret;
-use crate::sys::{fs, sweep};
+use crate::sys::sweep;
 use crate::world::World;
 use anymetal_supply::failure::{Because as _, Failure};
 use anymetal_supply::http::Http;
@@ -32,8 +32,6 @@ pub(crate) struct Doings {
     /// Those that this run has submitted.
     submitted: Vec<String>,
     healthy: BTreeSet<String>,
-    /// Those whose data has been looked through for what a power cut left.
-    mended: BTreeSet<String>,
 }
 
 /// Why a job is not healthy yet.
@@ -41,24 +39,6 @@ struct Ailing {
     reason: Reason,
     message: String,
     lines: String,
-    /// Its task has ended by itself.
-    ended: bool,
-}
-
-/// Removes the files of a job's data that have nothing in them: Nomad starts its task again anyway, and what may well be empty is made again.
-fn mend(world: &World, job: &Job, steps: &dyn Steps) -> anyhow::Result<()> {
-    let mut removed = Vec::new();
-    for folder in &job.data {
-        for path in sweep::empty_files(&world.at(folder))? {
-            fs::remove(&path)?;
-            removed.push(path.display().to_string());
-        }
-    }
-    if !removed.is_empty() {
-        let message = format!("removed what a power cut left empty: {}", removed.join(", "));
-        steps.step(&job.name, Outcome::Progress, &message);
-    }
-    Ok(())
 }
 
 /// The phase's work. All jobs are submitted before the first is followed: they come up side by side.
@@ -82,7 +62,7 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
             doings.submitted.push(job.name.clone());
         }
     }
-    // What tasks wrote at their first start they may not have synced, and what they find empty after a power cut ends them.
+    // What tasks wrote at their first start they may not have synced.
     sweep::sync();
     let mut ailing = Vec::new();
     for job in jobs {
@@ -97,9 +77,6 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
             }
             Some(why) => {
                 doings.healthy.remove(&job.name);
-                if why.ended && doings.mended.insert(job.name.clone()) {
-                    mend(world, job, steps).because(Reason::HostFault)?;
-                }
                 ailing.push(why);
             }
         }
@@ -118,7 +95,7 @@ fn follow(world: &World, api: &Api<'_>, job: &Job, version: u64) -> Result<Optio
         Ok(told) => told,
         Err(error) => {
             let message = about(&format!("asking how it is: {error:#}"));
-            return Ok(Some(Ailing { reason: Reason::JobNotReady, message, lines: String::new(), ended: false }));
+            return Ok(Some(Ailing { reason: Reason::JobNotReady, message, lines: String::new() }));
         }
     };
     let lines = || world.without_secrets(&ask::last_lines(api, job, &told));
@@ -135,7 +112,7 @@ fn follow(world: &World, api: &Api<'_>, job: &Job, version: u64) -> Result<Optio
             return Err(Failure::new(Reason::JobFailed, message));
         }
     };
-    Ok(Some(Ailing { reason, message: about(&why), lines: lines(), ended: standing::has_ended(&told) }))
+    Ok(Some(Ailing { reason, message: about(&why), lines: lines() }))
 }
 
 /// All that is not healthy in one line, and the last words of the first of them that said any.

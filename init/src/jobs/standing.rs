@@ -63,12 +63,6 @@ pub(super) fn current(told: &Told) -> Option<&NomadAllocation> {
     told.allocations.iter().filter(of_this).max_by_key(|allocation| allocation.create_index)
 }
 
-/// Whether a task of it has ended by itself, even if it runs again just now.
-pub(super) fn has_ended(told: &Told) -> bool {
-    let tasks = current(told).into_iter().flat_map(|allocation| allocation.task_states.iter().flatten());
-    tasks.into_iter().any(|(_, task)| task.restarts > 0 || trouble_of(task).is_some())
-}
-
 /// The task whose words tell most: one that is not running, else the first.
 pub(super) fn telling_task(allocation: &NomadAllocation) -> Option<&str> {
     let tasks = allocation.task_states.as_ref()?;

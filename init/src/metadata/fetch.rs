@@ -12,7 +12,7 @@ use anymetal_contract::{Outcome, Phase, Reason};
 use super::clock::{Correction, correction};
 use super::findings::quoted;
 use super::kept::{self, Kept, Recalled};
-use super::{Machine, Platform, Service, Whence, border, file, named, unspoken};
+use super::{Machine, Platform, Service, Whence, border, file, named, resolvers, unspoken};
 use crate::phase::{Answer, Steps};
 use crate::secrets::Secrets;
 use crate::siblings;
@@ -204,10 +204,11 @@ pub(super) fn accept(
     world: &World,
     steps: &dyn Steps,
     whence: &str,
-    machine: Machine,
+    mut machine: Machine,
     remedy: &str,
 ) -> Result<Answer, Failure> {
     let plan = world.plan();
+    machine.resolvers = resolvers::read(&world.at(resolvers::FILE));
     world.hidden.add(machine.neighbours.iter().filter_map(|neighbour| neighbour.password.as_ref()));
     border::private_subnets(plan, &machine)?;
     // Blobs do not wait for BGP sessions.

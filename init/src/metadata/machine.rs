@@ -32,6 +32,8 @@ pub(crate) struct Machine {
     pub(crate) customdata: Option<Secret>,
     /// Where the description is answered, as far as that is known: whoever asks there gets passwords.
     pub(crate) service: BTreeSet<SocketAddr>,
+    /// The name servers that its programs ask.
+    pub(crate) resolvers: BTreeSet<IpAddr>,
     /// Since when nobody has confirmed this, RFC 3339, when it is what was kept of an earlier run.
     pub(crate) stale_since: Option<String>,
     /// What is odd but does not stop a boot, one sentence each.

@@ -18,6 +18,7 @@ mod machine;
 #[cfg(test)]
 mod mutations;
 mod node;
+mod resolvers;
 mod sessions;
 mod vultr;
 

@@ -9,12 +9,14 @@ use crate::sys::fs::{self, Appender};
 
 /// How much of the file's end is read to find its last whole line. The longest event is a tenth of it.
 const TAIL: u64 = 64 * 1024;
-/// A file longer than this becomes the old one when a run begins: months of boots, and small enough for any disk.
+/// A file longer than this becomes the old one, when a run begins and while it goes on: months of boots, and with the old one small enough for
+/// any disk, however often a guard that runs for years has something to tell.
 const LONG: u64 = 8 * 1024 * 1024;
 
 /// The open outbox.
 #[derive(Debug)]
 pub(super) struct Outbox {
+    path: PathBuf,
     appender: Option<Appender>,
     last: u64,
 }
@@ -24,8 +26,10 @@ impl Outbox {
     /// report has been told, in case the file has been lost. When it cannot be opened it still counts; the error says why nothing is kept.
     pub(super) fn open(path: &Path, sent: u64) -> (Self, Option<anyhow::Error>) {
         match open(path) {
-            Ok((appender, last)) => (Self { appender: Some(appender), last: last.max(sent) }, None),
-            Err(error) => (Self { appender: None, last: sent }, Some(error)),
+            Ok((appender, last)) => {
+                (Self { path: path.to_owned(), appender: Some(appender), last: last.max(sent) }, None)
+            }
+            Err(error) => (Self { path: path.to_owned(), appender: None, last: sent }, Some(error)),
         }
     }
 
@@ -38,10 +42,13 @@ impl Outbox {
     pub(super) fn keep(&mut self, event: &Event) -> anyhow::Result<()> {
         self.last = event.seq;
         let line = serde_json::to_string(event)?;
-        match &mut self.appender {
-            Some(appender) => Ok(appender.line(&line, event.ends_phase())?),
-            None => anyhow::bail!("the file could not be opened"),
+        let Some(appender) = &mut self.appender else { anyhow::bail!("the file could not be opened") };
+        appender.line(&line, event.ends_phase())?;
+        if appender.length() > LONG {
+            fs::rename(&self.path, &old(&self.path))?;
+            *appender = Appender::open(&self.path, 0)?;
         }
+        Ok(())
     }
 }
 
@@ -77,11 +84,15 @@ fn whole(bytes: &[u8]) -> (usize, u64) {
 
 /// The events of earlier runs with a number above `after` and below `before`, in order.
 pub(super) fn backlog(path: &Path, after: u64, before: u64) -> impl Iterator<Item = Event> + use<> {
-    [old(path), path.to_owned()]
-        .into_iter()
-        .flat_map(|path| fs::lines(&path))
-        .filter_map(|line| serde_json::from_str::<Event>(&line).ok())
-        .filter(move |event| event.seq > after && event.seq < before)
+    // The newer one first: should it become the old one in between it is read twice, which shows in the numbers, and not missed.
+    let newer = fs::lines(path);
+    let events = fs::lines(&old(path)).chain(newer).filter_map(|line| serde_json::from_str::<Event>(&line).ok());
+    let mut last = after;
+    events.filter(move |event| {
+        let is_next = event.seq > last && event.seq < before;
+        last = if is_next { event.seq } else { last };
+        is_next
+    })
 }
 
 #[cfg(test)]
@@ -136,6 +147,26 @@ mod tests {
         std::fs::write(old(&path), format!("{}\n{}\n", line(1), line(2))).unwrap();
         std::fs::write(&path, format!("{}\nnot an event\n{}\n{}\n", line(3), line(4), line(5))).unwrap();
         assert_eq!(backlog(&path, 1, 5).map(|event| event.seq).collect::<Vec<_>>(), [2, 3, 4]);
+    }
+
+    #[test]
+    fn a_file_that_grows_long_while_it_is_written_is_turned_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("guard.jsonl");
+        let (mut outbox, error) = Outbox::open(&path, 0);
+        assert!(error.is_none(), "{error:?}");
+        let length = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        let most = 3 * LONG / 6000;
+        for seq in 1..=most {
+            outbox.keep(&Event { message: "x".repeat(6000), ..numbered(seq) }).unwrap();
+            assert!(length(&path) <= LONG, "{} bytes", length(&path));
+        }
+        assert!(length(&old(&path)) > LONG && length(&old(&path)) < LONG + 8192, "{} bytes", length(&old(&path)));
+        // Both files are of a piece, and the numbers go on.
+        let kept: Vec<u64> = backlog(&path, 0, u64::MAX).map(|event| event.seq).collect();
+        assert_eq!(kept.last(), Some(&most));
+        assert!(kept.windows(2).all(|pair| pair[1] == pair[0] + 1), "a number is missing");
+        assert_eq!(Outbox::open(&path, 0).0.next(), most + 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anymetal_contract::Event;
 use anymetal_contract::plan::Report;
+use anymetal_contract::secrets::WEBHOOK;
 use serde::{Deserialize, Serialize};
 
 use super::outbox::backlog;
@@ -59,7 +60,7 @@ pub(crate) fn known(world: &World) -> Vec<To> {
     let asked = world.overrides.report.iter().map(|url| To::Webhook(url.clone()));
     let planned = world.plan.get().into_iter().flat_map(|planned| &planned.plan.reports);
     let planned = planned.filter_map(|report| match report {
-        Report::Webhook(url) => Some(To::Webhook(url.clone())),
+        Report::Webhook => world.secrets().value(WEBHOOK).map(|url| To::Webhook(url.expose().to_owned())),
         Report::Platform => world.machine.get()?.user_state_url.clone().map(To::Platform),
     });
     asked.chain(planned).collect()

@@ -1,7 +1,7 @@
 //! Text for people: amounts, and foreign text made harmless.
 //! May not know where it is shown.
 
-use anymetal_contract::Unit;
+use anymetal_contract::{Unit, terminal};
 
 /// How much of what: `12.3 of 40.1 MB`, `3 of 4`, `12 s of 900`.
 pub(crate) fn amount(done: u64, total: Option<u64>, unit: Unit) -> String {
@@ -48,8 +48,6 @@ const LONGEST: usize = 4000;
 /// Foreign text that can be printed: what could steer a terminal or turn the reading direction is written out, lines stay lines, and what is
 /// too long is cut.
 pub(crate) fn harmless(text: &str) -> String {
-    let steers =
-        |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut clean = String::with_capacity(text.len());
     for (place, c) in text.trim_end().chars().enumerate() {
         if place == LONGEST {
@@ -59,7 +57,7 @@ pub(crate) fn harmless(text: &str) -> String {
         match c {
             '\t' => clean.push(' '),
             '\r' => {}
-            c if steers(c) => clean.extend(c.escape_default()),
+            c if c != '\n' && terminal::steers(c) => clean.extend(c.escape_default()),
             c => clean.push(c),
         }
     }

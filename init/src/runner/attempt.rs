@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anymetal_contract::{Outcome, Phase, Reason, Unit};
 
@@ -104,6 +104,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
 /// What one phase says, thinned and numbered.
 pub(super) struct Voice {
     phase: Phase,
+    deadline: Instant,
     journal: Arc<Journal>,
     progress: Mutex<Progress>,
     waits: Mutex<Waits>,
@@ -112,8 +113,9 @@ pub(super) struct Voice {
 }
 
 impl Voice {
-    pub(super) fn new(phase: Phase, journal: Arc<Journal>) -> Self {
-        Self { phase, journal, progress: Mutex::default(), waits: Mutex::default(), hushed: AtomicBool::new(false) }
+    pub(super) fn new(phase: Phase, deadline: Instant, journal: Arc<Journal>) -> Self {
+        let (progress, waits, hushed) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        Self { phase, deadline, journal, progress, waits, hushed }
     }
 
     /// The phase has ended: what was held back is said, and then nothing more.
@@ -158,6 +160,10 @@ impl Steps for Voice {
         if let Some(so_far) = said {
             self.say_progress(step, so_far);
         }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Some(self.deadline)
     }
 }
 

@@ -69,8 +69,8 @@ enum Next {
 }
 
 impl Runner {
-    /// Runs the boot to its end. Says whether the node is up.
-    pub(crate) fn run(&self) -> bool {
+    /// Runs the boot to its end. Fails with why the node is not up.
+    pub(crate) fn run(&self) -> Result<(), Reason> {
         let began = clock::monotonic();
         let (sender, receiver) = mpsc::channel();
         let doom = Arc::new(Doom::default());
@@ -93,7 +93,8 @@ impl Runner {
             }
         }
         self.journal.settle(self.deadline(Phase::Settle));
-        course.ended.get(&Phase::Settle).is_some_and(|outcome| outcome.is_good())
+        let up = course.ended.get(&Phase::Settle).is_some_and(|outcome| outcome.is_good());
+        if up { Ok(()) } else { Err(course.failed.map_or(Reason::Internal, |failed| failed.reason)) }
     }
 
     fn start(
@@ -108,9 +109,9 @@ impl Runner {
             let verdict = Verdict { took: began.elapsed(), failed: course.verdict(self.table) };
             let _made_once = self.world.verdict.set(verdict);
         }
-        let voice = Arc::new(Voice::new(phase, Arc::clone(&self.journal)));
-        let deadline = self.deadline(phase);
-        course.running.insert(phase, Running { since: clock::monotonic(), deadline, voice: Arc::clone(&voice) });
+        let (since, deadline) = (clock::monotonic(), self.deadline(phase));
+        let voice = Arc::new(Voice::new(phase, since + deadline, Arc::clone(&self.journal)));
+        course.running.insert(phase, Running { since, deadline, voice: Arc::clone(&voice) });
         self.journal.say(&Said::new(phase, Outcome::Started, "started"));
         let Some(work) = self.entry(phase).work else {
             // The phase `plan` refuses a plan that names such a phase.

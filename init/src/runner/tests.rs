@@ -82,7 +82,7 @@ fn run(table: &'static [Entry], phases: Option<&[Phase]>) -> Ran {
     let world = Arc::new(world);
     let screen = Screen::default();
     let journal = Journal::open(&world, screen.console());
-    let up = Runner { table, world: Arc::clone(&world), journal, pace: QUICK }.run();
+    let up = Runner { table, world: Arc::clone(&world), journal, pace: QUICK }.run().is_ok();
     Ran { folder, world, up, screen }
 }
 
@@ -274,7 +274,7 @@ fn a_plan_sets_the_deadline_over_the_table() {
     fs::replace(&world.at("/etc/machine-id"), b"0123456789abcdef0123456789abcdef\n", 0o444).unwrap();
     let world = Arc::new(world);
     let journal = Journal::open(&world, Screen::default().console());
-    let up = Runner { table: &TABLE, world: Arc::clone(&world), journal, pace: QUICK }.run();
+    let up = Runner { table: &TABLE, world: Arc::clone(&world), journal, pace: QUICK }.run().is_ok();
     let text = String::from_utf8(fs::read(&world.at(place::EVENTS)).unwrap()).unwrap();
     assert!(!up && text.contains("no neighbours yet, gave up after 0 s"), "{text}");
 }

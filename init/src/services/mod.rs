@@ -6,7 +6,6 @@ pub(crate) mod systemd;
 mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use anyhow::Context as _;
@@ -19,7 +18,7 @@ use crate::cluster;
 use crate::ledger::Applied;
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
-use crate::sys::{fs, holder, sweep};
+use crate::sys::{holder, sweep};
 use crate::world::World;
 use anymetal_supply::failure::{Because as _, Failure};
 use unit::{Action, Standing, Unit};
@@ -47,7 +46,7 @@ struct Doing {
     seen: Option<u32>,
     /// Whether access to it has been put right in this run.
     governed: bool,
-    /// Whether its data has been looked through for what a power cut left.
+    /// Whether its data has been looked at for what a power cut left.
     mended: bool,
 }
 
@@ -175,8 +174,8 @@ fn act(world: &World, service: &Service, wanted: &Applied, steps: &dyn Steps) ->
         systemd::enable(name).because(Reason::ServiceFailed)?;
     }
     // systemd may have tried to start it before us, in vain.
-    let in_vain = unit.active != "active" && unit.active != "reloading";
-    if in_vain && mend(world, service, steps).because(Reason::HostFault)? {
+    let failed = unit.has_failed();
+    if failed && remove_truncated(world, service, steps).because(Reason::HostFault)? {
         unit = systemd::show(name).because(Reason::HostFault)?;
     }
     let applied = world.ledger().ask(|ledger| ledger.units.get(name).cloned());
@@ -192,24 +191,19 @@ fn act(world: &World, service: &Service, wanted: &Applied, steps: &dyn Steps) ->
             .because(Reason::HostFault)?;
         steps.step(name, Outcome::Progress, action.past());
     }
-    Ok(Doing { action, restarts: unit.restarts, seen: None, governed: false, mended: in_vain })
+    Ok(Doing { action, restarts: unit.restarts, seen: None, governed: false, mended: failed })
 }
 
-/// Removes the files of a service's data that have nothing in them, with the service stopped: a power cut leaves them so, and programs that find
-/// them end at every start. Those that may well be empty are made again. Says whether there were any.
-fn mend(world: &World, service: &Service, steps: &dyn Steps) -> anyhow::Result<bool> {
-    let look = || -> anyhow::Result<Vec<PathBuf>> {
-        let folders = service.data.iter().map(|folder| sweep::empty_files(&world.at(folder)));
-        Ok(folders.collect::<anyhow::Result<Vec<_>>>()?.concat())
-    };
-    if look()?.is_empty() {
+/// Removes the files that end a failed service at every start because a power cut has emptied them: those that its component names, and no others.
+/// The service is stopped before, as systemd may be about to start it again. Returns whether there were any.
+fn remove_truncated(world: &World, service: &Service, steps: &dyn Steps) -> anyhow::Result<bool> {
+    let Some(data) = &service.data else { return Ok(false) };
+    let folder = world.at(&data.folder);
+    if sweep::empty_files(&folder, &data.fatal_when_empty)?.is_empty() {
         return Ok(false);
     }
     systemd::stop(&service.unit)?;
-    let empty = look()?;
-    for path in &empty {
-        fs::remove(path)?;
-    }
+    let empty = sweep::remove_empty_files(&folder, &data.fatal_when_empty)?;
     let names: Vec<String> = empty.iter().map(|path| path.display().to_string()).collect();
     let message = format!("removed what a power cut left empty: {}", names.join(", "));
     steps.step(&service.unit, Outcome::Progress, &message);
@@ -221,9 +215,9 @@ fn readiness(world: &World, service: &Service, doings: &mut Doings, steps: &dyn 
     let unit = systemd::show(&service.unit).because(Reason::HostFault)?;
     let doing = doings.done.get_mut(&service.unit).expect("a unit is acted upon before its readiness is asked");
     doing.restarts = doing.restarts.min(unit.restarts);
-    if !doing.mended && unit.is_dying() {
+    if !doing.mended && unit.has_failed() {
         doing.mended = true;
-        if mend(world, service, steps).because(Reason::HostFault)? {
+        if remove_truncated(world, service, steps).because(Reason::HostFault)? {
             systemd::queue("start", &service.unit).because(Reason::ServiceFailed)?;
             return Ok(not_ready("starting it once more".to_owned()));
         }

@@ -69,9 +69,11 @@ impl Unit {
         matches!(self.file_state.as_str(), "disabled" | "enabled-runtime" | "linked" | "linked-runtime" | "")
     }
 
-    /// Whether it has ended by itself, for good or to be started again.
-    pub(super) fn is_dying(&self) -> bool {
-        self.active == "failed" || self.sub == "auto-restart"
+    /// Whether it has failed, for good or to be started again. One that is starting, reloading or stopping has not, and may hold its data.
+    pub(super) fn has_failed(&self) -> bool {
+        // systemd 254 and later also say `auto-restart-queued`.
+        let again = self.active == "activating" && self.sub.starts_with("auto-restart");
+        self.active == "failed" || (again && self.result != "success")
     }
 
     /// What is to be done, given what the unit was last started with and what it should run with. Without a record of the former nobody
@@ -80,6 +82,8 @@ impl Unit {
         match (self.active.as_str(), applied) {
             ("active" | "activating" | "reloading", Some(applied)) if applied == wanted => Action::Nothing,
             ("active", Some(applied)) if applied.program == wanted.program && reload_will_do => Action::Reload,
+            // Nothing of it runs, so nothing of it is old, and a restart would take along whoever requires it.
+            ("active", _) if reload_will_do && self.main_pid == 0 => Action::Reload,
             ("active" | "activating" | "reloading" | "deactivating", _) => Action::Restart,
             _ => Action::Start,
         }
@@ -163,12 +167,42 @@ mod tests {
             ("activating", Some(applied("p", "old")), true, Action::Restart),
             ("active", None, true, Action::Restart),
         ] {
-            let unit = Unit { active: active.into(), ..Unit::default() };
+            let unit = Unit { active: active.into(), main_pid: 7, ..Unit::default() };
             assert_eq!(
                 unit.action(before.as_ref(), &wanted, reload),
                 action,
                 "{active} with {before:?}, reload {reload}"
             );
+        }
+    }
+
+    #[test]
+    fn a_unit_of_which_nothing_runs_is_never_restarted() {
+        let applied = |program: &str| Applied { program: program.into(), config: "c".into() };
+        let remains = Unit { active: "active".into(), ..Unit::default() };
+        for before in [None, Some(applied("old"))] {
+            assert_eq!(remains.action(before.as_ref(), &applied("p"), true), Action::Reload, "{before:?}");
+        }
+        assert_eq!(remains.action(Some(&applied("p")), &applied("p"), true), Action::Nothing);
+        assert_eq!(remains.action(None, &applied("p"), false), Action::Restart, "it cannot be reloaded");
+    }
+
+    #[test]
+    fn only_a_unit_that_has_ended_in_failure_has_failed() {
+        for (active, sub, result, failed) in [
+            ("failed", "failed", "exit-code", true),
+            ("activating", "auto-restart", "exit-code", true),
+            ("activating", "auto-restart-queued", "core-dump", true),
+            ("activating", "auto-restart", "success", false),
+            ("activating", "start", "exit-code", false),
+            ("activating", "start-pre", "success", false),
+            ("deactivating", "stop-sigterm", "timeout", false),
+            ("reloading", "reload", "success", false),
+            ("inactive", "dead", "success", false),
+            ("active", "running", "exit-code", false),
+        ] {
+            let unit = Unit { active: active.into(), sub: sub.into(), result: result.into(), ..Unit::default() };
+            assert_eq!(unit.has_failed(), failed, "{active}, {sub}, {result}");
         }
     }
 

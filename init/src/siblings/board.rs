@@ -17,8 +17,13 @@ const WINDOW: Duration = Duration::from_millis(800);
 const FRESH: Duration = Duration::from_secs(3);
 /// A sibling whose transfer did not move for so long is not waited for.
 const STALLED: Duration = Duration::from_secs(10);
-/// How long a blob is waited for in all, whoever promises it. Not the sum of what could go wrong, but what a liar may cost.
+/// What siblings may cost in all, over all blobs, whoever promises what and whether he keeps it: time in which nothing else could be done, and time
+/// in which one was asked in vain. Then nobody listens to them any more.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// Two looks at what could be done, no further apart, are one stretch of waiting.
+const STRETCH: Duration = Duration::from_millis(500);
+/// Siblings that may fail with one blob; then it comes from outside.
+const IN_VAIN: u8 = 3;
 /// Siblings whose words about one blob are kept.
 const MOST: usize = 64;
 /// Trouble after which a sibling is not asked any more. Wrong bytes are that at once.
@@ -44,6 +49,10 @@ pub(super) struct Board {
     mine: BTreeMap<Digest, Mine>,
     /// How often each was trouble, and when it last counted.
     strikes: BTreeMap<Ipv4Addr, (u8, Instant)>,
+    /// What siblings have cost so far.
+    spent: Duration,
+    /// When it was last waited.
+    idle: Option<Instant>,
 }
 
 /// A blob this node wants.
@@ -51,6 +60,8 @@ pub(super) struct Board {
 struct Mine {
     since: Instant,
     state: State,
+    /// How often siblings were asked for it in vain, and when that last counted.
+    vain: Option<(u8, Instant)>,
     heard: BTreeMap<Ipv4Addr, Heard>,
 }
 
@@ -65,14 +76,14 @@ struct Heard {
 
 impl Board {
     pub(super) fn new(me: Ipv4Addr) -> Self {
-        Self { me, mine: BTreeMap::new(), strikes: BTreeMap::new() }
+        Self { me, mine: BTreeMap::new(), strikes: BTreeMap::new(), spent: Duration::ZERO, idle: None }
     }
 
     /// A blob is wanted from now on. Says whether that is new.
     pub(super) fn want(&mut self, now: Instant, digest: &Digest) -> bool {
         let new = !self.mine.contains_key(digest);
         if new {
-            let mine = Mine { since: now, state: State::Wanted, heard: BTreeMap::new() };
+            let mine = Mine { since: now, state: State::Wanted, vain: None, heard: BTreeMap::new() };
             self.mine.insert(digest.clone(), mine);
         }
         new
@@ -127,13 +138,40 @@ impl Board {
         // It has to say anew that it has the blob.
         if let Some(mine) = self.mine.get_mut(digest) {
             mine.heard.remove(&sibling);
+            mine.vain = match mine.vain {
+                Some((times, since)) if now.saturating_duration_since(since) < APART => Some((times, since)),
+                known => Some((known.map_or(0, |(times, _)| times).saturating_add(1), now)),
+            };
         }
         again
     }
 
+    /// Asking siblings took so long, in vain.
+    pub(super) fn lost(&mut self, time: Duration) {
+        self.spent = self.spent.saturating_add(time);
+    }
+
+    /// There is nothing to do but to wait for siblings. Called again and again while that is so, by anybody.
+    pub(super) fn waits(&mut self, now: Instant) {
+        let before = self.idle.replace(now).map_or(Duration::ZERO, |idle| now.saturating_duration_since(idle));
+        if before < STRETCH {
+            self.lost(before);
+        }
+    }
+
+    /// Whether siblings have had all the time they may take.
+    pub(super) fn is_worn_out(&self) -> bool {
+        self.spent >= PATIENCE
+    }
+
     /// Whose turn it is.
     pub(super) fn turn(&self, now: Instant, digest: &Digest) -> Turn {
-        let Some(mine) = self.mine.get(digest) else { return Turn::Outside };
+        let Some(mine) = self.mine.get(digest).filter(|mine| mine.vain.is_none_or(|(times, _)| times < IN_VAIN)) else {
+            return Turn::Outside;
+        };
+        if self.is_worn_out() {
+            return Turn::Outside;
+        }
         let trusted = |sibling: &Ipv4Addr| self.strikes.get(sibling).is_none_or(|(strikes, _)| *strikes < STRIKES);
         let fresh = |heard: &Heard| now.saturating_duration_since(heard.at) < FRESH;
         let heard = || mine.heard.iter().filter(|(sibling, heard)| trusted(sibling) && fresh(heard));
@@ -253,21 +291,69 @@ mod tests {
         }
     }
 
+    /// As many addresses as there are, each saying that it has everything: what they cost is bounded for each blob and over all.
+    #[test]
+    fn thirty_that_give_nothing_cost_three_tries_for_a_blob_and_two_minutes_in_all() {
+        let now = clock::monotonic();
+        let mut board = Board::new(A);
+        let mut spent = Duration::ZERO;
+        for seed in 0..=255 {
+            board.want(now, &blob(seed));
+            let mut tries = 0;
+            for last in 11..41 {
+                board.hear(now, Ipv4Addr::new(10, 70, 17, last), &blob(seed), State::Here);
+            }
+            while let Turn::From(them) = board.turn(now, &blob(seed)) {
+                // Far enough apart to count each time, and each takes ten seconds to give nothing.
+                let at = now + spent;
+                board.strike(at, them[0], false, &blob(seed));
+                board.lost(ms(10_000));
+                spent += ms(10_000);
+                tries += 1;
+            }
+            assert!(tries <= IN_VAIN, "{tries} tries for one blob");
+            assert_eq!(board.turn(now, &blob(seed)), Turn::Outside);
+        }
+        assert_eq!(spent, PATIENCE);
+    }
+
+    #[test]
+    fn waiting_in_vain_is_counted_once_whoever_waits_and_not_while_there_is_work() {
+        let (now, one) = (clock::monotonic(), blob(1));
+        let mut board = board(now, &one);
+        // Four workers look every 100 ms, for a minute; then they work for an hour; then they wait again.
+        for (from, until) in [(0, 60_000), (3_660_000, 3_720_100)] {
+            for at in (from..until).step_by(100) {
+                for _ in 0..4 {
+                    board.waits(now + ms(at));
+                }
+            }
+        }
+        assert!(board.spent >= ms(119_000) && board.spent <= PATIENCE, "{:?}", board.spent);
+        board.lost(PATIENCE);
+        board.hear(now, B, &one, State::Here);
+        assert_eq!(board.turn(now, &one), Turn::Outside, "nobody listens to them any more");
+    }
+
     #[test]
     fn who_lies_is_not_asked_again_and_who_fails_for_seconds_is_not() {
         let (now, one) = (clock::monotonic(), blob(1));
         let mut board = board(now, &one);
-        let has = |board: &mut Board, sibling| board.hear(now, sibling, &one, State::Here);
-        has(&mut board, B);
+        let has = |board: &mut Board, sibling, digest: &Digest| board.hear(now, sibling, digest, State::Here);
+        has(&mut board, B, &one);
         assert!(!board.strike(now, B, true, &one));
-        has(&mut board, B);
+        has(&mut board, B, &one);
         assert_eq!(board.turn(now, &one), Turn::Wait, "a liar counts");
-        for (after, again) in [(0, true), (400, true), (999, true), (1000, true), (2000, true), (3000, false)] {
-            has(&mut board, C);
-            assert_eq!(board.turn(now, &one), Turn::From(vec![C]), "after {after} ms");
-            assert_eq!(board.strike(now + ms(after), C, false, &one), again, "after {after} ms");
+        for (seed, (after, again)) in
+            (2..).zip([(0, true), (400, true), (999, true), (1000, true), (2000, true), (3000, false)])
+        {
+            let another = blob(seed);
+            board.want(now, &another);
+            has(&mut board, C, &another);
+            assert_eq!(board.turn(now, &another), Turn::From(vec![C]), "after {after} ms");
+            assert_eq!(board.strike(now + ms(after), C, false, &another), again, "after {after} ms");
         }
-        has(&mut board, C);
+        has(&mut board, C, &one);
         assert_eq!(board.turn(now, &one), Turn::Wait);
     }
 

@@ -144,9 +144,23 @@ impl Siblings {
         turn
     }
 
+    /// There is nothing to do but to wait for siblings.
+    pub(crate) fn waits(&self) {
+        self.shared.board().waits(clock::monotonic());
+    }
+
+    /// Asking them took so long, in vain. Says whether that was the last time.
+    pub(crate) fn lost(&self, time: Duration) -> bool {
+        let mut board = self.shared.board();
+        let before = board.is_worn_out();
+        board.lost(time);
+        !before && board.is_worn_out()
+    }
+
     /// Waits a little for news.
     pub(crate) fn rest(&self) {
-        let board = self.shared.board();
+        let mut board = self.shared.board();
+        board.waits(clock::monotonic());
         let _either_way = self.shared.news.wait_timeout(board, ROUND);
     }
 

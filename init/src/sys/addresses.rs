@@ -8,10 +8,11 @@ use ipnet::IpNet;
 use nix::errno::Errno;
 use nix::libc::{
     AF_INET, AF_INET6, IFA_ADDRESS, IFA_CACHEINFO, IFA_LOCAL, RT_SCOPE_HOST, RT_SCOPE_UNIVERSE, RT_TABLE_LOCAL,
-    RTA_DST, RTA_OIF, RTM_DELADDR, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWROUTE, RTN_LOCAL, RTPROT_BOOT,
+    RTA_DST, RTA_OIF, RTM_DELADDR, RTM_DELROUTE, RTM_GETROUTE, RTM_NEWADDR, RTM_NEWROUTE, RTMGRP_IPV4_IFADDR,
+    RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE, RTN_LOCAL, RTPROT_BOOT,
 };
 
-use super::netlink::{Kernel, Request};
+use super::netlink::{Kernel, Reports, Request};
 
 /// The interface.
 const LOOPBACK: &str = "lo";
@@ -44,6 +45,40 @@ pub(crate) fn unroute(prefix: IpNet) -> anyhow::Result<bool> {
     let doing = || format!("removing the local route of {prefix} from {LOOPBACK}");
     let request = local(RTM_DELROUTE, 0, prefix, loopback().with_context(doing)?);
     unless(Errno::ESRCH, Kernel::open().and_then(|mut kernel| kernel.ask(request))).with_context(doing)
+}
+
+/// Whether the kernel takes what is sent to this address for this machine's own, so that it cannot leave it.
+pub(crate) fn is_own(address: IpAddr) -> anyhow::Result<bool> {
+    let doing = || format!("asking where {address} leads to");
+    let lengths = [family(address), IpNet::from(address).max_prefix_len(), 0, 0];
+    let fixed = [&lengths[..], &[0; 8]].concat();
+    let request = Request::question(RTM_GETROUTE, &fixed).attribute(RTA_DST, &octets(address));
+    match Kernel::open().and_then(|mut kernel| kernel.answer(request)) {
+        // The kind of the route is the eighth byte of `struct rtmsg`.
+        Ok(route) => Ok(route.get(7) == Some(&RTN_LOCAL)),
+        Err(error) if matches!(error.downcast_ref(), Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH)) => Ok(false),
+        Err(error) => Err(error).with_context(doing),
+    }
+}
+
+/// Waits for addresses and routes of this machine to be taken away, by whomever.
+pub(crate) struct Losses(Reports);
+
+impl Losses {
+    /// From now on.
+    pub(crate) fn watch() -> anyhow::Result<Self> {
+        let groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+        Reports::of(u32::try_from(groups).expect("groups are bits below the sign")).map(Self)
+    }
+
+    /// Returns when an address, or a route to this machine itself, has been taken away since the last call.
+    pub(crate) fn wait(&self) -> anyhow::Result<()> {
+        self.0.wait(|kind, rest| match kind {
+            RTM_DELADDR => true,
+            RTM_DELROUTE => rest.get(7) == Some(&RTN_LOCAL),
+            _ => false,
+        })
+    }
 }
 
 fn change(
@@ -163,12 +198,37 @@ mod tests {
         assert_eq!(hosts(&namespace), [] as [&str; 0]);
         for (prefix, within) in [("198.51.100.0/28", "198.51.100.9"), ("2001:db8:7::/64", "2001:db8:7::9")] {
             let prefix: IpNet = prefix.parse().unwrap();
-            let found = || ip(&namespace, &["route", "get", within])[0]["type"].as_str().map(str::to_owned);
+            let within: IpAddr = within.parse().unwrap();
+            let found =
+                || ip(&namespace, &["route", "get", &within.to_string()])[0]["type"].as_str().map(str::to_owned);
+            assert!(!namespace.inside(|| is_own(within)).unwrap(), "{within} is not this machine's yet");
             assert!(namespace.inside(|| route(prefix)).unwrap(), "{prefix} is new");
+            assert!(namespace.inside(|| is_own(within)).unwrap(), "{within} is this machine's");
             assert!(!namespace.inside(|| route(prefix)).unwrap(), "{prefix} is not new");
             assert_eq!(found().as_deref(), Some("local"), "{within} is this machine's");
             assert!(namespace.inside(|| unroute(prefix)).unwrap(), "{prefix} was there");
             assert!(!namespace.inside(|| unroute(prefix)).unwrap(), "{prefix} is gone");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_away_is_reported_and_what_comes_is_not() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("skipped: a network namespace needs root");
+            return;
+        }
+        let namespace = Namespace::new(format!("amlost-{}", std::process::id())).unwrap();
+        for (address, lost) in [("198.51.100.7", "address del 198.51.100.7/32"), ("2001:db8:7::7", "address flush")] {
+            let losses = namespace.inside(Losses::watch).unwrap();
+            namespace.inside(|| ensure(&[address.parse().unwrap()])).unwrap();
+            let (teller, reports) = std::sync::mpsc::channel();
+            std::thread::scope(|scope| {
+                scope.spawn(|| teller.send(losses.wait().map_err(|error| format!("{error:#}"))));
+                reports.try_recv().expect_err("an address that came was taken for one that went");
+                let words: Vec<&str> = lost.split(' ').chain(["dev", "lo"]).collect();
+                namespace.ip(&words).unwrap();
+                reports.recv_timeout(std::time::Duration::from_secs(20)).expect("a report").unwrap();
+            });
         }
     }
 }

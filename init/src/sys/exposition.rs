@@ -1,49 +1,35 @@
-//! Metrics for whoever asks on the loopback: an HTTP/1.1 server of one page, in a thread of its own, one client at a time.
+//! Metrics for whoever asks on the loopback: an HTTP/1.1 server of one page, in threads of its own, a few clients at a time.
 //! May not be reached from outside the machine, nor hold more than a client's first 4 KiB.
 //!
 //! Written out, because the servers there are bring threads and megabytes for routes, bodies and connections that are kept; here a request
 //! line is read, and the answer closes.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-/// How long a client may take to ask, and to read.
-const LIMIT: Duration = Duration::from_secs(2);
-/// The longest request that is read, in bytes.
-const LONGEST: usize = 4096;
+use super::clients::{self, Rules};
+
+/// What clients may do: a scraper or two, and somebody who looks by hand. All are of this machine, so nothing is said of addresses.
+const RULES: Rules = Rules { at_once: 4, from_one: 4, asking: Duration::from_secs(2), taking: Duration::from_secs(2) };
 
 /// Serves `GET /metrics` on this port of 127.0.0.1, made anew for every request; port 0 is any. Gives back the port.
-pub(crate) fn serve(port: u16, page: impl Fn() -> String + Send + 'static) -> anyhow::Result<u16> {
+pub(crate) fn serve(port: u16, page: impl Fn() -> String + Send + Sync + 'static) -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .with_context(|| format!("serving metrics at 127.0.0.1:{port}"))?;
     let port = listener.local_addr().context("serving metrics")?.port();
     std::thread::Builder::new()
         .name("metrics".to_owned())
         .stack_size(256 * 1024)
-        .spawn(move || {
-            for client in listener.incoming().flatten() {
-                let _client_gone = answer(client, &page);
-            }
-        })
+        .spawn(move || clients::serve(&listener, RULES, |_| true, move |client, head| answer(client, head, &page)))
         .context("serving metrics")?;
     Ok(port)
 }
 
-fn answer(mut client: TcpStream, page: &impl Fn() -> String) -> io::Result<()> {
-    client.set_read_timeout(Some(LIMIT))?;
-    client.set_write_timeout(Some(LIMIT))?;
-    let mut request = [0; LONGEST];
-    let mut length = 0;
-    while !ends(&request[..length]) && length < LONGEST {
-        match client.read(&mut request[length..])? {
-            0 => break,
-            read => length += read,
-        }
-    }
-    let line = request[..length].split(|byte| *byte == b'\r' || *byte == b'\n').next().unwrap_or_default();
+fn answer(client: &mut TcpStream, request: &[u8], page: &impl Fn() -> String) -> io::Result<()> {
+    let line = request.split(|byte| *byte == b'\r' || *byte == b'\n').next().unwrap_or_default();
     let (status, kind, body) = match line.split(|byte| *byte == b' ').collect::<Vec<_>>()[..] {
         [b"GET", b"/metrics", ..] => ("200 OK", "text/plain; version=0.0.4; charset=utf-8", page()),
         [b"GET", ..] => ("404 Not Found", "text/plain", "metrics are at /metrics\n".to_owned()),
@@ -56,14 +42,11 @@ fn answer(mut client: TcpStream, page: &impl Fn() -> String) -> io::Result<()> {
     )
 }
 
-/// Whether a request's head has come whole.
-fn ends(request: &[u8]) -> bool {
-    request.windows(4).any(|window| window == b"\r\n\r\n") || request.windows(2).any(|window| window == b"\n\n")
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::disallowed_methods, reason = "tests talk to it as any client may")]
+
+    use std::io::Read as _;
 
     use super::*;
     use anymetal_supply::http::{Certificates, Http, Limits};
@@ -91,6 +74,13 @@ mod tests {
         assert!(talk(port, b"POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405 "));
         assert!(talk(port, b"").starts_with("HTTP/1.1 405 "));
         assert!(talk(port, b"GET /metrics HTTP/1.0\n\n").ends_with("asked 2\n"));
+    }
+
+    #[test]
+    fn clients_that_ask_for_nothing_keep_nobody_from_the_metrics() {
+        let port = serve(0, || "all is well\n".to_owned()).unwrap();
+        let _held: Vec<TcpStream> = (0..10).map(|_| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap()).collect();
+        assert!(talk(port, b"GET /metrics HTTP/1.1\r\n\r\n").ends_with("all is well\n"));
     }
 
     #[test]

@@ -11,23 +11,53 @@ use anyhow::Context as _;
 
 use super::owner::Owner;
 
-/// The whole file.
+/// The most that is read of one file, in bytes: ten times this program, which is the longest that anybody reads whole.
+const MOST: u64 = 64 << 20;
+
+/// The whole file. Fails when there is something else than a file: a pipe or a device would be read for ever.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("reading {}", path.display()))
+    read_whole(path).with_context(|| format!("reading {}", path.display()))
 }
 
 /// The whole file, or nothing when there is none.
 pub(crate) fn read_if_there(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+    match read_whole(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         read => read.map(Some).with_context(|| format!("reading {}", path.display())),
     }
 }
 
+fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    let file = open_file(path, nix::fcntl::OFlag::empty())?;
+    let mut bytes = Vec::new();
+    file.take(MOST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST {
+        return Err(io::Error::other(format!("it is longer than {MOST} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Opens a file for reading, and nothing that is none: opening a pipe would wait for whoever writes to it.
+fn open_file(path: &Path, flags: nix::fcntl::OFlag) -> io::Result<File> {
+    let flags = flags | nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it exists and is not a regular file"));
+    }
+    Ok(file)
+}
+
+/// When a file's bytes were last changed; nothing when there is no file.
+pub(crate) fn changed(path: &Path) -> anyhow::Result<Option<std::time::SystemTime>> {
+    match fs::symlink_metadata(path).and_then(|found| found.modified()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        changed => changed.map(Some).with_context(|| format!("looking at {}", path.display())),
+    }
+}
+
 /// The file, open for reading, or nothing when there is none. A link in its place is not followed.
 pub(crate) fn open_if_there(path: &Path) -> anyhow::Result<Option<File>> {
-    let opened = OpenOptions::new().read(true).custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits()).open(path);
-    match opened {
+    match open_file(path, nix::fcntl::OFlag::O_NOFOLLOW) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         opened => opened.map(Some).with_context(|| format!("opening {}", path.display())),
     }
@@ -35,7 +65,8 @@ pub(crate) fn open_if_there(path: &Path) -> anyhow::Result<Option<File>> {
 
 /// The whole file as text.
 pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+    let text = read_whole(path).and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
+    text.with_context(|| format!("reading {}", path.display()))
 }
 
 /// Whether there is something at a path, whatever it is.
@@ -97,6 +128,12 @@ pub(crate) fn own_folder(path: &Path, owner: Owner, mode: u32) -> anyhow::Result
     chown(path, Some(owner.uid), Some(owner.gid)).with_context(doing)?;
     fs::set_permissions(path, Permissions::from_mode(mode)).with_context(doing)?;
     Ok(true)
+}
+
+/// Sets a folder's mode.
+pub(crate) fn set_mode(path: &Path, mode: u32) -> anyhow::Result<()> {
+    let set = fs::set_permissions(path, Permissions::from_mode(mode));
+    set.with_context(|| format!("setting the mode of {}", path.display()))
 }
 
 /// Moves a file, replacing what is there.
@@ -208,6 +245,11 @@ impl Appender {
         Ok(Self { file, length })
     }
 
+    /// How long the file is, in bytes.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Appends one line, whole or not at all. With `durably` it outlives a power cut.
     pub(crate) fn line(&mut self, line: &str, durably: bool) -> io::Result<()> {
         let whole = format!("{line}\n");
@@ -224,7 +266,7 @@ impl Appender {
 /// The end of a file: at most `most` bytes, and where they begin. Nothing when there is no file.
 pub(crate) fn tail(path: &Path, most: u64) -> anyhow::Result<(u64, Vec<u8>)> {
     let doing = || format!("reading the end of {}", path.display());
-    let mut file = match File::open(path) {
+    let mut file = match open_file(path, nix::fcntl::OFlag::empty()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, Vec::new())),
         opened => opened.with_context(doing)?,
     };
@@ -238,7 +280,10 @@ pub(crate) fn tail(path: &Path, most: u64) -> anyhow::Result<(u64, Vec<u8>)> {
 
 /// The lines of a file, one after the other; none when it cannot be opened, and none after one that cannot be read.
 pub(crate) fn lines(path: &Path) -> impl Iterator<Item = String> + use<> {
-    File::open(path).ok().into_iter().flat_map(|file| BufReader::new(file).lines().map_while(Result::ok))
+    open_file(path, nix::fcntl::OFlag::empty())
+        .ok()
+        .into_iter()
+        .flat_map(|file| BufReader::new(file).lines().map_while(Result::ok))
 }
 
 /// The names of the files in a folder, sorted; none when it cannot be read.
@@ -286,6 +331,27 @@ mod tests {
         assert_eq!(read(candidate.path()).unwrap(), b"new");
         drop(candidate);
         assert!(names(folder.path()).is_empty());
+    }
+
+    /// Whatever init is given may be something else than a file: then it is named at once, and not waited for.
+    #[test]
+    fn a_pipe_a_device_and_a_folder_in_a_files_place_are_named_and_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("machine.json");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [&pipe, Path::new("/dev/zero"), folder.path()] {
+            let name = format!("{}: it exists and is not a regular file", path.display());
+            for error in [
+                read(path).unwrap_err(),
+                read_if_there(path).unwrap_err(),
+                read_text(path).unwrap_err(),
+                open_if_there(path).unwrap_err(),
+                tail(path, 10).unwrap_err(),
+            ] {
+                assert!(format!("{error:#}").ends_with(&name), "{error:#}");
+            }
+            assert_eq!(lines(path).count(), 0);
+        }
     }
 
     #[test]

@@ -2,63 +2,31 @@
 //! May not be asked from outside the private network, nor hold more of a client than its first 4 KiB.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anymetal_contract::Digest;
 use ipnet::Ipv4Net;
+use nix::errno::Errno;
+use nix::sys::sendfile::sendfile;
 
-/// How long a client may take to ask, and to take the next piece.
-const LIMIT: Duration = Duration::from_secs(10);
-/// The longest request that is read, in bytes.
-const LONGEST: usize = 4096;
-/// Clients at a time: every other node of a large metro, and each takes a thread of little more than its stack.
-const CLIENTS: usize = 32;
+use super::clients::{self, Rules};
+use super::clock;
+
+/// What clients may do: every other node of a large metro is one, and asks for as many blobs at a time as it has workers.
+const RULES: Rules = Rules { at_once: 48, from_one: 8, asking: Duration::from_secs(5), taking: Duration::from_secs(5) };
+/// What a client has to take in all, in bytes per second: a private link carries many times that.
+const LEAST: u64 = 256 * 1024;
+/// The most that is given in one go, between two looks at the clock.
+const PIECE: usize = 1 << 20;
 
 /// Gives what is in the store to whoever asks from these networks, for ever, with a thread for each client.
 pub(crate) fn serve(listener: &TcpListener, store: &Path, networks: &[Ipv4Net]) {
-    let (store, clients) = (Arc::new(store.to_owned()), Arc::new(AtomicUsize::new(0)));
-    for client in listener.incoming() {
-        let Ok(client) = client else {
-            // Too many open files, say: that passes, and must not be asked about a million times until then.
-            std::thread::sleep(Duration::from_millis(100));
-            continue;
-        };
-        let near = client.peer_addr().is_ok_and(|peer| is_on(networks, peer.ip()));
-        if !near {
-            continue;
-        }
-        let held = Held::one_more(&clients);
-        if clients.load(Ordering::SeqCst) > CLIENTS {
-            continue;
-        }
-        let store = Arc::clone(&store);
-        let _could_not_be_started = std::thread::Builder::new().stack_size(128 * 1024).spawn(move || {
-            let _client_gone = answer(client, &store);
-            drop(held);
-        });
-    }
-}
-
-/// One client more, until it is dropped.
-struct Held(Arc<AtomicUsize>);
-
-impl Held {
-    fn one_more(clients: &Arc<AtomicUsize>) -> Self {
-        clients.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(clients))
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
+    let store = store.to_owned();
+    clients::serve(listener, RULES, |peer| is_on(networks, peer), move |client, head| answer(client, head, &store));
 }
 
 /// What is asked for.
@@ -70,22 +38,12 @@ struct Asked {
     body: bool,
 }
 
-fn answer(mut client: TcpStream, store: &Path) -> io::Result<()> {
-    client.set_read_timeout(Some(LIMIT))?;
-    client.set_write_timeout(Some(LIMIT))?;
-    let mut request = [0; LONGEST];
-    let mut length = 0;
-    while !request[..length].windows(4).any(|window| window == b"\r\n\r\n") && length < LONGEST {
-        match client.read(&mut request[length..])? {
-            0 => break,
-            read => length += read,
-        }
-    }
-    let Some(asked) = asked(&request[..length]) else { return refuse(&mut client, "400 Bad Request") };
-    let Some((mut file, length)) = open(store, &asked.digest) else { return refuse(&mut client, "404 Not Found") };
+fn answer(client: &mut TcpStream, request: &[u8], store: &Path) -> io::Result<()> {
+    let Some(asked) = asked(request) else { return refuse(client, "400 Bad Request") };
+    let Some((mut file, length)) = open(store, &asked.digest) else { return refuse(client, "404 Not Found") };
     let from = asked.from.unwrap_or(0);
     if from > 0 && from >= length {
-        return refuse(&mut client, "416 Range Not Satisfiable");
+        return refuse(client, "416 Range Not Satisfiable");
     }
     let left = length - from;
     let (status, range) = match asked.from {
@@ -96,10 +54,24 @@ fn answer(mut client: TcpStream, store: &Path) -> io::Result<()> {
     };
     let kind = "content-type: application/octet-stream";
     write!(client, "HTTP/1.1 {status}\r\n{kind}\r\n{range}content-length: {left}\r\nconnection: close\r\n\r\n")?;
-    if asked.body {
-        file.seek(SeekFrom::Start(from))?;
-        // The kernel moves it from the file to the socket, so no memory is taken for it.
-        io::copy(&mut file.take(left), &mut client)?;
+    if asked.body { give(client, &mut file, from, left) } else { Ok(()) }
+}
+
+/// The file's bytes from there on, moved by the kernel, so that no memory is taken for them. Ends when the client takes them too slowly.
+fn give(client: &TcpStream, file: &mut File, from: u64, mut left: u64) -> io::Result<()> {
+    file.seek(SeekFrom::Start(from))?;
+    let until = clock::monotonic() + RULES.taking * 4 + Duration::from_secs(left / LEAST);
+    while left > 0 {
+        let piece = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+        match sendfile(client, &*file, None, piece) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(given) => left = left.saturating_sub(given as u64),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if clock::monotonic() >= until {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
     }
     Ok(())
 }
@@ -140,4 +112,41 @@ pub(crate) fn has(store: &Path, digest: &Digest) -> bool {
 /// Whether somebody is a neighbour on the link.
 pub(crate) fn is_on(networks: &[Ipv4Net], who: IpAddr) -> bool {
     matches!(who, IpAddr::V4(who) if networks.iter().any(|net| net.contains(&who)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests prepare a store and talk to it as any client may")]
+
+    use std::io::Read as _;
+
+    use super::*;
+
+    /// As a neighbour with one address can: many connections, each a byte at a time.
+    #[test]
+    fn thirty_two_clients_that_drip_shut_no_sibling_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let blob = vec![7; 3_000_000];
+        let digest = anymetal_lab::archive::sha256(&blob);
+        std::fs::write(folder.path().join(digest.as_str()), &blob).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let store = folder.path().to_owned();
+        std::thread::spawn(move || serve(&listener, &store, &["127.0.0.0/8".parse().unwrap()]));
+        let _dripping: Vec<TcpStream> = (0..32)
+            .map(|_| {
+                let mut client = TcpStream::connect(address).unwrap();
+                client.write_all(b"G").unwrap();
+                client
+            })
+            .collect();
+        for from in [0, 1_000_000] {
+            let mut client = TcpStream::connect(address).unwrap();
+            write!(client, "GET /sha256/{digest} HTTP/1.1\r\nRange: bytes={from}-\r\n\r\n").unwrap();
+            let mut said = Vec::new();
+            client.read_to_end(&mut said).unwrap();
+            let head = said.windows(4).position(|window| window == b"\r\n\r\n").expect("it answers") + 4;
+            assert!(said.starts_with(b"HTTP/1.1 206 ") && said[head..] == blob[from..], "{} bytes", said.len());
+        }
+    }
 }

@@ -2,11 +2,13 @@
 //! May not wait for it.
 #![expect(clippy::disallowed_methods, reason = "side effects live in sys/; this room opens the lock file")]
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::Context as _;
+use nix::fcntl::OFlag;
 
 /// The lock; held until it is dropped.
 pub(crate) struct Lock(#[expect(dead_code, reason = "holding it is its use")] File);
@@ -22,8 +24,11 @@ pub(crate) enum Asked {
 pub(crate) fn ask(path: &Path) -> anyhow::Result<Asked> {
     let doing = || format!("locking {}", path.display());
     super::fs::make_folder(path.parent().unwrap_or(Path::new("/")), 0o755)?;
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).with_context(doing)?;
+    let mut options = OpenOptions::new();
+    // Whoever can open it can lock it, and so keep every run from beginning.
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
+    let mut file = options.open(path).with_context(doing)?;
+    file.set_permissions(Permissions::from_mode(0o600)).with_context(doing)?;
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).with_context(doing)?;
@@ -59,6 +64,8 @@ mod tests {
             Asked::Theirs(holder) => assert_eq!(holder, Some(std::process::id())),
             Asked::Ours(_) => panic!("the lock was given twice"),
         }
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "whoever can open it can lock it");
         assert_eq!(living_holder(&path), Some(std::process::id()));
         drop(held);
         assert!(matches!(ask(&path).unwrap(), Asked::Ours(_)));

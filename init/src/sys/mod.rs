@@ -1,6 +1,7 @@
 //! Side effects: the only rooms that touch files, programs, clocks and the network.
 
 pub(crate) mod addresses;
+mod clients;
 pub(crate) mod clock;
 pub(crate) mod clock_step;
 pub(crate) mod console;
@@ -12,6 +13,7 @@ pub(crate) mod link;
 pub(crate) mod lock;
 pub(crate) mod medium;
 mod netlink;
+pub(crate) mod nftables;
 pub(crate) mod owner;
 pub(crate) mod process;
 pub(crate) mod stream;

@@ -2,13 +2,20 @@
 //! May not create any.
 
 use anyhow::Context as _;
-use nix::unistd::{Group, User, geteuid};
+use nix::unistd::{Group, User, getegid, geteuid};
 
 /// Numeric user and group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
+}
+
+impl Owner {
+    /// Whoever this process runs as.
+    pub(crate) fn own() -> Self {
+        Self { uid: geteuid().as_raw(), gid: getegid().as_raw() }
+    }
 }
 
 /// The numbers of `user:group`.

@@ -52,6 +52,8 @@ pub struct Stream {
     pub length: Option<u64>,
     /// Where in the whole file the body begins, when the server said so (`Content-Range` of a 206), in bytes.
     pub first: Option<u64>,
+    /// Whether it says to be a page for people.
+    pub is_page: bool,
     /// Ends with an error when nothing, or nearly nothing, has come for [`Limits::silence`].
     pub body: Box<dyn Read + Send>,
 }
@@ -234,13 +236,14 @@ impl Http {
         let response = request.call().with_context(|| format!("asking {url}"))?;
         let status = response.status().as_u16();
         let length = response.body().content_length();
-        let first =
-            response.headers().get("content-range").and_then(|value| value.to_str().ok()).and_then(first_of_range);
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let first = header("content-range").and_then(first_of_range);
+        let is_page = header("content-type").is_some_and(|kind| kind.trim_start().starts_with("text/html"));
         let body = Flowing {
             inner: response.into_body().into_reader(),
             window: Window { since: Instant::now(), bytes: 0, silence: self.silence },
         };
-        Ok(Stream { status, length, first, body: Box::new(body) })
+        Ok(Stream { status, length, first, is_page, body: Box::new(body) })
     }
 }
 
@@ -306,7 +309,7 @@ impl Window {
     }
 }
 
-fn answered(response: ureq::http::Response<ureq::Body>, url: &str, most: u64) -> anyhow::Result<Answered> {
+pub(crate) fn answered(response: ureq::http::Response<ureq::Body>, url: &str, most: u64) -> anyhow::Result<Answered> {
     let status = response.status().as_u16();
     let date = response.headers().get("date").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();

@@ -2,6 +2,7 @@
 //! May not ask anybody: it takes answers as values and decides.
 
 use std::fmt;
+use std::time::Duration;
 
 use anymetal_contract::{Digest, Reason, place};
 
@@ -34,8 +35,17 @@ pub enum Said {
         /// That many, in bytes.
         most: u64,
     },
+    /// A page for people, with a good status: a portal to log in at, a notice of maintenance.
+    Page,
     /// This status.
     Status(u16),
+    /// Bytes, and too slowly for the time there was.
+    Slow {
+        /// Bytes that came.
+        came: u64,
+        /// In that time.
+        within: Duration,
+    },
     /// Nothing, or not all; the words say how it ended.
     Broke(String),
 }
@@ -105,7 +115,7 @@ fn host_of(shown: &str) -> &str {
 
 impl Said {
     /// Whether the place answered properly, with a file that is not the artefact.
-    fn is_wrong(&self) -> bool {
+    pub fn is_wrong(&self) -> bool {
         matches!(self, Self::OtherBytes(_) | Self::OtherLength { .. } | Self::TooMuch { .. })
     }
 
@@ -121,7 +131,13 @@ impl fmt::Display for Said {
             Self::OtherBytes(digest) => write!(f, "gave other bytes (sha256 {}…)", digest.short()),
             Self::OtherLength { claimed, pinned } => write!(f, "offers {claimed} bytes where {pinned} are pinned"),
             Self::TooMuch { most } => write!(f, "sends more than {most} bytes ({})", Amount(*most)),
+            Self::Page => f.write_str("gave a web page instead of the file"),
             Self::Status(status) => write!(f, "answered {status}"),
+            Self::Slow { came, within } => {
+                let rate = u128::from(*came) * 1000 / within.as_millis().max(1);
+                let rate = Amount(u64::try_from(rate).unwrap_or(u64::MAX));
+                write!(f, "gave only {rate}/s ({} in {} s)", Amount(*came), within.as_secs())
+            }
             Self::Broke(words) => f.write_str(words),
         }
     }

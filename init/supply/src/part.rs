@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -78,6 +78,14 @@ impl Part {
         })
     }
 
+    /// Adds these bytes, at the end.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.file.write_all(bytes).with_context(|| format!("writing {}", self.path.display()))?;
+        self.hash.update(bytes);
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
     /// Forgets what is there.
     pub fn clear(&mut self) -> anyhow::Result<()> {
         self.file
@@ -94,8 +102,11 @@ impl Part {
         std::fs::remove_file(&self.path).with_context(|| format!("removing {}", self.path.display()))
     }
 
-    /// Puts the artefact in its place, durably: the file first, then its name.
+    /// Puts the artefact in its place, durably: the file first, then its name. What is whole is no secret, and is for whoever may enter the store:
+    /// siblings are given it by a service that is nobody in particular.
     pub fn keep(self) -> anyhow::Result<()> {
+        let readable = std::fs::Permissions::from_mode(0o644);
+        self.file.set_permissions(readable).with_context(|| format!("setting the mode of {}", self.path.display()))?;
         self.file.sync_all().with_context(|| format!("writing {} to the disk", self.path.display()))?;
         std::fs::rename(&self.path, &self.blob).with_context(|| format!("renaming {}", self.path.display()))?;
         let dir = self.blob.parent().expect("a blob lies in the store's folder");

@@ -85,6 +85,12 @@ impl Store {
         Part::open(self.coming(digest), self.blob(digest), waiting)
     }
 
+    /// The artefacts of which there is a `.part`; none when the folder cannot be read.
+    pub fn parts(&self) -> Vec<Digest> {
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".part")?.parse().ok()).collect()
+    }
+
     /// Removes the `.part` of an artefact, unless somebody has it open. Says whether it is gone.
     pub fn sweep(&self, digest: &Digest) -> anyhow::Result<bool> {
         part::sweep(&self.coming(digest))

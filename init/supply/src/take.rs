@@ -90,7 +90,8 @@ mod tests {
         let bytes = b"the right bytes".to_vec();
         let sha256 = Digest::of(sha2::Sha256::digest(&bytes).into());
         let size = Some(bytes.len() as u64);
-        let wanted = Wanted { name: "x", title: "x 1".into(), sha256: &sha256, size, candidates: vec![] };
+        let wanted =
+            Wanted { name: "x", title: "x 1".into(), sha256: &sha256, size, candidates: vec![], reserve: vec![] };
         let take_from = |copy: &mut dyn Read| take(&store, &wanted, copy, &Nobody).unwrap();
         for (copy, said) in [
             (&mut b"the wrong bytes".as_slice() as &mut dyn Read, "has other bytes (sha256 "),

@@ -49,15 +49,26 @@ pub struct Response {
     pub stall_after: Option<usize>,
     /// Say this content length, whatever the body's is.
     pub claim_length: Option<u64>,
-    /// Pause between the pieces of 64 KiB the body is sent in.
+    /// Pause between the pieces the body is sent in.
     pub pace: Option<Duration>,
+    /// How long those pieces are, in bytes.
+    pub piece: usize,
 }
 
 impl Response {
     /// This status, this body.
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let (cut_after, stall_after, claim_length, pace) = (None, None, None, None);
-        Self { status, body: body.into(), headers: Vec::new(), cut_after, stall_after, claim_length, pace }
+        Self {
+            status,
+            body: body.into(),
+            headers: Vec::new(),
+            cut_after,
+            stall_after,
+            claim_length,
+            pace,
+            piece: 64 * 1024,
+        }
     }
 
     /// 200 with this body.
@@ -238,7 +249,7 @@ fn write_response(writer: &mut impl Write, response: &Response, head_only: bool)
     }
     let stop = response.cut_after.or(response.stall_after).unwrap_or(usize::MAX);
     let sent = &response.body[..stop.min(response.body.len())];
-    for piece in sent.chunks(64 * 1024) {
+    for piece in sent.chunks(response.piece) {
         writer.write_all(piece)?;
         if let Some(pace) = response.pace {
             std::thread::sleep(pace);

@@ -77,24 +77,34 @@ impl Node {
 
     /// Starts a program on the node. Killing the child kills everything it started, at once: a power cut.
     pub fn start(&self, argv: &[&str]) -> anyhow::Result<Child> {
+        // Its cgroups are a tree of their own, whose root is the node's.
+        const CGROUPS: &str = r#"
+            [ -e /sys/fs/cgroup/cgroup.controllers ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup
+            mkdir -p "/sys/fs/cgroup/$1"
+            echo 0 >"/sys/fs/cgroup/$1/cgroup.procs"
+            shift
+            exec unshare --cgroup --mount sh -euc "$@""#;
         const SCRIPT: &str = r#"
             d=$1; shift
             mount -t overlay overlay -o "lowerdir=/,upperdir=$d/upper,workdir=$d/work" "$d/merged"
             cd "$d/merged"
             mount -t proc proc proc
             mount -t sysfs sysfs sys
+            mount -t cgroup2 cgroup2 sys/fs/cgroup
+            # What of the kernel is the whole machine's stays as it is.
+            [ ! -e etc/hostname ] || head -n 1 etc/hostname >proc/sys/kernel/hostname
+            mount --bind -o ro proc/sys/kernel proc/sys/kernel
             mount --bind "$d/cmdline" proc/cmdline
             mount -t tmpfs tmpfs run
             mount -t tmpfs tmpfs dev
             mkdir dev/shm
             for device in null zero full random urandom; do touch dev/$device; mount --bind /dev/$device dev/$device; done
             touch dev/console; mount --bind "$d/console" dev/console
-            [ ! -e etc/hostname ] || head -n 1 etc/hostname >proc/sys/kernel/hostname
             exec chroot . "$@""#;
         self.network
             .command("unshare")
             .args(["--mount", "--uts", "--pid", "--fork", "--kill-child=SIGKILL"])
-            .args(["sh", "-euc", SCRIPT, "sh"])
+            .args(["sh", "-euc", CGROUPS, "sh", self.network.name(), SCRIPT, "sh"])
             .arg(self.path(""))
             .args(argv)
             .stdin(Stdio::null())

@@ -1,4 +1,4 @@
-//! A node and its edge router: two networks with one cable between them, addressed as on Equinix Metal.
+//! A node and its edge router: two networks with one cable between them, addressed as on Equinix Metal. On demand a second node beside it.
 //! May not touch any other network. Needs root.
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,10 +11,16 @@ use crate::namespace::{Namespace, host};
 pub const NODE4: &str = "10.66.142.17";
 /// The node's public address, from which it speaks BGP over IPv6.
 pub const NODE6: &str = "2001:db8:45d1:fd00::11";
+/// The same of the second node.
+pub const OTHER4: &str = "10.66.142.19";
+/// The same for IPv6.
+pub const OTHER6: &str = "2001:db8:45d1:fd00::13";
 /// The gateways, which are the edge's end of the cable.
 pub const GATEWAY4: &str = "10.66.142.16";
 /// The same for IPv6.
 pub const GATEWAY6: &str = "2001:db8:45d1:fd00::10";
+const OTHER_GATEWAY4: &str = "10.66.142.18";
+const OTHER_GATEWAY6: &str = "2001:db8:45d1:fd00::12";
 /// Where the neighbours are: not on the link, so reached by a route over the gateway.
 pub const NEIGHBOURS4: [&str; 2] = ["169.254.255.1", "169.254.255.2"];
 /// The same for IPv6.
@@ -28,10 +34,15 @@ pub const EDGE_PORT: &str = "edge0";
 /// The node's end of the cable.
 pub const NODE_PORT: &str = "node0";
 
-/// Both networks; they go when it is dropped.
+/// The edge's end of the second node's cable, and that node's.
+const OTHER_PORTS: [&str; 2] = ["edge1", NODE_PORT];
+
+/// The networks; they go when it is dropped.
 pub struct Topology {
     /// The machine: whatever runs on it runs here.
     pub node: Namespace,
+    /// The second machine, where there is one.
+    pub other: Option<Namespace>,
     /// The router beside it, which forwards, and on whose loopback both neighbours are.
     pub edge: Namespace,
 }
@@ -51,8 +62,8 @@ impl Topology {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = |role| format!("am{role}-{}-{number}", std::process::id());
-        let topology = Self { node: Namespace::new(name("node"))?, edge: Namespace::new(name("edge"))? };
-        let Self { node, edge } = &topology;
+        let topology = Self { node: Namespace::new(name("node"))?, other: None, edge: Namespace::new(name("edge"))? };
+        let Self { node, edge, .. } = &topology;
         host(
             &[
                 &["ip", "-n", node.name(), "link", "add", NODE_PORT, "type", "veth"][..],
@@ -79,6 +90,35 @@ impl Topology {
         for neighbour in NEIGHBOURS6 {
             address(edge, &format!("{neighbour}/128"), "lo")?;
         }
+        Ok(topology)
+    }
+
+    /// The same with a second node, and with the edge as everybody's way to the rest of the world, as it is for real machines.
+    pub fn with_two_nodes() -> anyhow::Result<Self> {
+        let mut topology = Self::new()?;
+        let other = Namespace::new(topology.node.name().replace("amnode", "amother"))?;
+        let (edge, [far, near]) = (&topology.edge, OTHER_PORTS);
+        host(
+            &[
+                &["ip", "-n", other.name(), "link", "add", near, "type", "veth"][..],
+                &["peer", "name", far, "netns", edge.name()],
+            ]
+            .concat(),
+        )?;
+        for (namespace, port) in [(&other, near), (edge, far)] {
+            set(namespace, &format!("ipv6/conf/{port}/accept_dad"), "0")?;
+            namespace.ip(&["link", "set", port, "up"])?;
+        }
+        for (own, gateway, length) in [(OTHER4, OTHER_GATEWAY4, 31), (OTHER6, OTHER_GATEWAY6, 127)] {
+            address(&other, &format!("{own}/{length}"), near)?;
+            address(edge, &format!("{gateway}/{length}"), far)?;
+        }
+        for (node, gateways) in [(&topology.node, [GATEWAY4, GATEWAY6]), (&other, [OTHER_GATEWAY4, OTHER_GATEWAY6])] {
+            for gateway in gateways {
+                node.ip(&["route", "add", "default", "via", gateway])?;
+            }
+        }
+        topology.other = Some(other);
         Ok(topology)
     }
 }

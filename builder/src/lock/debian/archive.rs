@@ -28,6 +28,9 @@ pub struct Source {
     pub name: String,
     /// The folder that has `dists` and `pool`, without a slash at its end: upstream's own address.
     pub url: String,
+    /// The `Date` of the newest index that was known when this was written: one as new is never too old.
+    #[serde(default)]
+    pub known: Option<String>,
 }
 
 /// Which packages every machine has; with them, it has what they need.

@@ -39,19 +39,22 @@ pub struct Ask<'a> {
     pub previous: Option<&'a Closure>,
     /// Whether an index has expired is judged by it, and nothing else.
     pub now: SystemTime,
+    /// Whether an index may be taken that is old and does not say until when it is to be believed.
+    pub allow_old: bool,
 }
 
 /// The wanted packages and all they need over the base, pinned, in an order in which they can be installed. A wanted package that is in the base
 /// is not listed.
 pub fn closure(ask: &Ask<'_>) -> Result<Closure> {
     let architecture = ask.arch.debian();
+    let releases = ask.archive.suites.iter().map(|source| Ok((source, release_of(ask, source)?)));
+    let releases = releases.collect::<Result<Vec<_>>>()?;
+    if !ask.allow_old {
+        let all: Vec<_> = releases.iter().map(|(source, release)| (*source, release)).collect();
+        release::judge_ages(&all, ask.now)?;
+    }
     let (mut suites, mut texts) = (BTreeMap::new(), Vec::new());
-    for source in &ask.archive.suites {
-        let url = format!("{}/dists/{}/InRelease", source.url, source.name);
-        let bytes = ask.fetch.get(&url, release::LARGEST).with_context(|| format!("fetching {url}"))?;
-        let previous = ask.previous.and_then(|previous| previous.suites.get(&source.name));
-        let release = Release::read(&source.name, &bytes, ask.keyring, ask.now, previous)
-            .with_context(|| format!("reading {url}"))?;
+    for (source, release) in releases {
         let component = &ask.archive.component;
         let text = index::fetch(ask.fetch, source, &release, component, architecture)
             .with_context(|| format!("reading the index of {} for {architecture}", source.name))?;
@@ -61,6 +64,14 @@ pub fn closure(ask: &Ask<'_>) -> Result<Closure> {
     let texts: Vec<(&Source, &str)> = texts.iter().map(|(source, text)| (*source, text.as_str())).collect();
     let packages = resolve(&ask.archive.base, &texts, architecture, ask.wanted)?;
     Ok(Closure { suites, wanted: ask.wanted.iter().cloned().collect(), packages })
+}
+
+/// The signed list of a suite's indexes.
+fn release_of(ask: &Ask<'_>, source: &Source) -> Result<Release> {
+    let url = format!("{}/dists/{}/InRelease", source.url, source.name);
+    let bytes = ask.fetch.get(&url, release::LARGEST).with_context(|| format!("fetching {url}"))?;
+    let previous = ask.previous.and_then(|previous| previous.suites.get(&source.name));
+    Release::read(&source.name, &bytes, ask.keyring, ask.now, previous).with_context(|| format!("reading {url}"))
 }
 
 /// The same from the indexes' texts.

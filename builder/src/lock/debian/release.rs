@@ -2,12 +2,13 @@
 //! May not fetch, and may not believe a word before the signature is checked.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use anymetal_contract::Digest;
+use anymetal_contract::{Digest, terminal};
 use deb822_fast::borrowed::BorrowedParagraph;
 
+use super::archive::Source;
 use super::index;
 use crate::lock::document::Suite;
 use crate::lock::openpgp::Keyring;
@@ -22,6 +23,10 @@ pub struct Release {
     pub suite: Suite,
     /// Whether its files can also be asked for by their digest, which no update of the mirror takes away in between.
     pub by_hash: bool,
+    /// When it was made.
+    pub made: SystemTime,
+    /// Until when it is to be believed, when it says so.
+    pub until: Option<SystemTime>,
     files: BTreeMap<String, Listed>,
 }
 
@@ -60,13 +65,15 @@ impl Release {
         ensure!(
             names.contains(&Some(name)),
             "it is the index of {}, not of {name}",
-            names.into_iter().flatten().next().unwrap_or("a suite without a name")
+            terminal::one_line(names.into_iter().flatten().next().unwrap_or("a suite without a name"))
         );
         let date = field("Date").context("it has no Date")?;
         let made = moment(date).context("reading its Date")?;
-        if let Some(until) = field("Valid-Until") {
+        let until = field("Valid-Until").map(|until| Ok((until, moment(until)?))).transpose();
+        let until = until.map_err(|error: anyhow::Error| error.context("reading its Valid-Until"))?;
+        if let Some((until, moment)) = until {
             ensure!(
-                moment(until).context("reading its Valid-Until")? >= now,
+                moment >= now,
                 "the index of {name} expired on {until}\n\
                  hint: ask another mirror, as this one is behind; or check this machine's clock"
             );
@@ -80,13 +87,42 @@ impl Release {
             );
         }
         let by_hash = field("Acquire-By-Hash") == Some("yes");
-        Ok(Self { suite: Suite { date: date.to_owned(), signed }, by_hash, files: files(fields)? })
+        let (suite, until) = (Suite { date: date.to_owned(), signed }, until.map(|(_, moment)| moment));
+        Ok(Self { suite, by_hash, made, until, files: files(fields)? })
     }
 
     /// The file of that name.
     pub fn file(&self, name: &str) -> Option<&Listed> {
         self.files.get(name)
     }
+}
+
+/// How old an index may be that does not say until when it is to be believed: half a year. Debian makes one of its stable release every two months
+/// or so for as long as that is cared for, and never again afterwards.
+const OLDEST: Duration = Duration::from_hours(26 * 7 * 24);
+
+/// Whether none of the indexes is of an age that nobody knows. A signed index is a clock too: when it was made is past, whatever this machine's
+/// clock says. One that is as new as the one this release knows (`Source::known`) is old enough for nobody to be deceived by it.
+pub fn judge_ages(releases: &[(&Source, &Release)], now: SystemTime) -> Result<()> {
+    let now = releases.iter().map(|(_, release)| release.made).fold(now, SystemTime::max);
+    for (source, release) in releases {
+        let (name, date) = (&source.name, &release.suite.date);
+        if release.until.is_some_and(|until| until < now) {
+            bail!(
+                "the index of {name} is of {date} and has expired, and another one is newer than this machine's clock\n\
+                 hint: check the clock, and ask another mirror, as this one is behind"
+            );
+        }
+        let known =
+            source.known.as_deref().map(moment).transpose().context("reading the description of the archive")?;
+        let old = release.made + OLDEST < now && known.is_none_or(|known| release.made < known);
+        ensure!(
+            !old || release.until.is_some(),
+            "the index of {name} is of {date}, and does not say until when it is to be believed: it may be one that somebody plays back\n\
+             hint: ask another mirror, as this one may be behind; when it is the newest there is, `--allow-old` takes it"
+        );
+    }
+    Ok(())
 }
 
 /// The lines below `SHA256:`, each a digest, a size and a name.
@@ -153,7 +189,7 @@ mod tests {
 
     #[test]
     fn dates_are_read_as_debian_and_its_tools_write_them() {
-        let wanted = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_783_764_997);
+        let wanted = SystemTime::UNIX_EPOCH + Duration::from_secs(1_783_764_997);
         for zone in ["UTC", "GMT", "+0000"] {
             assert_eq!(moment(&format!("Sat, 11 Jul 2026 10:16:37 {zone}")).unwrap(), wanted, "{zone}");
         }
@@ -162,6 +198,44 @@ mod tests {
         {
             assert!(moment(other).is_err(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn an_index_of_unknown_age_is_old_after_half_a_year_unless_it_is_the_newest_that_is_known() {
+        let day =
+            |days: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_783_764_997) + Duration::from_hours(days * 24);
+        let of = |date: &str, until: &str| {
+            let body = format!("Codename: bookworm\nDate: {date}\n{until}SHA256:\n {SHA256} 0 main/a\n");
+            read(&body).unwrap()
+        };
+        let source = |known: Option<&str>| Source {
+            name: "bookworm".into(),
+            url: "http://deb.example/debian".into(),
+            known: known.map(str::to_owned),
+        };
+        const JULY: &str = "Sat, 11 Jul 2026 10:16:37 UTC";
+        let security = of("Wed, 25 Nov 2026 22:33:12 UTC", "Valid-Until: Wed, 02 Dec 2026 22:33:12 UTC\n");
+        let stable = of(JULY, "");
+        let other = Source { name: "bookworm-security".into(), ..source(None) };
+        let judge = |known: Option<&str>, now: SystemTime| {
+            judge_ages(&[(&source(known), &stable), (&other, &security)], now).map_err(|error| error.to_string())
+        };
+        assert_eq!(judge(None, day(140)), Ok(()), "stable as it is in November");
+        assert!(judge(None, day(0)).is_ok(), "a clock that is behind");
+        let old = judge_ages(&[(&source(None), &stable)], day(183)).unwrap_err().to_string();
+        assert!(old.starts_with(&format!("the index of bookworm is of {JULY}, and does not say until when")), "{old}");
+        assert!(old.ends_with("`--allow-old` takes it"), "{old}");
+        assert!(judge_ages(&[(&source(Some(JULY)), &stable)], day(1000)).is_ok(), "the last there will be");
+        assert!(judge_ages(&[(&source(Some("Sat, 11 Jul 2026 10:16:38 UTC")), &stable)], day(1000)).is_err());
+        // the clock stands still, and a signed index shows it
+        let next = of("Fri, 01 Jan 2027 00:00:00 UTC", "");
+        let expired = judge_ages(&[(&other, &security), (&source(None), &next)], day(140)).unwrap_err().to_string();
+        assert!(expired.contains("has expired, and another one is newer than this machine's clock"), "{expired}");
+        let later = of("Sun, 10 Jan 2027 00:00:00 UTC", "");
+        assert!(
+            judge_ages(&[(&source(None), &stable), (&other, &later)], day(0)).is_err(),
+            "half a year by the other's clock"
+        );
     }
 
     proptest::proptest! {

@@ -39,7 +39,7 @@ fn index(lines: &[&str]) -> String {
 }
 
 fn source(name: &str) -> Source {
-    Source { name: name.into(), url: format!("http://{name}.example/debian") }
+    Source { name: name.into(), url: format!("http://{name}.example/debian"), known: None }
 }
 
 /// The names, or all the error's sentences, of what `wanted` (names, parted by blanks) takes from these suites.

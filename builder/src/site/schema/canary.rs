@@ -11,6 +11,9 @@ use crate::site::yaml::{Kind, Node};
 
 /// What an answer has when all is well.
 const GOOD: u16 = 200;
+/// Whether a certificate is judged, and what people write for it.
+const VERIFY: [(&str, bool); 2] = [("true", true), ("false", false)];
+const WRITTEN: [(&str, &str); 4] = [("yes", "true"), ("on", "true"), ("no", "false"), ("off", "false")];
 /// How one is written.
 const EXAMPLE: &str = "url: http://app.example.org/healthz";
 
@@ -37,10 +40,12 @@ pub(super) fn canaries(node: &Node, traefik: Option<&Tls>, findings: &mut Findin
 fn canary(item: &Node, findings: &mut Findings) -> Option<Canary> {
     let url = |node: &Node, findings: &mut Findings| {
         let text = fields::text(node, "the URL of a canary", findings)?;
-        findings.keep(node.at, url::url(text, Use::Canary))
+        let url = findings.keep(node.at, url::url(text, Use::Canary))?;
+        url::doubt(&url, node.at, findings);
+        Some(url)
     };
     match &item.kind {
-        Kind::Scalar(_) => Some(Canary { url: url(item, findings)?, status: GOOD, contains: None }),
+        Kind::Scalar(_) => Some(Canary { url: url(item, findings)?, status: GOOD, contains: None, verify: false }),
         Kind::Mapping(_) => {
             let mut fields = Fields::of(item, "guard.canaries", EXAMPLE, findings)?;
             let url = fields.need("url", &format!("write `{EXAMPLE}`"), findings).and_then(|node| url(node, findings));
@@ -50,9 +55,19 @@ fn canary(item: &Node, findings: &mut Findings) -> Option<Canary> {
             let status = status.unwrap_or(Some(GOOD.into())).and_then(|status| u16::try_from(status).ok());
             let contains = fields.take("contains", findings);
             let contains = contains.map(|node| fields::text(node, "`contains` of a canary", findings));
+            let verify = fields.take("verify", findings);
+            let at = verify.map(|node| node.at);
+            let verify = verify
+                .map_or(Some(false), |node| fields::word(node, "`verify` of a canary", &VERIFY, &WRITTEN, findings));
             fields.end(&[], findings);
+            if let (Some(true), Some(at), Some(url)) = (verify, at, &url)
+                && !url.starts_with("https://")
+            {
+                let what = "`verify` looks at a certificate, and a canary over http has none";
+                findings.mistake(at, what, "write `https://` in its URL, or leave `verify` out");
+            }
             let contains = contains.map_or(Some(None), |text| text.map(|text| Some(text.to_owned())));
-            Some(Canary { url: url?, status: status?, contains: contains? })
+            Some(Canary { url: url?, status: status?, contains: contains?, verify: verify? })
         }
         Kind::Sequence(_) => {
             let hint = format!("write a URL, or `{{{EXAMPLE}}}`");
@@ -97,7 +112,7 @@ mod tests {
             ("https://a.example:443", 200, true, false),
             ("https://a.example:8443/", 200, false, false),
         ] {
-            let canary = Canary { url: url.into(), status, contains: None };
+            let canary = Canary { url: url.into(), status, contains: None, verify: false };
             let doubted = (doubt(&canary, &Tls::None).is_some(), doubt(&canary, &acme).is_some());
             assert_eq!(doubted, (without, with), "{url} {status}");
         }

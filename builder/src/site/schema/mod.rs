@@ -4,6 +4,7 @@
 mod access;
 mod canary;
 mod components;
+mod expose;
 mod guard;
 mod metadata;
 mod network;
@@ -143,6 +144,7 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
         IpAddr::V4(address) => anycast4.iter().any(|prefix| prefix.contains(&address)),
         IpAddr::V6(address) => anycast6.iter().any(|prefix| prefix.contains(&address)),
     };
+    let expose = expose::expose(fields.take("expose", f), &components, (&tls, tls_at), f);
     let traefik = components.contains_key("traefik").then_some(&tls);
     let beside = guard::Beside { communities: &bgp.communities, anycast: &announced, traefik };
     let guard = guard::guard(fields.take("guard", f), &beside, f);
@@ -180,6 +182,7 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
         components,
         hippo,
         tls,
+        expose,
         firewall,
         guard,
         secrets,

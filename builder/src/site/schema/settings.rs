@@ -79,24 +79,31 @@ pub(super) fn reports(node: Option<&Node>, findings: &mut Findings) -> Vec<Repor
 }
 
 fn report(item: &Node, findings: &mut Findings) -> Option<Report> {
+    let pasted = match &item.kind {
+        Kind::Scalar(Scalar { text, .. }) => text.contains("://"),
+        Kind::Mapping(entries) => entries.iter().any(|(key, _)| key.scalar.text == "webhook"),
+        Kind::Sequence(_) => false,
+    };
+    if pasted {
+        // not repeated: there may be a token in it
+        let hint = "write `webhook` alone here, and the URL as `webhook` of the secrets: a text, `{env: NAME}` or `{file: PATH}`";
+        findings.mistake(
+            item.at,
+            "the URL of a webhook is a secret, and what stands in a site everybody may read",
+            hint,
+        );
+        return None;
+    }
     match &item.kind {
-        Kind::Mapping(_) => {
-            let mut fields = Fields::of(item, "reports", "webhook: https://hook.example/", findings)?;
-            let node = fields.need("webhook", "write `webhook: https://hook.example/`", findings);
-            fields.end(&[], findings);
-            let node = node?;
-            let text = fields::text(node, "`webhook`", findings)?;
-            findings.keep(node.at, url::url(text, Use::Whole)).map(Report::Webhook)
-        }
-        Kind::Scalar(Scalar { text, .. }) if text.contains("://") => {
-            findings.mistake(item.at, "a report is `platform` or a mapping", "put `webhook: ` before the URL");
-            None
-        }
-        Kind::Scalar(_) => {
-            fields::word(item, "a report", &[("platform", ())], &[], findings).map(|()| Report::Platform)
-        }
-        Kind::Sequence(_) => {
-            fields::wrong(item, "a report", "`platform` or a mapping", "write `platform` or `webhook: URL`", findings);
+        Kind::Scalar(_) => fields::word(
+            item,
+            "a report",
+            &[("platform", Report::Platform), ("webhook", Report::Webhook)],
+            &[],
+            findings,
+        ),
+        Kind::Mapping(_) | Kind::Sequence(_) => {
+            fields::wrong(item, "a report", "a word", "write `platform` or `webhook`", findings);
             None
         }
     }
@@ -112,6 +119,7 @@ pub(super) fn urls(node: Option<&Node>, name: &str, purpose: Use, findings: &mut
     for item in items {
         let Some(text) = fields::text(item, "a URL", findings) else { continue };
         let Some(url) = findings.keep(item.at, url::url(text, purpose)) else { continue };
+        url::doubt(&url, item.at, findings);
         if let Some(first) = seen.insert(url.clone(), item.at) {
             findings.mistake(item.at, format!("{} is given twice, first at {first}", quoted(&url)), "keep one of them");
             continue;

@@ -26,7 +26,7 @@ fn what_is_said_of_the_guard_is_taken_as_written() {
          \x20 canaries:\n\
          \x20 - https://app.example.org/healthz\n\
          \x20 - {url: 'http://app.example.org/old?x', status: 301}\n\
-         \x20 - {url: 'https://app.example.org/', contains: yes}\n\
+         \x20 - {url: 'https://app.example.org/', contains: yes, verify: true}\n\
          \x20 quorum: {nodes: [N1.example.org, 198.51.100.7, '2001:DB8:0::7'], community: '65000:50'}\n",
     )
     .guard;
@@ -34,6 +34,7 @@ fn what_is_said_of_the_guard_is_taken_as_written() {
         url: url.into(),
         status,
         contains: contains.map(str::to_owned),
+        verify: contains.is_some(),
     };
     let expected = Guard {
         interval: 10,
@@ -142,6 +143,14 @@ const LINES: &[(&str, &[&str])] = &[
             "8:6: unknown key `uri` in `guard.canaries`; hint: did you mean `url`?",
             "9:40: the status of a canary must be a whole number from 200 to 599, found `100`; hint: write a number in that range, in decimal digits",
             "10:32: `guard.canaries.contains` has no value; hint: give it one, or remove the line",
+        ],
+    ),
+    (
+        "guard:\n  canaries:\n  - {url: 'http://a.example/', verify: true}\n  - {url: 'https://b.example/', verify: yes}\ntls: {mode: files, certificate: /a, key: /b}\n",
+        &[
+            "8:5: warning: with `tls` Traefik answers http by a redirect to https, and no node would ever announce; hint: write `https://`",
+            "8:40: `verify` looks at a certificate, and a canary over http has none; hint: write `https://` in its URL, or leave `verify` out",
+            "9:41: `verify` of a canary cannot be `yes`; hint: did you mean `true`?",
         ],
     ),
     (

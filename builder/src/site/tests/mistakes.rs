@@ -290,15 +290,15 @@ const LINES: &[(&str, &[&str])] = &[
     ("reports: [platfrom]\n", &["6:11: a report cannot be `platfrom`; hint: did you mean `platform`?"]),
     (
         "reports: [https://hook.example/]\n",
-        &["6:11: a report is `platform` or a mapping; hint: put `webhook: ` before the URL"],
+        &[
+            "6:11: the URL of a webhook is a secret, and what stands in a site everybody may read; hint: write `webhook` alone here, and the URL as `webhook` of the secrets: a text, `{env: NAME}` or `{file: PATH}`",
+        ],
     ),
+    ("reports: [webhok]\n", &["6:11: a report cannot be `webhok`; hint: did you mean `webhook`?"]),
     ("reports: [platform, platform]\n", &["6:21: this report is given twice, first at 6:11; hint: keep one of them"]),
     (
         "reports: [{webhok: https://hook.example/}]\n",
-        &[
-            "6:11: `reports.webhook` is missing; hint: write `webhook: https://hook.example/`",
-            "6:12: unknown key `webhok` in `reports`; hint: did you mean `webhook`?",
-        ],
+        &["6:11: a report must be a word, found a mapping; hint: write `platform` or `webhook`"],
     ),
     (
         "origins: [ftp://m.example]\n",

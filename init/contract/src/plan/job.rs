@@ -25,9 +25,6 @@ pub struct Job {
     /// The secrets it needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
-    /// Where it keeps its data, absolute. Files there that a power cut has emptied are removed when its task keeps ending.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub data: Vec<String>,
     /// What must answer before it counts as healthy, besides Nomad's own word.
     pub answers: Vec<Answers>,
     /// The template of the job as Nomad's API takes it, in JSON.
@@ -46,5 +43,7 @@ pub enum Answers {
         label: String,
         /// The path: `/healthz`.
         path: String,
+        /// The same question to the service itself, on the loopback: asked while it has no router ([`super::Settings::opens_platform`]).
+        loopback: String,
     },
 }

@@ -16,8 +16,8 @@ pub use access::{Access, Acl, Namespace, Policy, Token};
 pub use certificate::Certificate;
 pub use component::{Artefact, Component, Format, HostPackage, Member, Source};
 pub use job::{Answers, Job};
-pub use service::{Ready, Service};
-pub use settings::{Canary, Firewall, Guard, Hippo, Metadata, Quorum, Settings, Tls};
+pub use service::{Data, Ready, Service};
+pub use settings::{Canary, Expose, Firewall, Guard, Hippo, Metadata, Quorum, Settings, Tls};
 
 use serde::{Deserialize, Serialize};
 
@@ -116,7 +116,7 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// Every secret that a file, a service, a job, a certificate or the BGP sessions need and that comes from outside, sorted, each once. Those for an ACME
+    /// Every secret that a file, a service, a job, a certificate, the BGP sessions or a report need and that comes from outside, sorted, each once. Those for an ACME
     /// challenge only when there is one.
     pub fn wanted_secrets(&self) -> BTreeSet<&str> {
         let files = self.files.iter().flat_map(|file| &file.secrets);
@@ -127,8 +127,10 @@ impl Plan {
             chosen.map(|token| &token.secret).chain([&access.management])
         });
         let sessions = self.bgp.password.map(|Password::Secret| crate::secrets::BGP_PASSWORD);
+        let webhook = self.reports.contains(&Report::Webhook).then_some(crate::secrets::WEBHOOK);
         let authority = self.certificates.first().map(|_| crate::secrets::CLUSTER_CA);
-        let named = files.chain(jobs).chain(access).map(String::as_str).chain(sessions).chain(authority);
+        let other = sessions.into_iter().chain(webhook).chain(authority);
+        let named = files.chain(jobs).chain(access).map(String::as_str).chain(other);
         let acme = matches!(self.settings.tls, Tls::Acme { .. });
         let wanted = |name: &&str| match crate::secrets::named(name).map(|known| known.shape) {
             Some(crate::secrets::Shape::MadeOnTheNode) => false,
@@ -316,13 +318,13 @@ impl Delivery {
 }
 
 /// Where events go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Report {
     /// To the platform's own state endpoint, when the metadata names one: beginnings, ends and waits, no progress.
     Platform,
-    /// To this URL, every event, as one JSON document per POST.
-    Webhook(String),
+    /// To the URL that is the secret [`crate::secrets::WEBHOOK`], every event, as one JSON document per POST.
+    Webhook,
 }
 
 #[cfg(test)]
@@ -349,7 +351,7 @@ mod tests {
                 }),
             )],
             deadlines: BTreeMap::from([(Phase::Metadata, 900)]),
-            reports: vec![Report::Platform, Report::Webhook("https://hook.example/".into())],
+            reports: vec![Report::Platform, Report::Webhook],
             ..Plan::default()
         }
     }
@@ -363,7 +365,8 @@ mod tests {
     #[test]
     fn a_password_of_the_sessions_is_wanted_when_it_is_a_secret() {
         let mut plan = smallest();
-        assert!(plan.wanted_secrets().is_empty());
+        assert_eq!(plan.wanted_secrets(), BTreeSet::from(["webhook"]));
+        plan.reports.clear();
         plan.bgp.password = Some(Password::Secret);
         assert_eq!(plan.wanted_secrets(), BTreeSet::from(["bgp_password"]));
         assert_eq!(serde_json::to_string(&plan.bgp).unwrap(), r#"{"password":"secret"}"#);

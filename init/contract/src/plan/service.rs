@@ -17,14 +17,25 @@ pub struct Service {
     pub files: Vec<String>,
     /// Whether a changed file needs only a reload.
     pub reload: bool,
-    /// Where it keeps its data, absolute. Files there that a power cut has emptied keep it from starting, and are removed when it does not.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub data: Vec<String>,
+    /// Its data, when there are files in it that keep it from starting once a power cut has emptied them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Data>,
     /// When it counts as ready.
     pub ready: Ready,
     /// Who may do what with it, put right as soon as it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
+}
+
+/// The data of a service, as far as init may touch it: the files named here and no others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Where it is, absolute. What leads there is root's; what is in it is the service's.
+    pub folder: String,
+    /// Files in it, relative, that end the service at every start while they are empty, and that it makes anew when they are missing. Removed when
+    /// they are empty and the service has failed. The last part of a name may have one `*`, for a part that only the service knows.
+    pub fatal_when_empty: Vec<String>,
 }
 
 /// When a service counts as ready.
@@ -33,7 +44,7 @@ pub struct Service {
 pub enum Ready {
     /// systemd says that it is active.
     Active,
-    /// Consul's API names a leader. The value is the API's base URL: `http://127.0.0.1:8500`.
+    /// Consul's API names a leader. The value is the API's base URL: `https://127.0.0.1:8501`.
     ConsulLeader(String),
     /// Nomad's API names a leader and, once access is put right, this node as ready. The value is the API's base URL.
     NomadNode(String),

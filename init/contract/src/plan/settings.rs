@@ -16,6 +16,34 @@ pub struct Settings {
     /// How the guard decides whether the prefixes are announced.
     #[serde(default)]
     pub guard: Guard,
+    /// What is reachable although it is not safe; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expose: Option<Expose>,
+}
+
+impl Settings {
+    /// Whether Hippo and Bindle have routers from outside. Their passwords travel through these, so there are none without certificates, unless
+    /// the site says so.
+    pub fn opens_platform(&self) -> bool {
+        self.tls != Tls::None || self.expose == Some(Expose::Plain)
+    }
+}
+
+/// What a site may open although it is not safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expose {
+    /// Hippo and Bindle by plain HTTP, passwords included.
+    Plain,
+}
+
+impl Expose {
+    /// The word in sites and templates.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+        }
+    }
 }
 
 /// Settings of Hippo.
@@ -141,6 +169,9 @@ pub struct Canary {
     /// What must be in the first 64 KiB of the answer's body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contains: Option<String>,
+    /// Whether the certificate must be valid for the name, by the web's own roots.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verify: bool,
 }
 
 /// When a node goes on announcing although a canary fails: when it fails at every other node too. Then the application is broken and not the

@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod hippo;
+pub mod hostile;
 pub mod http;
 mod tls;
 pub mod id;

@@ -32,7 +32,7 @@ impl Fetch for Files<'_> {
 
 /// What `a` and `b` take of that archive.
 pub fn resolved(files: &Files<'_>) -> anyhow::Result<Closure> {
-    let source = Source { name: "bookworm".into(), url: "http://deb.example/debian".into() };
+    let source = Source { name: "bookworm".into(), url: "http://deb.example/debian".into(), known: None };
     let base = Base { essential: true, priorities: vec!["required".into()] };
     closure(&Ask {
         archive: &Archive::new("main", vec![source], base),
@@ -42,5 +42,6 @@ pub fn resolved(files: &Files<'_>) -> anyhow::Result<Closure> {
         wanted: &BTreeSet::from(["a".to_owned(), "b".to_owned()]),
         previous: None,
         now: SystemTime::UNIX_EPOCH + Duration::from_hours(475_000),
+        allow_old: false,
     })
 }

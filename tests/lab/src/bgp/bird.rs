@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Route, Session, ask, below, node};
+use super::{Route, Session, ask, below};
 use crate::topology::{EDGE_ASN, NODE_ASN, Topology};
 
 pub(super) const CONFIG: &str = "bird.conf";
@@ -33,8 +33,19 @@ pub(super) fn config(session: &Session) -> String {
              connect delay time 1;\n  connect retry time 1;\n  error wait time 1, 1;\n{password}  \
              ipv{family} {{ import all; export where proto = \"own{family}\"; }};\n}}\n",
             session.address(family),
-            node(family),
+            session.node(family),
         );
+    }
+    if session.of_other {
+        // The node's address is on the link, which it only knows by this.
+        text += "protocol direct {\n  ipv4;\n  ipv6;\n}\n";
+        for family in [4, 6] {
+            let from = format!("where proto = \"node{family}\"");
+            _ = writeln!(
+                text,
+                "protocol kernel kernel{family} {{ metric 1; ipv{family} {{ import none; export {from}; }}; }}"
+            );
+        }
     }
     text
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::{Route, Session, ask_json, below, node};
+use super::{Route, Session, ask_json, below};
 use crate::topology::{EDGE_ASN, NODE_ASN, Topology};
 
 pub(super) const CONFIG: &str = "bgpd.conf";
@@ -32,7 +32,7 @@ pub(super) fn config(session: &Session, folder: &Path) -> String {
         session.address(4)
     );
     for family in [4, 6] {
-        let node = node(family);
+        let node = session.node(family);
         _ = write!(
             text,
             " neighbor {node} remote-as {NODE_ASN}\n neighbor {node} ebgp-multihop 5\n neighbor {node} update-source {}\n \
@@ -44,7 +44,7 @@ pub(super) fn config(session: &Session, folder: &Path) -> String {
         }
     }
     for family in [4, 6] {
-        _ = write!(text, " address-family ipv{family} unicast\n  neighbor {} activate\n", node(family));
+        _ = write!(text, " address-family ipv{family} unicast\n  neighbor {} activate\n", session.node(family));
         for prefix in session.announced(family) {
             _ = writeln!(text, "  network {prefix}");
         }
@@ -71,8 +71,7 @@ pub(super) fn established(folder: &Path, node: &str) -> anyhow::Result<bool> {
     Ok(state == "Established")
 }
 
-pub(super) fn routes(folder: &Path, family: u8) -> anyhow::Result<Vec<Route>> {
-    let node = node(family);
+pub(super) fn routes(folder: &Path, family: u8, node: &str) -> anyhow::Result<Vec<Route>> {
     if !established(folder, node)? {
         return Ok(Vec::new());
     }

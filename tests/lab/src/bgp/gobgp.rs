@@ -11,7 +11,7 @@ use bgpkit_parser::encoder::MrtRibEncoder;
 use bgpkit_parser::models::{AsPath, BgpElem, NetworkPrefix, Origin};
 use serde_json::{Value, json};
 
-use super::{Route, Session, ask, ask_json, below, node};
+use super::{Route, Session, ask, ask_json, below};
 use crate::topology::{EDGE_ASN, NODE_ASN, Topology};
 
 pub(super) const CONFIG: &str = "gobgpd.json";
@@ -31,7 +31,7 @@ fn target(folder: &Path) -> String {
 pub(super) fn config(session: &Session) -> String {
     let neighbour = |family: u8| {
         json!({
-            "config": {"neighbor-address": node(family), "peer-as": NODE_ASN,
+            "config": {"neighbor-address": session.node(family), "peer-as": NODE_ASN,
                 "auth-password": session.password.as_deref().unwrap_or_default()},
             "ebgp-multihop": {"config": {"enabled": true, "multihop-ttl": 5}},
             "transport": {"config": {"local-address": session.address(family)}},
@@ -109,8 +109,7 @@ pub(super) fn established(folder: &Path, node: &str) -> anyhow::Result<bool> {
     Ok(state == 6)
 }
 
-pub(super) fn routes(folder: &Path, family: u8) -> anyhow::Result<Vec<Route>> {
-    let node = node(family);
+pub(super) fn routes(folder: &Path, family: u8, node: &str) -> anyhow::Result<Vec<Route>> {
     if !established(folder, node)? {
         return Ok(Vec::new());
     }

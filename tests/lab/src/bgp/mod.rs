@@ -19,7 +19,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::topology::{NEIGHBOURS4, NEIGHBOURS6, NODE4, NODE6, Topology};
+use crate::topology::{NEIGHBOURS4, NEIGHBOURS6, NODE4, NODE6, OTHER4, OTHER6, Topology};
 use crate::wait;
 
 /// How long a daemon may take until it answers on its control socket.
@@ -50,9 +50,21 @@ pub struct Session {
     pub password: Option<String>,
     /// What it announces to the node: prefixes of both families.
     pub announces: Vec<String>,
+    /// Whether it is the second node's neighbour. BIRD then also sends the edge's traffic where that node says, over any other way.
+    pub of_other: bool,
 }
 
 impl Session {
+    /// The node's address.
+    fn node(&self, family: u8) -> &'static str {
+        match (self.of_other, family) {
+            (false, 4) => NODE4,
+            (false, _) => NODE6,
+            (true, 4) => OTHER4,
+            (true, _) => OTHER6,
+        }
+    }
+
     fn address(&self, family: u8) -> &'static str {
         if family == 4 { NEIGHBOURS4[self.which] } else { NEIGHBOURS6[self.which] }
     }
@@ -78,6 +90,8 @@ pub struct Route {
 /// A neighbour that runs. It is killed when it is dropped, without a word to the node.
 pub struct Peer {
     daemon: Daemon,
+    /// The node's addresses.
+    node: [&'static str; 2],
     folder: TempDir,
     child: Child,
 }
@@ -100,7 +114,7 @@ impl Peer {
             .stderr(log)
             .spawn()
             .with_context(|| format!("starting {daemon:?}"))?;
-        let peer = Self { daemon, folder, child };
+        let peer = Self { daemon, node: [4, 6].map(|family| session.node(family)), folder, child };
         let mut last = None;
         let answers = wait::until(STARTS, || match peer.established(4) {
             Ok(_) => true,
@@ -120,10 +134,14 @@ impl Peer {
     pub fn established(&self, family: u8) -> anyhow::Result<bool> {
         let path = self.folder.path();
         match self.daemon {
-            Daemon::GoBgp => gobgp::established(path, node(family)),
-            Daemon::Frr => frr::established(path, node(family)),
+            Daemon::GoBgp => gobgp::established(path, self.node(family)),
+            Daemon::Frr => frr::established(path, self.node(family)),
             Daemon::Bird => bird::established(path, family),
         }
+    }
+
+    fn node(&self, family: u8) -> &'static str {
+        self.node[usize::from(family == 6)]
     }
 
     /// Everything it has learnt from the node and not lost again, of both families, sorted.
@@ -132,8 +150,8 @@ impl Peer {
         for family in [4, 6] {
             let path = self.folder.path();
             routes.extend(match self.daemon {
-                Daemon::GoBgp => gobgp::routes(path, family)?,
-                Daemon::Frr => frr::routes(path, family)?,
+                Daemon::GoBgp => gobgp::routes(path, family, self.node(family))?,
+                Daemon::Frr => frr::routes(path, family, self.node(family))?,
                 Daemon::Bird => bird::routes(path, family)?,
             });
         }
@@ -160,10 +178,6 @@ impl Drop for Peer {
         let _already_gone = self.child.kill();
         let _reaped = self.child.wait();
     }
-}
-
-fn node(family: u8) -> &'static str {
-    if family == 4 { NODE4 } else { NODE6 }
 }
 
 /// What a program that has to succeed says.

@@ -1,5 +1,4 @@
-//! What the driver `exec` would find in its chroot. The double makes none: a program runs where it lies on the host, but only when it
-//! would have been found, have its user and have its loader within.
+//! What the driver `exec` finds in its chroot: a program, its user and its loader.
 //! May not start anything.
 
 use std::collections::BTreeMap;
@@ -18,10 +17,10 @@ const STANDARD: &[&str] =
 /// A program found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// On the host.
-    pub program: PathBuf,
-    /// Within, when its loader is not: it cannot run.
-    pub no_loader: Option<PathBuf>,
+    /// Within.
+    pub inside: PathBuf,
+    /// Whether its loader is not there: it cannot run.
+    pub no_loader: bool,
 }
 
 impl<'a> Chroot<'a> {
@@ -36,7 +35,8 @@ impl<'a> Chroot<'a> {
         let relative = command.trim_start_matches('/');
         let own = [self.own.join("local").join(relative), self.own.join(relative)];
         if let Some(program) = own.into_iter().find(|place| place.is_file()) {
-            return Ok(self.loaded(program, Path::new("/").join(relative)));
+            let below = program.strip_prefix(self.own).unwrap_or(&program);
+            return Ok(self.loaded(&program, Path::new("/").join(below)));
         }
         let inside: Vec<PathBuf> = if command.starts_with('/') {
             vec![command.into()]
@@ -46,7 +46,7 @@ impl<'a> Chroot<'a> {
         let found = inside.into_iter().find_map(|inside| self.outside(&inside).map(|program| (program, inside)));
         let (program, inside) =
             found.ok_or_else(|| format!("file {command} not found under path {}", self.own.display()))?;
-        Ok(self.loaded(program, inside))
+        Ok(self.loaded(&program, inside))
     }
 
     /// Nothing when a user is known within, else what the container says.
@@ -61,10 +61,15 @@ impl<'a> Chroot<'a> {
         })
     }
 
-    fn loaded(&self, program: PathBuf, inside: PathBuf) -> Found {
-        let loader = std::fs::read(&program).ok().and_then(|bytes| loader(&bytes));
+    /// What it holds: paths of the host, each with its place within.
+    pub fn held(&self) -> &BTreeMap<String, String> {
+        &self.held
+    }
+
+    fn loaded(&self, program: &Path, inside: PathBuf) -> Found {
+        let loader = std::fs::read(program).ok().and_then(|bytes| loader(&bytes));
         let there = loader.is_none_or(|loader| self.outside(Path::new(&loader)).is_some());
-        Found { program, no_loader: (!there).then_some(inside) }
+        Found { inside, no_loader: !there }
     }
 
     /// Where a file within lies on the host.
@@ -109,11 +114,11 @@ mod tests {
         let own = Path::new("/nonexistent");
         let chroot = held(&[("/etc/hostname", "/usr/local/bin/spin")]);
         let chroot = Chroot::new(own, Some(&chroot));
-        let found = Found { program: "/etc/hostname".into(), no_loader: None };
+        let found = Found { inside: "/usr/local/bin/spin".into(), no_loader: false };
         assert_eq!(chroot.find("spin"), Ok(found.clone()));
         assert_eq!(chroot.find("/usr/local/bin/spin"), Ok(found));
         assert_eq!(chroot.find("/bin/sh").unwrap_err(), "file /bin/sh not found under path /nonexistent");
-        assert_eq!(Chroot::new(own, None).find("sh").unwrap().no_loader, None);
+        assert_eq!(Chroot::new(own, None).find("sh").unwrap().no_loader, false);
     }
 
     #[test]
@@ -121,7 +126,7 @@ mod tests {
         let own = Path::new("/nonexistent");
         let lonely = held(&[("/bin/sh", "/bin/sh")]);
         let lonely = Chroot::new(own, Some(&lonely));
-        assert_eq!(lonely.find("sh").unwrap().no_loader, Some("/bin/sh".into()));
+        assert!(lonely.find("sh").unwrap().no_loader);
         assert!(
             lonely
                 .lacks_user("nobody")

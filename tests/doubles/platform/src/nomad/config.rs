@@ -37,6 +37,8 @@ pub struct Config {
     pub consul: Consul,
     pub tls: Tls,
     pub raw_exec: bool,
+    /// Which capabilities `exec` may give a task, when that is said.
+    pub allow_caps: Option<Vec<String>>,
 }
 
 /// The block `tls`.
@@ -144,7 +146,13 @@ pub fn parse(text: &str) -> Result<Config, String> {
         known(name, keys)?;
     }
     let port = |map: &Map<String, Value>, key: &str| number(map, key).map(|n| n.and_then(|n| u16::try_from(n).ok()));
+    let allow_caps = named(top.get("plugin")).into_iter().find(|(name, _)| name == "exec").and_then(|(_, plugin)| {
+        let config = block(&plugin, "config");
+        let names = config.get("allow_caps")?.as_array()?;
+        Some(names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect())
+    });
     Ok(Config {
+        allow_caps,
         region: text_of(top, "region").unwrap_or_else(|| "global".into()),
         datacenter: text_of(top, "datacenter").unwrap_or_else(|| "dc1".into()),
         name: text_of(top, "name"),

@@ -13,6 +13,7 @@ mod environment;
 mod events;
 mod executor;
 mod health;
+mod isolation;
 mod placement;
 mod reconcile;
 mod reschedule;
@@ -52,6 +53,8 @@ pub fn main(arguments: &[String]) -> ExitCode {
         },
         ["agent", flags @ ..] => agent::main(flags),
         [executor::COMMAND, rest @ ..] => executor::main(rest),
+        [executor::ISOLATED, rest @ ..] => executor::isolated(rest),
+        [executor::INNER, rest @ ..] => executor::inner(rest),
         [executor::MISSING, rest @ ..] => executor::missing(rest),
         _ => {
             eprintln!("Usage: nomad version | config validate FILE | agent -config=FILE");

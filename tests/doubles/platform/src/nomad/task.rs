@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::chroot::Chroot;
 use super::environment::{self, Folders};
 use super::executor;
+use super::isolation;
 use super::state::{Process, text};
 use super::world::World;
 
@@ -151,10 +152,16 @@ pub fn prepare(world: &World, alloc: &Value, task: &Value) -> Result<(), Cannot>
 pub fn start(world: &World, alloc: &Value, task: &Value) -> Result<Running, Cannot> {
     let root = folder(world, text(alloc, "ID"));
     let own = root.join(text(task, "Name"));
-    let folders = Folders {
-        alloc: root.join("alloc").display().to_string(),
-        local: own.join("local").display().to_string(),
-        secrets: own.join("secrets").display().to_string(),
+    let driver = text(task, "Driver");
+    // What is in a chroot sees its folders there.
+    let folders = if driver == "exec" {
+        Folders { alloc: "/alloc".into(), local: "/local".into(), secrets: "/secrets".into() }
+    } else {
+        Folders {
+            alloc: root.join("alloc").display().to_string(),
+            local: own.join("local").display().to_string(),
+            secrets: own.join("secrets").display().to_string(),
+        }
     };
     let names = world.names();
     let variables = environment::variables(alloc, task, &folders, &names, &world.host);
@@ -164,8 +171,7 @@ pub fn start(world: &World, alloc: &Value, task: &Value) -> Result<Running, Cann
     if command.is_empty() {
         return Err(Cannot::Driver("failed to decode driver config: missing required attribute \"command\"".into()));
     }
-    let arguments: Vec<String> = config["args"].as_array().into_iter().flatten().map(fill).collect();
-    let driver = text(task, "Driver");
+    let mut arguments: Vec<String> = config["args"].as_array().into_iter().flatten().map(fill).collect();
     let user = match (text(task, "User"), driver) {
         ("", "exec") => "nobody",
         (user, _) => user,
@@ -173,22 +179,37 @@ pub fn start(world: &World, alloc: &Value, task: &Value) -> Result<Running, Cann
     let launch = |error: String| {
         Cannot::Driver(format!("failed to launch command with executor: rpc error: code = Unknown desc = {error}"))
     };
-    let words = |user: &str, program: PathBuf| {
-        vec![executor::COMMAND.to_owned(), user.to_owned(), program.display().to_string()]
-    };
+    let scope = format!("{}.{}.scope", text(alloc, "ID"), text(task, "Name"));
     let mut program = if driver == "exec" {
         let chroot = Chroot::new(&own, world.config.chroot.as_ref());
         let found = chroot.find(&command).map_err(launch)?;
         if let Some(error) = chroot.lacks_user(user) {
             return Err(launch(error));
         }
-        match found.no_loader {
-            Some(inside) => vec![executor::MISSING.to_owned(), inside.display().to_string()],
-            None => words(user, found.program),
+        let inside = found.inside.display().to_string();
+        if found.no_loader {
+            vec![executor::MISSING.to_owned(), inside]
+        } else {
+            let list = |key: &str| config[key].as_array().into_iter().flatten().map(fill).collect::<Vec<_>>();
+            let capabilities =
+                isolation::capabilities(world.config.allow_caps.as_deref(), &list("cap_add"), &list("cap_drop"))
+                    .map_err(Cannot::Driver)?;
+            let it = isolation::Isolation {
+                root: own.clone(),
+                shared: root.join("alloc"),
+                held: chroot.held().clone(),
+                user: user.to_owned(),
+                capabilities,
+                command: inside,
+                arguments: std::mem::take(&mut arguments),
+            };
+            let it = serde_json::to_string(&it).map_err(|error| Cannot::Driver(error.to_string()))?;
+            vec![executor::ISOLATED.to_owned(), scope, it]
         }
     } else {
         let path = variables.get("PATH").map_or("", String::as_str);
-        words(user, found(&command, &own, path).map_err(launch)?)
+        let program = found(&command, &own, path).map_err(launch)?.display().to_string();
+        vec![executor::COMMAND.to_owned(), scope, user.to_owned(), program]
     };
     program.extend(arguments);
     let sink = |stream: &str| {
