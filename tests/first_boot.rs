@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anymetal_contract::{Abilities, Event, Outcome, abilities, place};
+use anymetal_lab::archive;
 use anymetal_lab::http::{Response, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -92,6 +93,10 @@ impl Node {
         let event = event.unwrap_or_else(|| panic!("{phase} has no end in\n{}", self.read(place::EVENTS)));
         (event.outcome, event.reason, event.message)
     }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    archive::sha256(bytes).to_string()
 }
 
 fn init() -> Command {
@@ -443,48 +448,129 @@ fn a_plan_that_cannot_be_followed_stops_the_boot_with_its_reason() {
     node.status(&[]).with(2);
 }
 
+/// Pins a release of this plan, which lies there too.
+fn release(node: &Node, serial: u64, plan: &Value, signers: &[&str]) {
+    let plan = plan.to_string();
+    let release = json!({
+        "kind": "anymetal.release", "version": 1, "site": "demo", "serial": serial, "signers": signers, "inits": {},
+        "plan": {"sha256": sha256(plan.as_bytes()), "size": plan.len()}, "stub": "0".repeat(64), "unit": "1".repeat(64),
+    });
+    node.write(place::PLAN, &plan);
+    pin(node, release.to_string().as_bytes());
+}
+
+/// Pins a release of these bytes, which lie there.
+fn pin(node: &Node, release: &[u8]) {
+    node.write(place::PINS, &format!("anymetal.pins 1\nrelease {} {}\n", sha256(release), release.len()));
+    fs::write(node.at(place::RELEASE), release).unwrap();
+}
+
+/// minisign's own tool, in the folder of the node's files.
+fn minisign(node: &Node, words: &[&str]) {
+    let mut command = Command::new("minisign");
+    let said = command.args(words).current_dir(node.at("/etc/anymetal")).stdin(Stdio::null()).output();
+    let said = said.expect("minisign is not on PATH: install the package minisign");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+}
+
+/// The public half of a new key.
+fn new_key(node: &Node, key: &str) -> String {
+    fs::create_dir_all(node.at("/etc/anymetal")).unwrap();
+    minisign(node, &["-GW", "-s", key, "-p", &format!("{key}.pub")]);
+    node.read(&format!("/etc/anymetal/{key}.pub")).lines().nth(1).unwrap().to_owned()
+}
+
+fn sign(node: &Node, key: &str) {
+    minisign(node, &["-Sm", "release.json", "-s", key, "-c", "anymetal"]);
+}
+
+/// The run stops at the phase `plan`.
+fn stops(node: &Node, reason: &str, says: &str) {
+    node.run().with(2).says("[02/12] plan      failed: ").says(says).says(&format!("({reason})")).says("hint: ");
+    assert_eq!(node.end("settle").1.as_deref(), Some(reason));
+}
+
 #[test]
-fn a_node_that_names_signers_takes_only_a_plan_that_one_of_them_signed() {
+fn a_node_that_names_signers_takes_only_a_release_that_one_of_them_signed() {
     let node = Node::new();
-    // minisign's own tool, in the folder of the node's files
-    let minisign = |words: &[&str]| {
-        let mut command = Command::new("minisign");
-        let said = command.args(words).current_dir(node.at("/etc/anymetal")).stdin(Stdio::null()).output();
-        let said = said.expect("minisign is not on PATH: install the package minisign");
-        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-    };
     // it goes on to what this init cannot do, and no further
     let mut beyond = plan();
     beyond["platform"] = json!("moonbase");
-    node.write(place::PLAN, &beyond.to_string());
-    let stops = |reason: &str, says: &str| {
-        node.run().with(2).says("[02/12] plan      failed: ").says(says).says(&format!("({reason})")).says("hint: ");
-        assert_eq!(node.end("settle").1.as_deref(), Some(reason));
-    };
-    stops("plan-beyond-init", "cannot do: platform moonbase");
+    let goes_on = || stops(&node, "plan-beyond-init", "cannot do: platform moonbase");
     for key in ["ours", "stranger"] {
-        minisign(&["-GW", "-s", key, "-p", &format!("{key}.pub")]);
+        new_key(&node, key);
     }
+    release(&node, 1, &beyond, &[]);
+    goes_on();
     // the public file of minisign is a list of one
     fs::copy(node.at("/etc/anymetal/ours.pub"), node.at(place::SIGNERS)).unwrap();
-    stops(
-        "plan-unsigned",
-        "there is no /etc/anymetal/plan.json.minisig, and /etc/anymetal/signers names who has to sign",
-    );
-    minisign(&["-Sm", "plan.json", "-s", "stranger", "-c", "anymetal"]);
-    stops("plan-signature-wrong", "which is none of the signers");
-    minisign(&["-Sm", "plan.json", "-s", "ours", "-c", "anymetal"]);
-    stops("plan-beyond-init", "cannot do: platform moonbase");
-    let text = beyond.to_string();
+    let unsigned = "there is no /etc/anymetal/release.json.minisig, and /etc/anymetal/signers names who has to sign";
+    stops(&node, "release-unsigned", unsigned);
+    sign(&node, "stranger");
+    stops(&node, "release-signature-wrong", "which is none of the signers");
+    sign(&node, "ours");
+    goes_on();
+    let text = node.read(place::RELEASE);
     for at in (0..text.len()).step_by(text.len() / 20) {
         let mut bytes = text.clone().into_bytes();
         bytes[at] ^= 1;
-        fs::write(node.at(place::PLAN), bytes).unwrap();
-        stops("plan-signature-wrong", "or not over these bytes");
+        pin(&node, &bytes);
+        stops(&node, "release-signature-wrong", "or not over these bytes");
     }
-    node.write(place::PLAN, &text);
+    pin(&node, text.as_bytes());
+    // another plan than the release pins does not count, and there is no origin that has the right one
+    let given = node.at("/other.json");
+    fs::write(&given, plan().to_string()).unwrap();
+    let other = node.command(&["run", "--plan", given.to_str().unwrap()]).output().unwrap();
+    Ended::of(&other).with(2).says("other.json is another plan, sha256 ").says("(release-unreadable)");
+    goes_on();
+    fs::remove_file(node.at(place::PINS)).unwrap();
+    stops(&node, "release-unsigned", "there is no /etc/anymetal/pins, and /etc/anymetal/signers names who has to sign");
     node.write(place::SIGNERS, "");
-    stops("signers-unusable", "there is no public key in it");
+    pin(&node, text.as_bytes());
+    stops(&node, "signers-unusable", "there is no public key in it");
+}
+
+#[test]
+fn a_node_remembers_who_may_sign_and_the_highest_serial() {
+    let node = Node::new();
+    let (first, second) = (new_key(&node, "first"), new_key(&node, "second"));
+    let up = |words: &str| _ = node.run().with(0).says("node is up, plan ").says(words);
+    // user-data lists the first key, the release says who is next
+    node.write(place::SIGNERS, &format!("{first}\n"));
+    release(&node, 5, &plan(), &[&second]);
+    sign(&node, "first");
+    up(" serial 5, ");
+    fs::remove_file(node.at(place::SIGNERS)).unwrap();
+    release(&node, 6, &plan(), &[&second]);
+    sign(&node, "first");
+    stops(&node, "release-signature-wrong", "by /var/lib/anymetal/trust.json: the signature is by the key ");
+    fs::remove_file(node.at(place::SIGNATURE)).unwrap();
+    stops(&node, "release-unsigned", "and /var/lib/anymetal/trust.json names who has to sign");
+    sign(&node, "second");
+    up(" serial 6, ");
+    release(&node, 5, &plan(), &[&second]);
+    sign(&node, "second");
+    stops(&node, "release-stale", ": its serial is 5, and this node has run serial 6");
+    let told = node.command(&["run", "--allow-rollback"]).output().unwrap();
+    Ended::of(&told)
+        .with(0)
+        .says("its serial is 5, and this node has run serial 6; taken, as told")
+        .says(" serial 5, ");
+    let said = node.status(&[]).with(0).out.clone();
+    assert!(said.lines().next().unwrap().ends_with(" serial 5: up"), "{said}");
+    let status: Value = serde_json::from_str(&node.status(&["--json"]).out).unwrap();
+    assert_eq!(
+        (status["serial"].as_u64(), &status["release"]),
+        (Some(5), &json!(sha256(node.read(place::RELEASE).as_bytes())))
+    );
+    // unsigned again, but only by a signed word
+    release(&node, 7, &plan(), &[]);
+    sign(&node, "second");
+    up(" serial 7, ");
+    fs::remove_file(node.at(place::SIGNATURE)).unwrap();
+    release(&node, 8, &plan(), &[]);
+    up(" serial 8, ");
 }
 
 #[test]

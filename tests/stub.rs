@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anymetal::userdata::host;
-use anymetal_contract::Digest;
 use anymetal_contract::plan::Arch;
+use anymetal_contract::release::Pinned;
+use anymetal_contract::{Digest, Pins};
 use anymetal_lab::http::{Request, Response, Server};
 use anymetal_lab::openssl::Https;
 use sha2::{Digest as _, Sha256};
@@ -22,7 +23,7 @@ use tempfile::TempDir;
 
 const SHELLS: [&[&str]; 2] = [&["dash"], &["busybox", "sh"]];
 /// What the script uses of any machine, besides a tool to fetch with.
-const BASE: [&str; 6] = ["uname", "mkdir", "mv", "rm", "chmod", "sha256sum"];
+const BASE: [&str; 7] = ["uname", "mkdir", "mv", "rm", "chmod", "sha256sum", "tr"];
 /// Stands for an init: what counts here is its digest.
 const INIT: &[u8] = b"an init\0\n";
 
@@ -47,7 +48,7 @@ impl Machine {
 
     fn having(tools: &[&str]) -> Self {
         let machine = Self { folder: tempfile::tempdir().unwrap() };
-        for folder in ["bin", "root/dev", "root/proc"] {
+        for folder in ["bin", "root/dev", "root/proc", "root/etc/anymetal"] {
             fs::create_dir_all(machine.path(folder)).unwrap();
         }
         fs::write(machine.path("root/proc/cmdline"), "BOOT_IMAGE=/vmlinuz quiet *\n").unwrap();
@@ -70,8 +71,16 @@ impl Machine {
 
     /// Runs the script to its end; two minutes are far more than any case here takes.
     fn run(&self, shell: &[&str], origins: &[String]) -> Output {
-        let pins = Arch::ALL.map(|arch| (arch, digest())).into();
-        self.run_script(shell, &host::fetch_init(&pins, origins).unwrap().body)
+        let inits = Arch::ALL.map(|arch| (arch, digest())).into();
+        self.run_pinned(
+            shell,
+            &Pins { release: Pinned { sha256: digest(), size: 1 }, inits, origins: origins.to_vec() },
+        )
+    }
+
+    fn run_pinned(&self, shell: &[&str], pins: &Pins) -> Output {
+        fs::write(self.path("root/etc/anymetal/pins"), pins.to_string()).unwrap();
+        self.run_script(shell, &host::fetch_init().unwrap().body)
     }
 
     fn run_script(&self, shell: &[&str], script: &str) -> Output {
@@ -151,8 +160,8 @@ fn without_any_tool_it_says_so_and_stops() {
         let (server, machine) = (origins(), Machine::with(&[]));
         let output = machine.run(shell, &[server.url() + "/good"]);
         machine.assert_nothing_in_place(&output);
-        assert!(said(&output).contains("none of curl, wget and python3; hint: "), "{}", said(&output));
-        assert!(server.requests().is_empty() && machine.slept().is_empty());
+        assert!(said(&output).contains("there is none of curl, wget and python3 here\n"), "{}", said(&output));
+        assert!(server.requests().is_empty());
     }
 }
 
@@ -164,7 +173,7 @@ fn origins_that_lie_break_off_or_have_nothing_are_passed_over() {
             let url = server.url();
             let output = machine.run(shell, &["none", "evil", "cut", "good"].map(|origin| format!("{url}/{origin}")));
             machine.assert_in_place(&output);
-            let evil = format!("{url}/evil/sha256/{}: wrong bytes, not used: their sha256 is ", digest());
+            let evil = format!("{url}/evil/sha256/{}: wrong bytes, not used: sha256 ", digest());
             assert!(said(&output).contains(&evil), "{tool} under {shell:?}: {}", said(&output));
             assert_eq!(asked(&server), ["none", "evil", "cut", "good"], "{tool} under {shell:?}");
             assert!(machine.slept().is_empty(), "a round was not enough");
@@ -173,18 +182,20 @@ fn origins_that_lie_break_off_or_have_nothing_are_passed_over() {
 }
 
 #[test]
-fn it_gives_up_after_twenty_rounds_and_says_what_to_do() {
+fn it_gives_up_after_ten_minutes_and_says_what_to_do() {
     for shell in SHELLS {
         let (server, machine) = (origins(), Machine::with(&["curl"]));
         let url = server.url();
         let output = machine.run(shell, &[format!("{url}/evil"), format!("{url}/cut/")]);
         machine.assert_nothing_in_place(&output);
-        assert_eq!(server.requests().len(), 40, "{}", said(&output));
+        assert_eq!(server.requests().len(), 28, "{}", said(&output));
         let slept = machine.slept();
-        assert_eq!((slept.len(), slept[..6].to_vec(), slept.iter().sum()), (19, vec![2, 4, 8, 16, 32, 40], 622));
+        assert_eq!((slept.len(), slept[..6].to_vec(), slept.iter().sum()), (14, vec![2, 4, 8, 16, 30, 60], 600));
         let words = said(&output);
-        assert!(words.contains(&format!("giving up after 20 rounds; asked: {url}/evil {url}/cut/\n")), "{words}");
-        assert!(words.lines().last().unwrap().starts_with("anymetal: hint: serve the folder"), "{words}");
+        let last = format!(
+            "anymetal: giving up; asked: {url}/evil {url}/cut/; hint: serve the folder sha256 of `anymetal build`"
+        );
+        assert!(words.lines().last().unwrap().starts_with(&last), "{words}");
     }
 }
 
@@ -197,11 +208,7 @@ fn an_origin_that_is_down_at_first_is_asked_again() {
         machine.assert_in_place(&output);
         assert_eq!((server.requests().len(), machine.slept()), (3, vec![2, 4]));
         assert!(said(&output).contains("503"), "{}", said(&output));
-        assert!(
-            said(&output).contains("round 1 of 20: no origin gave anymetal-init; again in 2 s"),
-            "{}",
-            said(&output)
-        );
+        assert!(said(&output).contains("anymetal: no origin gave anymetal-init; again in 2 s\n"), "{}", said(&output));
     }
 }
 
@@ -257,19 +264,7 @@ fn origins_of_the_kernel_command_line_go_first() {
 }
 
 #[test]
-fn the_digest_is_checked_with_openssl_or_python3_where_there_is_no_sha256sum() {
-    for shell in SHELLS {
-        for tools in [["curl", "openssl"], ["wget", "python3"]] {
-            let (server, machine) = (origins(), Machine::having(&[&BASE[..5], &tools].concat()));
-            let url = server.url();
-            machine.assert_in_place(&machine.run(shell, &[format!("{url}/evil"), format!("{url}/good")]));
-            assert_eq!(asked(&server), ["evil", "good"], "{tools:?} under {shell:?}");
-        }
-    }
-}
-
-#[test]
-fn a_refused_certificate_is_said_and_passed_over_because_the_bytes_are_pinned() {
+fn no_certificate_is_asked_for_because_the_bytes_are_pinned() {
     let blob = format!("good/sha256/{}", digest());
     let server = Https::serving(&[(&blob, INIT), (&blob.replace("good", "evil"), b"evil")]);
     for shell in SHELLS {
@@ -278,7 +273,6 @@ fn a_refused_certificate_is_said_and_passed_over_because_the_bytes_are_pinned() 
             let output = machine.run(shell, &["evil", "good"].map(|origin| format!("{}/{origin}", server.url())));
             machine.assert_in_place(&output);
             let words = said(&output);
-            assert!(words.contains("certificate refused; is the clock wrong?"), "{tool} under {shell:?}: {words}");
             assert!(
                 words.contains("/evil/sha256/") && words.contains("wrong bytes, not used"),
                 "{tool} under {shell:?}: {words}"
@@ -291,12 +285,53 @@ fn a_refused_certificate_is_said_and_passed_over_because_the_bytes_are_pinned() 
 fn an_architecture_the_site_does_not_have_is_named() {
     for shell in SHELLS {
         let machine = Machine::with(&["curl"]);
-        let script = host::fetch_init(&BTreeMap::new(), &["http://127.0.0.1:9".into()]).unwrap().body;
-        let output = machine.run_script(shell, &script);
+        let origins = vec!["http://127.0.0.1:9".into()];
+        let pins = Pins { release: Pinned { sha256: digest(), size: 1 }, inits: BTreeMap::new(), origins };
+        let output = machine.run_pinned(shell, &pins);
         machine.assert_nothing_in_place(&output);
         let words =
-            format!("this site has no anymetal-init for {}; hint: add it to `architectures`", std::env::consts::ARCH);
+            format!("no anymetal-init is pinned for {}; hint: add it to `architectures`", std::env::consts::ARCH);
         assert!(said(&output).contains(&words), "{}", said(&output));
+    }
+}
+
+/// Answers every request with this status line, and closes.
+fn hostile(reason: &'static [u8]) -> (String, std::thread::JoinHandle<()>) {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serve = move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _request = stream.read(&mut [0; 4096]).unwrap();
+        stream
+            .write_all(&[b"HTTP/1.1 404 ", reason, b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"].concat())
+            .unwrap();
+    };
+    (url, std::thread::spawn(serve))
+}
+
+/// Row 29 of an adversary's report: a reason phrase painted over the console, and wrote a line of its own.
+#[test]
+fn what_an_origin_says_is_one_printable_line() {
+    let reason =
+        b"\x1b[2J\x1b[31mALL GOOD\n anymetal [12/12] settle    done\x07 \xe2\x80\xae node is up \\033[1m \\n%s";
+    for shell in SHELLS {
+        for tool in ["curl", "wget", "busybox wget", "python3"] {
+            let (good, machine) = (origins(), Machine::with(&[tool]));
+            let (evil, served) = hostile(reason);
+            let output = machine.run(shell, &[evil.clone(), good.url() + "/good"]);
+            machine.assert_in_place(&output);
+            served.join().unwrap();
+            let console = fs::read_to_string(machine.path("root/dev/console")).unwrap();
+            for line in console.lines() {
+                assert!(line.starts_with("anymetal: "), "{tool} under {shell:?}: {line:?}");
+                assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{tool} under {shell:?}: {line:?}");
+            }
+            let about = console.lines().filter(|line| line.starts_with(&format!("anymetal: {evil}/sha256/"))).count();
+            assert_eq!(about, 1, "{tool} under {shell:?}: {console}");
+            assert_eq!(console, String::from_utf8_lossy(&output.stdout), "the console says what the journal says");
+            assert!(output.stderr.is_empty(), "{tool} under {shell:?}: {}", said(&output));
+        }
     }
 }
 
@@ -326,8 +361,7 @@ fn a_place_that_cannot_be_made_ends_it() {
 fn shellcheck_has_nothing_to_say() {
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("fetch-init");
-    let pins = Arch::ALL.map(|arch| (arch, digest())).into();
-    fs::write(&script, host::fetch_init(&pins, &["https://o.example/a".into()]).unwrap().body).unwrap();
+    fs::write(&script, host::fetch_init().unwrap().body).unwrap();
     let output = Command::new(program("shellcheck")).arg("--shell=sh").arg(&script).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
 }

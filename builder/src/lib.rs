@@ -1,5 +1,8 @@
 //! The builder of anymetal: from one site to everything its nodes boot from.
 
+// what is printed is made harmless first: `sys::terminal` does
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod boot;
 pub mod bundle;
 pub mod cache;
@@ -11,6 +14,7 @@ pub mod init_binary;
 pub mod lock;
 pub mod plan;
 pub mod provenance;
+pub mod release;
 #[cfg(test)]
 mod sample;
 pub mod sbom;

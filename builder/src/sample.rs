@@ -14,6 +14,7 @@ pub(crate) fn site() -> Site {
     let choice = |version: &str| Choice { version: version.parse().unwrap(), ..Choice::default() };
     Site {
         name: "demo".into(),
+        serial: 1,
         platform: "equinix-metal".into(),
         os: "debian-12".into(),
         architectures: BTreeSet::from([Arch::X86_64]),
@@ -48,6 +49,7 @@ pub(crate) fn abilities() -> Abilities {
         version: abilities::VERSION,
         release: "0.1.0".into(),
         plans: vec![1],
+        releases: vec![1],
         phases: Phase::ALL.iter().map(|phase| phase.id().to_owned()).collect(),
         platforms: words(&["equinix-metal", "vultr", "file"]),
         formats: words(&["zip", "tar.gz", "deb"]),

@@ -3,7 +3,7 @@
 
 use anymetal_contract::abilities::{KIND, VERSION};
 use anymetal_contract::plan::{self, Delivery, Supply};
-use anymetal_contract::{Abilities, Phase};
+use anymetal_contract::{Abilities, Phase, release};
 
 use crate::{boot, metadata};
 
@@ -17,7 +17,7 @@ static RECORD: &str = concat!(
     r#"","plans":[1],"#,
     r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","jobs","prove","announce","settle"],"#,
     r#""platforms":["equinix-metal","vultr","file"],"formats":["zip","tar.gz","deb"],"ready":["active","consul-leader","nomad-node","announced"],"#,
-    r#""secrets":["user-data","customdata","medium"],"supplies":["bundle","siblings","origins","upstream"],"signatures":["minisign"]}"#,
+    r#""secrets":["user-data","customdata","medium"],"supplies":["bundle","siblings","origins","upstream"],"releases":[1],"signatures":["minisign"]}"#,
     "\n",
 );
 
@@ -39,6 +39,7 @@ pub(crate) fn own() -> Abilities {
         ready: words(&["active", "consul-leader", "nomad-node", "announced"]),
         secrets: words(&Delivery::ALL.map(Delivery::id)),
         supplies: words(&Supply::ALL.map(Supply::id)),
+        releases: vec![release::VERSION],
         signatures: words(&["minisign"]),
     }
 }

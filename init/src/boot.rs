@@ -13,7 +13,7 @@ use crate::{acquire, announce, facts, files, install, jobs, metadata, plan, prov
 #[rustfmt::skip]
 pub(crate) static LIST: [Entry; 12] = [
     Entry { phase: Wake,     needs: &[],               deadline:   60, late: Fails,  work: Some(wake::work) },
-    Entry { phase: Plan,     needs: &[Wake],           deadline:   60, late: Fails,  work: Some(plan::work) },
+    Entry { phase: Plan,     needs: &[Wake],           deadline:  900, late: Fails,  work: Some(plan::work) },
     Entry { phase: Metadata, needs: &[Plan],           deadline:  900, late: Fails,  work: Some(metadata::work) },
     Entry { phase: Acquire,  needs: &[Plan],           deadline: 1800, late: Fails,  work: Some(acquire::work) },
     Entry { phase: Install,  needs: &[Acquire],        deadline:  600, late: Fails,  work: Some(install::work) },

@@ -21,6 +21,9 @@ pub(crate) struct Ledger {
     pub(crate) machine_id: String,
     /// The plan of the latest run; `None` when it could not even be read.
     pub(crate) plan: Option<Digest>,
+    /// The release that user-data pinned in the latest run, when it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) release: Option<Digest>,
     /// How many runs that plan has had on this machine.
     pub(crate) runs: u32,
     /// The phases of the latest run that have ended.
@@ -31,6 +34,13 @@ pub(crate) struct Ledger {
     /// What each unit was last started with; see `services`.
     #[serde(default)]
     pub(crate) units: BTreeMap<String, Applied>,
+}
+
+/// What a run is to carry out, as far as it is known when it begins: the release that is pinned, and the plan that lies on the node.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct What {
+    pub(crate) release: Option<Digest>,
+    pub(crate) plan: Option<Digest>,
 }
 
 /// How a phase ended.
@@ -84,12 +94,13 @@ fn read(bytes: Option<&[u8]>, machine_id: &str) -> Read {
 }
 
 /// The ledger of the run that begins now, and the sentence about where the last one left off.
-fn begin(before: Option<Ledger>, machine_id: &str, plan: Option<Digest>) -> (Ledger, String) {
+fn begin(before: Option<Ledger>, machine_id: &str, what: &What) -> (Ledger, String) {
     let fresh = Ledger {
         kind: KIND.to_owned(),
         version: VERSION,
         machine_id: machine_id.to_owned(),
-        plan,
+        plan: what.plan.clone(),
+        release: what.release.clone(),
         runs: 1,
         phases: BTreeMap::new(),
         last: None,
@@ -97,13 +108,12 @@ fn begin(before: Option<Ledger>, machine_id: &str, plan: Option<Digest>) -> (Led
     };
     let Some(before) = before else { return (fresh, "first run".to_owned()) };
     let last = before.how_it_ended();
-    let (runs, sentence) = if before.plan == fresh.plan {
+    let same = if fresh.release.is_some() { before.release == fresh.release } else { before.plan == fresh.plan };
+    let (runs, sentence) = if same {
         let runs = before.runs.saturating_add(1);
         (runs, format!("run {runs} of this plan; the last one {last}"))
     } else {
-        let short =
-            |plan: &Option<Digest>| plan.as_ref().map_or("unreadable".to_owned(), |digest| digest.short().to_owned());
-        (1, format!("new plan {}, was {}; its last run {last}", short(&fresh.plan), short(&before.plan)))
+        (1, format!("new {}, was {}; its last run {last}", fresh.named(), before.named()))
     };
     (Ledger { runs, last: Some(last), units: before.units, ..fresh }, sentence)
 }
@@ -112,6 +122,15 @@ impl Ledger {
     /// A phase of this run has ended.
     pub(crate) fn end(&mut self, phase: Phase, ended: Ended) {
         self.phases.insert(phase, ended);
+    }
+
+    /// What it is about, for a sentence.
+    fn named(&self) -> String {
+        match (&self.release, &self.plan) {
+            (Some(release), _) => format!("release {}", release.short()),
+            (None, Some(plan)) => format!("plan {}", plan.short()),
+            (None, None) => "plan unreadable".to_owned(),
+        }
     }
 
     fn how_it_ended(&self) -> Last {
@@ -155,7 +174,7 @@ pub(crate) struct Begun {
 
 impl Keeper {
     /// Reads the ledger at `path`, begins a run in it and writes it back.
-    pub(crate) fn begin(path: &Path, machine_id: &str, plan: Option<Digest>) -> anyhow::Result<Begun> {
+    pub(crate) fn begin(path: &Path, machine_id: &str, what: &What) -> anyhow::Result<Begun> {
         let (before, set_aside) = match read(fs::read_if_there(path)?.as_deref(), machine_id) {
             Read::None => (None, None),
             Read::Ours(ledger) => (Some(*ledger), None),
@@ -164,7 +183,7 @@ impl Keeper {
                 (None, Some(why))
             }
         };
-        let (ledger, sentence) = begin(before, machine_id, plan);
+        let (ledger, sentence) = begin(before, machine_id, what);
         let keeper = Self { path: path.to_owned(), ledger: Mutex::new(ledger) };
         keeper.write(&keeper.lock())?;
         Ok(Begun { keeper, sentence, set_aside })
@@ -204,8 +223,12 @@ mod tests {
         digit.repeat(64).parse().unwrap()
     }
 
+    fn of(plan: &str) -> What {
+        What { release: None, plan: Some(digest(plan)) }
+    }
+
     fn after(phases: &[(Phase, Outcome)]) -> Ledger {
-        let (mut ledger, _) = begin(None, MACHINE, Some(digest("a")));
+        let (mut ledger, _) = begin(None, MACHINE, &of("a"));
         ledger.phases =
             phases.iter().map(|(phase, outcome)| (*phase, Ended { outcome: *outcome, seconds: 1 })).collect();
         ledger
@@ -235,12 +258,26 @@ mod tests {
             (
                 Some(after(&good(&Phase::ALL))),
                 Some(digest("b")),
-                "new plan bbbbbbbbbbbb, was aaaaaaaaaaaa; its last run ended with the node up",
+                "new plan bbbbbbbbbbbb, was plan aaaaaaaaaaaa; its last run ended with the node up",
             ),
-            (Some(after(&failed)), None, "new plan unreadable, was aaaaaaaaaaaa; its last run stopped in acquire"),
+            (Some(after(&failed)), None, "new plan unreadable, was plan aaaaaaaaaaaa; its last run stopped in acquire"),
         ] {
-            assert_eq!(begin(before, MACHINE, plan).1, sentence);
+            assert_eq!(begin(before, MACHINE, &What { release: None, plan }).1, sentence);
         }
+    }
+
+    #[test]
+    fn a_run_is_of_the_release_that_is_pinned_whatever_plan_lies_there() {
+        let what = |release: &str, plan: Option<&str>| What { release: Some(digest(release)), plan: plan.map(digest) };
+        let (first, said) = begin(None, MACHINE, &what("1", None));
+        assert_eq!(said, "first run");
+        let (again, said) = begin(Some(first), MACHINE, &what("1", Some("a")));
+        assert_eq!((again.runs, said.as_str()), (2, "run 2 of this plan; the last one was cut off in wake"));
+        let (next, said) = begin(Some(again), MACHINE, &what("2", Some("a")));
+        assert_eq!(
+            (next.runs, said.as_str()),
+            (1, "new release 222222222222, was release 111111111111; its last run was cut off in wake")
+        );
     }
 
     #[test]
@@ -248,8 +285,8 @@ mod tests {
         let mut before = after(&[]);
         before.runs = 7;
         before.units.insert("consul.service".into(), Applied { program: "p".into(), config: "c".into() });
-        let (same, _) = begin(Some(before.clone()), MACHINE, Some(digest("a")));
-        let (other, _) = begin(Some(before.clone()), MACHINE, Some(digest("b")));
+        let (same, _) = begin(Some(before.clone()), MACHINE, &of("a"));
+        let (other, _) = begin(Some(before.clone()), MACHINE, &of("b"));
         assert_eq!((same.runs, other.runs), (8, 1));
         assert_eq!(other.units, before.units);
     }
@@ -266,7 +303,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("ledger.json");
             fs::replace(&path, &bytes, 0o600).unwrap();
-            let begun = Keeper::begin(&path, &machine, Some(digest("a"))).unwrap();
+            let begun = Keeper::begin(&path, &machine, &of("a")).unwrap();
             let said = begun.set_aside.expect("it was used");
             assert!(said.starts_with(&why), "{said:?} does not begin with {why:?}");
             assert_eq!(begun.sentence, "first run");
@@ -278,7 +315,7 @@ mod tests {
     fn a_change_is_on_disk_when_it_is_made() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state/ledger.json");
-        let begun = Keeper::begin(&path, MACHINE, Some(digest("a"))).unwrap();
+        let begun = Keeper::begin(&path, MACHINE, &of("a")).unwrap();
         begun.keeper.change(|ledger| ledger.end(Phase::Wake, Ended { outcome: Outcome::Done, seconds: 3 })).unwrap();
         assert_eq!(
             String::from_utf8(fs::read(&path).unwrap()).unwrap(),
@@ -288,7 +325,7 @@ mod tests {
                 "a".repeat(64)
             )
         );
-        let again = Keeper::begin(&path, MACHINE, Some(digest("a"))).unwrap();
+        let again = Keeper::begin(&path, MACHINE, &of("a")).unwrap();
         assert_eq!(again.sentence, "run 2 of this plan; the last one was cut off in plan");
     }
 }

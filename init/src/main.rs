@@ -25,6 +25,7 @@ mod phase;
 mod plan;
 mod proof;
 mod prove;
+mod release;
 mod render;
 mod report;
 mod retry;
@@ -37,6 +38,7 @@ mod siblings;
 mod signature;
 mod status;
 mod sys;
+mod trust;
 mod wake;
 mod world;
 

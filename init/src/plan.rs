@@ -1,43 +1,65 @@
-//! The phase `plan`: the plan is signed where it has to be, read, its digest known, and this init able to do what it asks.
+//! The phase `plan`: the release is here and counts, its plan is read, its digest known, and this init able to do what it asks.
 //! May not repair a plan: the builder makes them.
 
 use std::fmt;
 use std::path::{Component as Part, Path};
 
 use anymetal_contract::plan::{Arch, Delivery, Format, KIND, Plan, Source, VERSION};
-use anymetal_contract::{Abilities, Phase, Reason, facts, place, secrets};
+use anymetal_contract::{Abilities, Digest, Phase, Reason, facts, place, secrets};
 use serde::Deserialize;
 
 use crate::phase::{Answer, Steps};
+use crate::release::{Found, Released};
 use crate::secrets::Secrets;
 use crate::sys::{fs, medium};
 use crate::wake::digest;
 use crate::world::{Planned, World};
-use crate::{abilities, files, signature};
+use crate::{abilities, files, release, trust};
 use anymetal_supply::failure::{Because as _, Failure};
 
 /// The phase's work.
-pub(crate) fn work(world: &World, _: &dyn Steps) -> Result<Answer, Failure> {
-    let bytes = fs::read(&world.plan_file).because(Reason::PlanUnreadable)?;
-    // before a byte of it is taken for anything
-    let signer = signature::check_own(world, &bytes)?;
+pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
+    let (bytes, released) = match release::plan(world, steps)? {
+        Found::Plan(bytes, released) => (bytes, released),
+        Found::Waiting(answer) => return Ok(answer),
+    };
     let plan = read(&bytes)?;
     check(&plan, world.arch)?;
     let digest = digest(&bytes);
     if let Some(why) = read_secrets(world, &plan)? {
         return Ok(why);
     }
-    let by_whom = signer.map(|key| format!(", signed by the key {key}")).unwrap_or_default();
-    let sentence = format!(
+    if let Some(Released { release, digest: of, .. }) = released.as_deref() {
+        if release.site != plan.site {
+            let what = format!("the release is of the site {}, and its plan of {}", release.site, plan.site);
+            return Err(Failure::new(Reason::ReleaseUnreadable, what));
+        }
+        trust::keep(world, release, of)?;
+    }
+    if let Some(ledger) = world.ledger.get() {
+        ledger.change(|ledger| ledger.plan = Some(digest.clone())).because(Reason::HostFault)?;
+    }
+    let sentence = sentence(&plan, &digest, released.as_deref());
+    if let Some(released) = released {
+        let _only_plan_makes_it = world.released.set(*released);
+    }
+    let _only_plan_makes_it = world.plan.set(Planned { plan, digest });
+    Ok(Answer::Done(sentence))
+}
+
+fn sentence(plan: &Plan, digest: &Digest, released: Option<&Released>) -> String {
+    let by_whom = released.map_or_else(String::new, |Released { release, digest, signer }| {
+        let signer = signer.map(|key| format!(", signed by the key {key}")).unwrap_or_default();
+        format!(", release {} serial {}{signer}", digest.short(), release.serial)
+    });
+    format!(
         "plan {} of site {}{by_whom}: {}, {}, {}",
         digest.short(),
         plan.site,
         count(plan.components.len(), "component"),
         count(plan.files.len(), "file"),
         count(plan.services.len(), "service"),
-    );
-    let _only_plan_makes_it = world.plan.set(Planned { plan, digest });
-    Ok(Answer::Done(sentence))
+    )
 }
 
 /// Takes in the secrets, when they come by a way that this phase can look at. The answer when they have not come yet.

@@ -46,7 +46,10 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
         return Err(Failure::new(failed.reason, failed.clone()));
     }
     let plan = world.plan.get().map_or("unknown", |planned| planned.digest.short());
+    let release =
+        world.released.get().map(|of| format!(", release {} serial {}", of.digest.short(), of.release.serial));
+    let release = release.unwrap_or_default();
     let stale = world.machine.get().and_then(|machine| machine.stale_since.as_ref());
     let stale = stale.map(|since| format!("; metadata is stale since {since}")).unwrap_or_default();
-    Ok(Answer::Done(format!("node is up, plan {plan}, {} s{stale}", verdict.took.as_secs())))
+    Ok(Answer::Done(format!("node is up, plan {plan}{release}, {} s{stale}", verdict.took.as_secs())))
 }

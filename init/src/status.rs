@@ -22,6 +22,12 @@ pub(crate) struct Status {
     pub(crate) node: String,
     /// The plan digest; empty until the plan is read.
     pub(crate) plan: String,
+    /// The digest of the release; empty until it is read, and where there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) release: String,
+    /// The serial of the release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) serial: Option<u64>,
     pub(crate) state: State,
     /// The phases that have begun or are not part of the plan, in the order of the list.
     pub(crate) phases: Vec<Row>,
@@ -82,6 +88,8 @@ impl Status {
             site: String::new(),
             node: node.to_owned(),
             plan: String::new(),
+            release: String::new(),
+            serial: None,
             state: State::Running,
             phases: Vec::new(),
             warnings: Vec::new(),

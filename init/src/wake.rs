@@ -4,8 +4,9 @@
 use anymetal_contract::{Digest, Outcome, Reason, place};
 use sha2::{Digest as _, Sha256};
 
-use crate::ledger::Keeper;
+use crate::ledger::{Keeper, What};
 use crate::phase::{Answer, Steps};
+use crate::release;
 use crate::sys::fs;
 use crate::world::World;
 use anymetal_supply::failure::{Because as _, Failure};
@@ -16,10 +17,12 @@ const MACHINE_ID: &str = "/etc/machine-id";
 pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
     let bytes = fs::read_if_there(&world.at(MACHINE_ID)).because(Reason::HostFault)?;
     let machine_id = machine_id(bytes.as_deref())?;
-    // A plan that cannot be read is told by the phase `plan`.
+    // What cannot be read is told by the phase `plan`.
+    let release = release::pins(world).ok().flatten().map(|pins| pins.release.sha256);
     let plan = fs::read(&world.plan_file).ok().map(|bytes| digest(&bytes));
     fs::make_folder(&world.at(place::STATE), 0o700).because(Reason::HostFault)?;
-    let begun = Keeper::begin(&world.at(place::LEDGER), &machine_id, plan).because(Reason::HostFault)?;
+    let begun =
+        Keeper::begin(&world.at(place::LEDGER), &machine_id, &What { release, plan }).because(Reason::HostFault)?;
     if let Some(why) = begun.set_aside {
         steps.step("ledger", Outcome::Done, &format!("set aside as {}.old, since {why}", place::LEDGER));
     }

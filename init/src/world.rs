@@ -15,6 +15,7 @@ use crate::install::Prepared;
 use crate::jobs;
 use crate::ledger::Keeper;
 use crate::metadata::Machine;
+use crate::release::Released;
 use crate::secret::Hidden;
 use crate::secrets::Secrets;
 use crate::services::Doings;
@@ -30,10 +31,14 @@ pub(crate) struct World {
     pub(crate) overrides: Overrides,
     /// Where the plan is; its place below the root unless the command line says otherwise.
     pub(crate) plan_file: PathBuf,
+    /// Whether a release that is older than what the node has run is taken, as somebody said.
+    pub(crate) allow_rollback: bool,
     /// Made by `wake`.
     pub(crate) ledger: OnceLock<Keeper>,
     /// Made by `plan`.
     pub(crate) plan: OnceLock<Planned>,
+    /// Made by `plan`, before it: the release that pins the plan, unless that is one for tests.
+    pub(crate) released: OnceLock<Released>,
     /// When `metadata` first asked in this run.
     pub(crate) metadata_asked: OnceLock<Instant>,
     /// Made by `metadata`.
@@ -101,8 +106,10 @@ impl World {
             root,
             arch,
             overrides,
+            allow_rollback: false,
             ledger: OnceLock::new(),
             plan: OnceLock::new(),
+            released: OnceLock::new(),
             metadata_asked: OnceLock::new(),
             machine: OnceLock::new(),
             siblings: OnceLock::new(),

@@ -38,6 +38,9 @@ pub const BIRD_CONF: &str = "/etc/bird/bird.conf";
 /// The firewall.
 pub const FIREWALL: &str = "/etc/anymetal/firewall/anymetal.nft";
 
+/// What the firewall's unit sets besides.
+pub const SYSCTL: &str = "/etc/sysctl.d/90-anymetal.conf";
+
 /// What init has rendered for a node.
 pub struct Files(tempfile::TempDir);
 
@@ -100,8 +103,13 @@ fn plan(lower: Option<&str>) -> Plan {
     }
 }
 
-const TEMPLATES: [&str; 4] =
-    ["bird/bird.conf", "bird/anymetal-guard.service", "nftables/anymetal.nft", "nftables/anymetal-firewall.service"];
+const TEMPLATES: [&str; 5] = [
+    "bird/bird.conf",
+    "bird/anymetal-guard.service",
+    "nftables/anymetal.nft",
+    "nftables/sysctl.conf",
+    "nftables/anymetal-firewall.service",
+];
 
 fn host_package(name: &str) -> Component {
     let package = HostPackage { package: name.into(), program: name.into(), version_argument: "-v".into() };

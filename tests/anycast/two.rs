@@ -252,7 +252,13 @@ fn without_its_firewall_a_node_does_not_stay_announced() {
     let main = node.systemd.main_pid(GUARD).unwrap();
     // What empties every table, as the distribution's own unit does, is put right before it costs the announcement.
     let mark = node.recorder.mark();
-    for act in ["nft flush ruleset", "nft flush chain inet anymetal input", "nft delete table inet anymetal"] {
+    let acts = [
+        "nft flush ruleset",
+        "nft flush chain inet anymetal input",
+        "nft flush chain inet anymetal metadata",
+        "nft delete table inet anymetal",
+    ];
+    for act in acts {
         let before = node.metric("proof_failures_total{proof=\"firewall\"}").unwrap_or(0);
         node.run(act);
         let back = || node.metric("proof_failures_total{proof=\"firewall\"}").unwrap_or(0) > before && holds(&node);

@@ -2,6 +2,7 @@
 //! and everything between them recorded.
 //! May not expect anything but that it comes up: the suite does.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use anymetal_lab::topology::{NODE4, NODE6, Topology};
 use anymetal_lab::wait;
 use serde_json::{Value, json};
 
-use crate::render::{BIRD_CONF, FIREWALL, Files, SITE, Which};
+use crate::render::{BIRD_CONF, FIREWALL, Files, SITE, SYSCTL, Which};
 use crate::world::{LIMIT, PASSWORD, SESSIONS, session};
 
 /// The guard's unit.
@@ -289,7 +290,7 @@ fn etc(files: &Files, rules: &Value, ca: &str) -> tempfile::TempDir {
     for name in ["passwd", "group", "nsswitch.conf", "hosts", "machine-id", "os-release"] {
         let _not_there = fs::copy(format!("/etc/{name}"), etc.path().join(name));
     }
-    for path in [BIRD_CONF, FIREWALL] {
+    for path in [BIRD_CONF, FIREWALL, SYSCTL] {
         let place = etc.path().join(path.strip_prefix("/etc/").unwrap());
         fs::create_dir_all(place.parent().unwrap()).unwrap();
         fs::write(place, files.text(path)).unwrap();
@@ -333,8 +334,10 @@ fn document(rules: &Value, firewall: &str) -> Value {
 /// What the firewall's file puts in force, as `prove` says it.
 fn in_force(text: &str) -> Value {
     let chains = text.lines().filter_map(|line| line.trim().strip_prefix("chain ")?.strip_suffix(" {"));
+    let led_to = |chain: &str| text.lines().filter(|line| line.trim().ends_with(&format!("jump {chain}"))).count();
+    let chains: BTreeMap<&str, usize> = chains.map(|chain| (chain, led_to(chain))).collect();
     let generation = text.split("generation ").nth(1).and_then(|rest| rest.split('"').next());
-    json!({"file": FIREWALL, "generation": generation, "chains": chains.collect::<Vec<_>>()})
+    json!({"file": FIREWALL, "generation": generation, "chains": chains})
 }
 
 fn said(output: std::io::Result<Output>) -> String {

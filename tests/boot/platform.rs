@@ -20,7 +20,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::bench;
 use crate::gobgp::GoBgp;
-use crate::site::Site;
+use crate::site::{self, Site};
 
 /// What one look at the machine may take; most take a second or two, a search of its whole disk under emulation a minute.
 const LOOK: Duration = Duration::from_mins(5);
@@ -160,6 +160,7 @@ fn the_platform_comes_up_answers_under_both_names_and_gives_nothing_away() {
         look_from_beyond(&beyond, ANYCAST);
         look_from_outside(&outside, &site);
         run_an_application(visit, &outside);
+        assert_eq!(lines(visit, site::TAMPERED), site::TAMPERED_TOLD);
     })
     .unwrap();
 

@@ -15,8 +15,9 @@ fn plain_tar_lists_and_unpacks_it_and_what_comes_out_is_an_origin() {
     let mut blobs: Vec<_> = archives().iter().map(|(_, bytes)| digest(bytes).to_string()).collect();
     blobs
         .extend(["aarch64", "x86_64"].map(|arch| digest(&desk.read(&format!("bin/anymetal-init-{arch}"))).to_string()));
+    blobs.extend(["plan.json", "release.json"].map(|file| digest(&desk.read(&format!("out/{file}"))).to_string()));
     blobs.sort();
-    let expected: Vec<_> = ["index.json".to_owned(), "plan.json".to_owned()]
+    let expected: Vec<_> = ["index.json".to_owned(), "release.json".to_owned()]
         .into_iter()
         .chain(blobs.iter().map(|blob| format!("sha256/{blob}")))
         .collect();
@@ -30,12 +31,20 @@ fn plain_tar_lists_and_unpacks_it_and_what_comes_out_is_an_origin() {
         let sum = other("sha256sum", &[blob], &desk.path("origin/sha256"));
         assert_eq!(sum, format!("{blob}  {blob}\n"));
     }
-    assert_eq!(desk.read("origin/plan.json"), desk.read("out/plan.json"));
+    assert_eq!(desk.read("origin/release.json"), desk.read("out/release.json"));
     let index: Index = serde_json::from_slice(&desk.read("origin/index.json")).unwrap();
     assert_eq!((index.site.as_str(), &index.plan), ("demo", &digest(&desk.read("out/plan.json"))));
+    assert_eq!(index.release, digest(&desk.read("out/release.json")));
     let mut named: Vec<_> = index.blobs.iter().map(|blob| blob.name.as_str()).collect();
     named.sort_unstable();
-    let all = ["anymetal-init aarch64", "anymetal-init x86_64", "consul 1.21.5 aarch64", "consul 1.21.5 x86_64"];
+    let all = [
+        "anymetal-init aarch64",
+        "anymetal-init x86_64",
+        "consul 1.21.5 aarch64",
+        "consul 1.21.5 x86_64",
+        "the plan",
+        "the release",
+    ];
     assert_eq!(named, all);
 }
 
@@ -90,7 +99,7 @@ fn another_folder_user_zone_locale_umask_time_and_order_change_no_byte() {
         assert_eq!(fs::metadata(other.path(folder)).unwrap().mode() & 0o7777, 0o755, "{folder}");
     }
     assert_eq!(names(&other.path("far")), ["out"]);
-    assert_eq!(names(&other.path("far/out")), ["bundle.tar", "plan.json", "sha256", "user-data"]);
+    assert_eq!(names(&other.path("far/out")), ["bundle.tar", "plan.json", "release.json", "sha256", "user-data"]);
 }
 
 #[test]
@@ -98,7 +107,7 @@ fn building_again_touches_nothing_and_what_is_not_as_it_was_is_made_anew() {
     let desk = Desk::new();
     let first = desk.build(&[]);
     let whole = desk.read("out/bundle.tar");
-    let last = format!("bundle {} bytes, 4 blobs", whole.len());
+    let last = format!("bundle {} bytes, 6 blobs", whole.len());
     assert_eq!(first.lines().last(), Some(last.as_str()));
     let inode = || fs::metadata(desk.path("out/bundle.tar")).unwrap().ino();
     let before = inode();
@@ -120,7 +129,7 @@ fn building_again_touches_nothing_and_what_is_not_as_it_was_is_made_anew() {
     desk.put("site.yaml", site().replace("192.0.2.1/32", "192.0.2.2/32"));
     assert_ne!(desk.build(&[]), first);
     assert!(desk.read("out/bundle.tar") != whole);
-    assert_eq!(names(&desk.path("out")), ["bundle.tar", "plan.json", "sha256", "user-data"]);
+    assert_eq!(names(&desk.path("out")), ["bundle.tar", "plan.json", "release.json", "sha256", "user-data"]);
 }
 
 #[test]
@@ -161,27 +170,27 @@ fn a_cached_file_that_is_not_what_its_name_says_stops_the_build_and_is_named() {
         assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(code), ""), "{}", stderr(&output));
         assert!(stderr(&output).contains(&words), "{}", stderr(&output));
         assert!(desk.read("out/bundle.tar") == whole && desk.read("out/plan.json") == plan, "something was written");
-        assert_eq!(names(&desk.path("out")), ["bundle.tar", "plan.json", "sha256", "user-data"]);
+        assert_eq!(names(&desk.path("out")), ["bundle.tar", "plan.json", "release.json", "sha256", "user-data"]);
     }
 }
 
 #[test]
-fn a_signature_of_this_plan_travels_with_it_and_one_of_another_does_not() {
+fn a_signature_of_this_release_travels_with_it_and_one_of_another_does_not() {
     let desk = Desk::built();
     let key = desk.says(&["sign", "--new-key", "site.key"]).trim_end().replace("key ", "");
     desk.says(&["sign", "out", "--key", "site.key"]);
-    let signature = String::from_utf8(desk.read("out/plan.json.minisig")).unwrap();
+    let signature = String::from_utf8(desk.read("out/release.json.minisig")).unwrap();
     desk.build(&[]);
-    assert_eq!(other("tar", &["xOf", "out/bundle.tar", "plan.json.minisig"], &desk.path("")), signature);
+    assert_eq!(other("tar", &["xOf", "out/bundle.tar", "release.json.minisig"], &desk.path("")), signature);
     desk.says(&["verify", "--key", &key, "out/bundle.tar"]);
     desk.put("site.yaml", site().replace("192.0.2.1/32", "192.0.2.2/32"));
     let output = desk.try_build(&[]);
-    let warned = "warning: out/plan.json.minisig is the signature of another plan and is left as it is";
+    let warned = "warning: out/release.json.minisig is the signature of another release and is left as it is";
     assert!(output.status.success() && stderr(&output).contains(warned), "{}", stderr(&output));
     assert!(!other("tar", &["tf", "out/bundle.tar"], &desk.path("")).contains("minisig"));
-    desk.put("out/plan.json.minisig", "no signature\n");
+    desk.put("out/release.json.minisig", "no signature\n");
     let said = stderr(&desk.try_build(&[]));
-    assert!(said.contains("warning: out/plan.json.minisig is no signature that can be used: "), "{said}");
+    assert!(said.contains("warning: out/release.json.minisig is no signature that can be used: "), "{said}");
 }
 
 #[test]
@@ -190,7 +199,7 @@ fn a_bundle_alone_needs_no_origin_and_brings_no_user_data() {
     desk.put("site.yaml", site().replace("origins: [http://192.0.2.80/anymetal]\n", ""));
     let said = desk.says(&["build", "site.yaml", "-o", "out", "--form", "bundle", "--cache", "cache"]);
     let first: Vec<_> = said.lines().map(|line| line.split(' ').next().unwrap()).collect();
-    assert_eq!(first, ["plan", "init", "init", "bundle"]);
-    assert_eq!(names(&desk.path("out")), ["bundle.tar", "plan.json", "sha256"]);
+    assert_eq!(first, ["plan", "release", "init", "init", "bundle"]);
+    assert_eq!(names(&desk.path("out")), ["bundle.tar", "plan.json", "release.json", "sha256"]);
     desk.says(&["verify", "out", "out/bundle.tar", "site.yaml"]);
 }

@@ -2,23 +2,28 @@
 
 use std::fs;
 
+use anymetal_contract::bundle::Index;
+use anymetal_contract::place;
 use anymetal_contract::plan::Arch;
 use anymetal_lab::init_double::Double;
 use anymetal_lab::program;
+use anymetal_supply::bundle::header::{END, header, padding};
 
-use crate::desk::{Desk, archives, cached, digest, site};
+use crate::desk::{Desk, archives, cached, digest, other, site};
 
 #[test]
 fn forms_of_one_build_are_whole_and_the_same() {
     let desk = Desk::built();
     let plan = digest(&desk.read("out/plan.json"));
     let blob = cached(&archives()[0].1);
-    let forms = ["out/bundle.tar", "out/user-data", "out/plan.json", "out", "site.yaml", &blob];
+    let release = digest(&desk.read("out/release.json"));
+    let forms = ["out/bundle.tar", "out/user-data", "out/release.json", "out/plan.json", "out", "site.yaml", &blob];
     let lines = [
-        format!("out/bundle.tar bundle plan sha256:{plan} 4 blobs whole"),
+        format!("out/bundle.tar bundle plan sha256:{plan} 6 blobs whole"),
         format!("out/user-data user-data plan sha256:{plan}"),
+        format!("out/release.json release sha256:{release} serial 1 plan sha256:{plan}"),
         format!("out/plan.json plan sha256:{plan}"),
-        format!("out folder plan sha256:{plan} 2 blobs whole"),
+        format!("out folder plan sha256:{plan} 4 blobs whole"),
         format!("site.yaml site plan sha256:{plan}"),
         format!("{blob} blob sha256:{} whole", digest(&archives()[0].1)),
     ];
@@ -43,7 +48,8 @@ fn the_first_difference_of_two_plans_is_said_in_words() {
     // a folder whose own forms are of two builds
     fs::copy(desk.path("old/bundle.tar"), desk.path("out/bundle.tar")).unwrap();
     let said = desk.refuses(&["verify", "out"]);
-    let first = format!("anymetal: out/bundle.tar carries another plan than out/plan.json: sha256 {old}, not {new}\n");
+    let first =
+        format!("anymetal: out/bundle.tar carries another plan than out/release.json: sha256 {old}, not {new}\n");
     assert!(said.starts_with(&first), "{said}");
 }
 
@@ -54,13 +60,52 @@ fn another_init_is_a_difference_and_a_missing_one_too() {
     program::put(desk.path("bin/anymetal-init-x86_64"), Double { code: 7, ..Double::of(Arch::X86_64) }.elf());
     desk.build(&[]);
     let said = desk.refuses(&["verify", "old/user-data", "out/bundle.tar"]);
-    assert!(said.starts_with("anymetal: out/bundle.tar has another anymetal-init than old/user-data: "), "{said}");
+    assert!(said.starts_with("anymetal: out/bundle.tar has another release than old/user-data\nthe first difference: anymetal-init for x86_64"), "{said}");
     let init = digest(&desk.read("bin/anymetal-init-x86_64"));
     fs::remove_file(desk.path(&format!("out/sha256/{init}"))).unwrap();
     let said = desk.refuses(&["verify", "out"]);
     let missing =
         format!("anymetal: out: sha256/{init} (anymetal-init x86_64) is missing\nhint: `anymetal build` writes it\n");
     assert_eq!(said, missing);
+}
+
+/// What row 2 of an adversary's report did: the index is signed by nobody, and may say nothing of its own.
+#[test]
+fn a_foreign_init_in_a_bundles_index_is_refused() {
+    let desk = Desk::built();
+    let (release, plan) = (desk.read("out/release.json"), desk.read("out/plan.json"));
+    let ours = digest(&desk.read("bin/anymetal-init-x86_64"));
+    let evil = Double { code: 66, ..Double::of(Arch::X86_64) }.elf();
+    let mut index: Index = serde_json::from_slice(&other_bytes(&desk, "index.json")).unwrap();
+    let mut blobs: Vec<_> = archives().into_iter().map(|(_, bytes)| bytes).collect();
+    blobs.extend([release.clone(), plan, desk.read("bin/anymetal-init-aarch64"), evil.clone()]);
+    blobs.sort_by_key(|blob| digest(blob));
+    index.inits.insert(Arch::X86_64, digest(&evil));
+    for blob in &mut index.blobs {
+        if blob.sha256 == ours {
+            (blob.sha256, blob.size) = (digest(&evil), evil.len() as u64);
+        }
+    }
+    index.blobs.sort_by(|one, other| one.sha256.cmp(&other.sha256));
+    let index = anymetal::plan::canonical(&index);
+    let mut members = vec![("index.json".to_owned(), index), ("release.json".to_owned(), release)];
+    members.extend(blobs.into_iter().map(|blob| (place::blob(&digest(&blob)), blob)));
+    let mut bytes = Vec::new();
+    for (name, content) in members {
+        bytes.extend(header(&name, content.len() as u64));
+        bytes.extend(&content);
+        bytes.resize(bytes.len() + padding(content.len() as u64), 0);
+    }
+    bytes.extend(END);
+    desk.put("evil.tar", &bytes);
+    let refused = "anymetal: evil.tar: index.json names another anymetal-init than its release pins\n";
+    assert_eq!(desk.refuses(&["verify", "evil.tar"]), refused);
+    assert_eq!(desk.refuses(&["diff", "out", "evil.tar"]), refused);
+}
+
+/// A member of the bundle that was built.
+fn other_bytes(desk: &Desk, member: &str) -> Vec<u8> {
+    other("tar", &["xOf", "out/bundle.tar", member], &desk.path("")).into_bytes()
 }
 
 #[test]
@@ -72,7 +117,7 @@ fn what_is_no_form_is_said_to_be_none() {
     let said = desk.refuses(&["verify", "out/none"]);
     assert!(said.starts_with("anymetal: out/none: opening out/none: "), "{said}");
     let said = desk.refuses(&["verify", "cache"]);
-    assert!(said.starts_with("anymetal: cache: there is no plan.json in it\nhint: "), "{said}");
+    assert!(said.starts_with("anymetal: cache: there is no release.json in it\nhint: "), "{said}");
     let blob = cached(&archives()[0].1);
     desk.put(&blob, "other");
     let said = desk.refuses(&["verify", &blob]);

@@ -9,6 +9,7 @@ mod server;
 mod site;
 
 use std::fs;
+use std::io::Read as _;
 use std::time::Duration;
 
 use anymetal::boot::lan;
@@ -254,7 +255,25 @@ fn an_artefact_with_a_wrong_byte_is_refused_and_every_origin_named() {
     assert!(!server.node.disk(place::OPT).join("consul").exists(), "something was installed from wrong bytes");
     let stored = fs::read_dir(server.node.disk(place::STORE)).into_iter().flatten().flatten();
     let whole: Vec<_> = stored.map(|e| e.file_name().into_string().unwrap()).filter(|name| name.len() == 64).collect();
-    assert_eq!(whole, Vec::<String>::new(), "wrong bytes are in the store");
+    // release and plan, and nothing else
+    assert_eq!(whole.len(), 2, "wrong bytes are in the store: {whole:?}");
+    assert!(whole.iter().all(|name| !name.starts_with(CONSUL)), "wrong bytes are in the store: {whole:?}");
+}
+
+#[test]
+fn a_release_a_plan_and_a_bundle_that_were_tampered_with_are_refused() {
+    if !possible() {
+        return;
+    }
+    let server = Server::new(Site::demo(), &[]);
+    let (code, said) = server.power_on().ended();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains(", signed by the key "), "{said}");
+    let mut child = server.node.start(&["sh", "-c", site::TAMPERED]).unwrap();
+    let mut said = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    child.wait().unwrap();
+    assert_eq!(said.lines().collect::<Vec<_>>(), site::TAMPERED_TOLD, "{said}");
 }
 
 #[test]
@@ -269,7 +288,7 @@ fn a_wrong_init_never_becomes_executable() {
     // The stub says each thing twice: to its output, then to the console. It has said all of a round when it says that it goes on.
     let refused = power.line("wrong bytes");
     assert!(refused.contains(&server.platform.url()), "{refused}");
-    power.line("round 1 of");
+    power.line("no origin gave anymetal-init; again in 2 s");
     assert!(!server.node.disk(place::INIT).exists());
     assert!(server.node.console().contains("wrong bytes"), "the console was not told: {}", server.node.console());
 }

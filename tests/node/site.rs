@@ -1,4 +1,4 @@
-//! Sites of the suites, built as an operator builds them, with secrets made for each.
+//! Sites of the suites, built and signed as an operator does, with secrets and a key made for each.
 //! May not look into what was built, but for its secrets, which must be nowhere else.
 #![allow(dead_code, reason = "each suite uses what it needs")]
 
@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use anymetal_contract::{Secrets, place};
+use anymetal_contract::plan::Arch;
+use anymetal_contract::{Pins, Secrets, place};
 use anymetal_lab::{cloud_init, shipped};
 use serde_json::Value;
 
@@ -37,6 +38,20 @@ origins: [https://origin.example/anymetal]
 reports: [platform]
 expose: plain
 ";
+
+/// What a node does with a release, a plan and a bundle that were tampered with: a script to be run on one that is up.
+pub const TAMPERED: &str = include_str!("tampered.sh");
+/// What that says.
+pub const TAMPERED_TOLD: [&str; 8] = [
+    "as it was: yes",
+    "another release: yes",
+    "no signature: yes",
+    "another plan: yes",
+    "an older release: yes",
+    "from a bundle: yes",
+    "another bundle: yes",
+    "a damaged bundle: yes",
+];
 
 impl Site {
     /// The demo's site, with `key: value` lines of the author's own at its end.
@@ -66,10 +81,14 @@ impl Site {
     fn build(text: &str, artefacts: &[PathBuf], architectures: &[&str], which: String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (site, out) = (folder.path().join("site.yaml"), folder.path().join("out"));
-        fs::write(&site, text).unwrap();
+        let key = folder.path().join("key");
+        let made = anymetal(&["sign".as_ref(), "--new-key".as_ref(), key.as_os_str()]);
+        let public = made.trim_end().strip_prefix("key ").expect("the public half is told");
+        fs::write(&site, format!("{text}\nsigners: [{public}]\n")).unwrap();
         anymetal(&["secrets".as_ref(), "new".as_ref(), site.as_os_str()]);
         let inits: Vec<PathBuf> = architectures.iter().map(|arch| shipped::init(arch)).collect();
         let mut arguments = vec!["build".as_ref(), site.as_os_str(), "-o".as_ref(), out.as_os_str()];
+        arguments.extend(["--sign".as_ref(), key.as_os_str()]);
         arguments.extend(inits.iter().flat_map(|init| ["--init".as_ref(), init.as_os_str()]));
         let said = anymetal(&arguments);
         let plan = said.lines().next().and_then(|line| line.strip_prefix("plan sha256:"));
@@ -100,10 +119,9 @@ impl Site {
     /// The sha256 of the init that its user-data pins for `x86_64`.
     pub fn pin(&self) -> String {
         let files = cloud_init::written(&self.user_data).unwrap();
-        let stub = files.iter().find(|file| file.path == place::FETCH).expect("something fetches init");
-        let text = String::from_utf8(stub.content.clone()).unwrap();
-        let pin = text.lines().find_map(|line| line.strip_prefix("x86_64) want=")?.strip_suffix(" ;;"));
-        pin.expect("the pin is told").to_owned()
+        let pins = files.iter().find(|file| file.path == place::PINS).expect("something pins init");
+        let pins: Pins = std::str::from_utf8(&pins.content).unwrap().parse().unwrap();
+        pins.inits[&Arch::X86_64].to_string()
     }
 
     /// Every secret that its user-data brings, by name.

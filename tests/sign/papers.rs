@@ -37,7 +37,9 @@ fn another_folder_user_zone_locale_home_umask_and_clock_change_no_byte_of_what_i
     let output = command.current_dir(other.path("bin")).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(stdout(&output), said);
-    for file in ["user-data", "plan.json", "plan.json.minisig", "sbom.cdx.json", "provenance.intoto.json"] {
+    for file in
+        ["user-data", "plan.json", "release.json", "release.json.minisig", "sbom.cdx.json", "provenance.intoto.json"]
+    {
         let (here, there) = (desk.path("out").join(file), other.path("far/out").join(file));
         assert!(fs::read(&here).unwrap() == fs::read(&there).unwrap(), "{file}");
         let mode = if file == "user-data" { 0o600 } else { 0o644 };
@@ -63,16 +65,13 @@ fn the_provenance_has_the_digests_of_what_went_in_and_of_what_lies_beside_it() {
     };
     let init = sha256(&desk.path("bin/anymetal-init-x86_64"));
     let out = |file: &str| (file.to_owned(), sha256(&desk.path("out").join(file)));
-    assert_eq!(
-        digests(&statement["subject"]),
-        [
-            out("plan.json"),
-            out("plan.json.minisig"),
-            out("sbom.cdx.json"),
-            (format!("sha256/{init}"), init.clone()),
-            out("user-data")
-        ]
-    );
+    let (plan, release) = (out("plan.json"), out("release.json"));
+    let mut blobs = [&plan.1, &release.1, &init].map(|sha256| (format!("sha256/{sha256}"), sha256.clone()));
+    blobs.sort();
+    let mut expected = vec![plan, release, out("release.json.minisig"), out("sbom.cdx.json")];
+    expected.extend(blobs);
+    expected.push(out("user-data"));
+    assert_eq!(digests(&statement["subject"]), expected);
     let definition = &statement["predicate"]["buildDefinition"];
     let beside = |file: &str| (file.to_owned(), sha256(&desk.path(file)));
     let read = digests(&definition["resolvedDependencies"]);
@@ -83,6 +82,30 @@ fn the_provenance_has_the_digests_of_what_went_in_and_of_what_lies_beside_it() {
     let url = "https://releases.hashicorp.com/consul/1.21.5/consul_1.21.5_linux_amd64.zip";
     assert_eq!(definition["resolvedDependencies"][2]["uri"], url);
     assert_eq!(definition["externalParameters"]["forms"], serde_json::json!(["user-data", "sbom", "provenance"]));
+}
+
+#[test]
+fn verify_makes_the_bill_of_materials_anew_and_compares_the_provenance() {
+    let desk = Desk::new();
+    new_key(&desk, "key");
+    desk.built(FORMS);
+    let verify = || desk.run(&["verify", "out"]);
+    assert!(verify().status.success(), "{}", stderr(&verify()));
+    let plan = sha256(&desk.path("out/plan.json"));
+    let materials = "out/sbom.cdx.json is not what its release makes";
+    let provenance = "out/provenance.intoto.json: plan.json has other bytes than it says: sha256 ";
+    for (file, was, is, refused) in [
+        ("sbom.cdx.json", "1.21.5", "1.21.6", materials),
+        ("provenance.intoto.json", &*plan, &*"0".repeat(64), provenance),
+    ] {
+        let good = fs::read_to_string(desk.path("out").join(file)).unwrap();
+        let bad = good.replacen(was, is, 1);
+        assert_ne!(bad, good);
+        fs::write(desk.path("out").join(file), bad).unwrap();
+        // the provenance has the digest of the bill of materials too
+        assert!(stderr(&verify()).contains(refused), "{}", stderr(&verify()));
+        fs::write(desk.path("out").join(file), good).unwrap();
+    }
 }
 
 #[test]

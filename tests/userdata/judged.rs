@@ -122,7 +122,7 @@ fn texts(value: &Value, at: &str, found: &mut Vec<String>) {
     match value {
         Value::String(_) => found.push(at.to_owned()),
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(place, item)| texts(item, &format!("{at}/{place}"), found))
+            items.iter().enumerate().for_each(|(place, item)| texts(item, &format!("{at}/{place}"), found));
         }
         Value::Object(members) => {
             let escaped = |key: &str| key.replace('~', "~0").replace('/', "~1");
@@ -143,6 +143,13 @@ fn assert_harmless(output: &Output, of: &str) {
     }
 }
 
+/// A text as JSON and YAML quote it, all that is not ASCII escaped.
+fn canonical_text(text: &str) -> String {
+    let escaped =
+        |c: char| if c.is_ascii_graphic() && c != '"' { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) };
+    format!("\"{}\"", text.chars().map(escaped).collect::<String>())
+}
+
 #[test]
 fn no_text_of_a_plan_a_lock_or_a_bundle_steers_the_terminal() {
     let desk = Desk::new();
@@ -159,6 +166,27 @@ fn no_text_of_a_plan_a_lock_or_a_bundle_steers_the_terminal() {
         assert_harmless(&desk.run(&["diff", "out/plan.json", "other.json"]), &place);
         assert_harmless(&desk.run(&["verify", "out/plan.json", "other.json"]), &place);
     }
+    // a release, and a user-data
+    let release: Value = serde_json::from_slice(&fs::read(desk.path("out/release.json")).unwrap()).unwrap();
+    let user_data = fs::read_to_string(desk.path("out/user-data")).unwrap();
+    for change in ["site", "stub", "kind", HOSTILE] {
+        let mut other = release.clone();
+        other[change] = HOSTILE.into();
+        fs::create_dir_all(desk.path("other")).unwrap();
+        fs::copy(desk.path("out/plan.json"), desk.path("other/plan.json")).unwrap();
+        fs::write(desk.path("other/release.json"), canonical(&other)).unwrap();
+        for words in [&["verify", "other/release.json"][..], &["diff", "out", "other/release.json"]] {
+            let output = desk.run(words);
+            assert_ne!(output.status.code(), Some(0), "{words:?}");
+            assert_harmless(&output, change);
+        }
+    }
+    fs::copy(desk.path("out/release.json"), desk.path("other/release.json")).unwrap();
+    desk.put("other/user-data", &format!("{user_data}{}: 1\n", canonical_text(HOSTILE)));
+    let output = desk.run(&["verify", "other/user-data"]);
+    assert!(stderr(&output).contains("the operator's part of it ("), "{}", stderr(&output));
+    assert_harmless(&output, "a key of the user-data");
+    assert_harmless(&desk.run(&["diff", "out", "other/user-data"]), "a key of the user-data");
     // an unknown key, whose name is quoted
     let mut other = good.clone();
     other[HOSTILE] = 1.into();

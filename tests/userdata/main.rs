@@ -19,7 +19,7 @@ use std::path::Path;
 use anymetal::lock::Lock;
 use anymetal::lock::document::{self, Closure};
 use anymetal_contract::plan::{Arch, Plan};
-use anymetal_contract::{Digest, Secrets, place};
+use anymetal_contract::{Digest, Pins, Release, Secrets, place};
 use anymetal_lab::elsewhere;
 use anymetal_lab::init_double::{ABILITIES, Double};
 use sha2::{Digest as _, Sha256};
@@ -31,13 +31,15 @@ fn out_holds_the_user_data_the_plan_and_each_init_by_its_digest() {
     let desk = Desk::new();
     desk.put("site.yaml", &SITE.replace("[x86_64]", "[x86_64, aarch64]"));
     let said = desk.built(&[]);
-    assert_eq!(names(&desk.path("out")), ["plan.json", "sha256", "user-data"]);
+    assert_eq!(names(&desk.path("out")), ["plan.json", "release.json", "sha256", "user-data"]);
     let digests = Arch::ALL.map(|arch| sha256(&desk.path(&format!("bin/anymetal-init-{arch}"))));
     let mut expected = digests.to_vec();
+    expected.extend(["plan.json", "release.json"].map(|file| sha256(&desk.path("out").join(file))));
     expected.sort();
     assert_eq!(names(&desk.path("out/sha256")), expected);
     let lines = [
         format!("plan sha256:{}", sha256(&desk.path("out/plan.json"))),
+        format!("release sha256:{} serial 1", sha256(&desk.path("out/release.json"))),
         format!("user-data {} bytes", fs::metadata(desk.path("out/user-data")).unwrap().len()),
         format!("init aarch64 sha256:{}", digests[0]),
         format!("init x86_64 sha256:{}", digests[1]),
@@ -48,30 +50,47 @@ fn out_holds_the_user_data_the_plan_and_each_init_by_its_digest() {
         plan.components.iter().map(|component| component.name.as_str()).collect::<Vec<_>>(),
         ["nftables", "consul", "bird"]
     );
-    let fetch = dropped(&desk, place::FETCH);
-    let fetch = std::str::from_utf8(&fetch.content).unwrap();
-    assert!(digests.iter().all(|digest| fetch.contains(&format!(") want={digest} ;;"))), "{fetch}");
+    let release: Release = serde_json::from_slice(&fs::read(desk.path("out/release.json")).unwrap()).unwrap();
+    assert_eq!(
+        (release.site.as_str(), release.serial, release.plan.sha256.as_str()),
+        ("demo", 1, &*sha256(&desk.path("out/plan.json")))
+    );
+    let pins: Pins = std::str::from_utf8(&dropped(&desk, place::PINS).content).unwrap().parse().unwrap();
+    assert_eq!(pins.release.sha256.as_str(), sha256(&desk.path("out/release.json")));
+    assert_eq!(pins.inits.values().map(ToString::to_string).collect::<Vec<_>>(), digests);
+    assert_eq!(pins.inits, release.init_digests());
+    assert_eq!(pins.origins, ["http://192.0.2.80/anymetal"]);
+    let digest = |path| Digest::of(Sha256::digest(&dropped(&desk, path).content).into());
+    assert_eq!((release.stub, release.unit), (digest(place::FETCH), digest(place::UNIT)));
 }
 
 #[test]
-fn cloud_init_drops_the_very_bytes_whose_digest_is_printed() {
+fn cloud_init_drops_the_very_bytes_that_are_pinned_and_plan_and_release_only_when_told() {
     let desk = Desk::new();
     let said = desk.built(&[]);
-    let dropped = python(
-        "import base64, gzip, hashlib, sys, yaml
+    let look = "import base64, gzip, hashlib, sys, yaml
 files = {f['path']: f for f in yaml.safe_load(open(sys.argv[1]))['write_files']}
-plan = files['/etc/anymetal/plan.json']
-assert plan['encoding'] == 'gz+b64' and 'permissions' not in plan, plan  # cloud-init's default is 0644
-member = base64.b64decode(plan['content'])
-assert member[:10] == bytes([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255]), member[:10]
-print('plan sha256:' + hashlib.sha256(gzip.decompress(member)).hexdigest())
 fetch = files['/etc/anymetal/fetch-init']
-assert fetch['permissions'] == '0755' and fetch['encoding'] == 'gz+b64', fetch
-assert gzip.decompress(base64.b64decode(fetch['content'])).startswith(b'#!/bin/sh\\n')
-assert '/etc/systemd/system/anymetal.service' in files",
-        &desk.path("out/user-data"),
-    );
-    assert_eq!(said.lines().next(), dropped.lines().next());
+assert fetch['permissions'] == '0755' and 'encoding' not in fetch, fetch
+assert fetch['content'].startswith('#!/bin/sh\\n# Fetches anymetal-init')
+assert '/etc/systemd/system/anymetal.service' in files
+print(*files['/etc/anymetal/pins']['content'].splitlines()[:2])
+for name in 'plan', 'release':
+    file = files.get(f'/etc/anymetal/{name}.json')
+    if file:
+        assert file['encoding'] == 'gz+b64' and 'permissions' not in file, file  # cloud-init's default is 0644
+        member = base64.b64decode(file['content'])
+        assert member[:10] == bytes([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255]), member[:10]
+        print(f'{name} sha256:' + hashlib.sha256(gzip.decompress(member)).hexdigest())
+";
+    let size = fs::metadata(desk.path("out/release.json")).unwrap().len();
+    let pinned = format!("anymetal.pins 1 release {} {size}\n", sha256(&desk.path("out/release.json")));
+    assert_eq!(python(look, &desk.path("out/user-data")), pinned);
+    desk.built(&["--inline-plan"]);
+    let documents: Vec<_> = said.lines().take(2).map(|line| line.trim_end_matches(" serial 1")).collect();
+    let expected = format!("{pinned}{}\n", documents.join("\n"));
+    assert_eq!(python(look, &desk.path("out/user-data")), expected);
+    assert_schema_accepts(&desk.path("out/user-data"));
 }
 
 #[test]
@@ -115,7 +134,7 @@ fn another_folder_user_zone_locale_home_umask_and_clock_change_no_byte() {
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(stdout(&output), said);
     let blob = format!("sha256/{}", sha256(&desk.path("bin/anymetal-init-x86_64")));
-    for file in ["user-data", "plan.json", &blob] {
+    for file in ["user-data", "plan.json", "release.json", &blob] {
         let (here, there) = (desk.path("out").join(file), other.path("far/out").join(file));
         assert_eq!(fs::read(&here).unwrap(), fs::read(&there).unwrap(), "{file}");
         let mode = if file == "user-data" { 0o600 } else { 0o644 };
@@ -141,7 +160,7 @@ fn building_again_touches_nothing_and_another_site_replaces_only_what_differs() 
     assert_ne!(desk.built(&[]), first);
     let after = inodes();
     assert!(before[0] != after[0] && before[1] != after[1] && before[2] == after[2], "{before:?} {after:?}");
-    assert_eq!(names(&desk.path("out")), ["plan.json", "sha256", "user-data"]);
+    assert_eq!(names(&desk.path("out")), ["plan.json", "release.json", "sha256", "user-data"]);
 }
 
 #[test]
@@ -229,11 +248,16 @@ fn locked() -> String {
     Lock { kind, version: document::VERSION, site, os, components: BTreeMap::new(), packages }.text()
 }
 
+/// Bytes that a whole site's user-data may have: what is pinned does not travel in it.
+const THIN: usize = 6144;
+
 #[test]
-fn the_user_data_of_a_whole_site_fits_in_sixteen_kibibytes() {
+fn the_user_data_of_a_whole_site_signed_and_with_all_its_secrets_fits_in_six_kibibytes() {
     let desk = Desk::new();
-    desk.put("site.yaml", &whole("{mode: acme, email: ops@example.com, dns_provider: route53}"));
+    let operator = "cloud_config: [{packages: [htop], ssh_authorized_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJhc2U2NCBvZiBhIHB1YmxpYyBrZXkgIQ== ops]}]\n";
+    let site = whole("{mode: acme, email: ops@example.com, dns_provider: route53}") + operator;
     // secrets as they really are: they do not pack
+    desk.put("site.yaml", &site);
     fs::remove_file(desk.path("secrets.yaml")).unwrap();
     assert!(desk.run(&["secrets", "new", "site.yaml"]).status.success());
     let secrets = fs::read_to_string(desk.path("secrets.yaml")).unwrap();
@@ -241,24 +265,21 @@ fn the_user_data_of_a_whole_site_fits_in_sixteen_kibibytes() {
     let filled = secrets.replace("\nacme: {}\n", &format!("\nacme: {variables}\n"));
     assert_ne!(filled, secrets);
     desk.put("secrets.yaml", &filled);
-    let said = desk.built(&[]);
-    let size = said.lines().find_map(|line| line.strip_prefix("user-data ")).unwrap();
-    println!("user-data of a whole site: {size}");
-    // and signed
     let made = desk.run(&["sign", "--new-key", "key"]);
     let key = stdout(&made).trim_end().replace("key ", "");
-    let own = fs::read_to_string(desk.path("site.yaml")).unwrap();
-    desk.put("site.yaml", &format!("{own}signers: [{key}]\n"));
-    let said = desk.built(&["--sign", "key"]);
-    let size = said.lines().find_map(|line| line.strip_prefix("user-data ")).unwrap();
-    println!("user-data of a whole site, signed: {size}");
-    // and with its packages pinned
+    desk.put("site.yaml", &format!("{site}serial: 20261128\nsigners: [{key}]\n"));
     desk.put("site.lock", &locked());
-    let said = desk.built(&["--sign", "key"]);
-    let size = said.lines().find_map(|line| line.strip_prefix("user-data ")).unwrap();
-    println!("user-data of a whole site, signed and locked: {size}");
+    desk.built(&["--sign", "key"]);
+    let text = fs::read_to_string(desk.path("out/user-data")).unwrap();
+    println!("user-data of a whole site, signed and locked: {} bytes", text.len());
+    assert!(text.len() <= THIN, "it has {} bytes, {} too many:\n{text}", text.len(), text.len() - THIN);
+    // a person reads what will run: nothing of it is packed but secrets
+    assert_eq!(text.matches("gz+b64").count(), 1, "{text}");
+    assert!(text.contains("\n    # Certificates do not matter: the digest decides.\n"), "{text}");
     let document: Secrets = serde_json::from_slice(&dropped(&desk, place::SECRETS).content).unwrap();
     assert_eq!((document.values.len(), document.acme.len()), (11, 3));
+    let said = desk.built(&["--sign", "key", "--inline-plan", "--max-size", "32768"]);
+    println!("with plan and release in it: {said}");
 }
 
 #[test]

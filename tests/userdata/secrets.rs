@@ -18,7 +18,7 @@ fn secrets_travel_as_the_site_says_and_only_those_that_are_wanted() {
     {
         desk.put("site.yaml", &format!("{SITE}secrets: {{deliver: {deliver}}}\n"));
         desk.built(&[]);
-        let mut files = vec!["plan.json", "sha256", "user-data"];
+        let mut files = vec!["plan.json", "release.json", "sha256", "user-data"];
         files.extend(carrier);
         files.sort_unstable();
         assert_eq!(names(&desk.path("out")), files);

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use anymetal_contract::bundle::{Blob, INDEX, Index, KIND, PLAN, SIGNATURE, VERSION};
+use anymetal_contract::bundle::{Blob, INDEX, Index, KIND, VERSION};
 use anymetal_contract::packages::Packages;
 use anymetal_contract::plan::Arch;
-use anymetal_contract::{Digest, Plan, place};
+use anymetal_contract::release::{FILE, SIGNATURE};
+use anymetal_contract::{Digest, Plan, Release, place};
 use anymetal_supply::bundle::header::{BLOCK, END, LARGEST, padding};
 
 use crate::init_binary::Init;
@@ -22,7 +23,9 @@ pub struct Cargo<'c> {
     pub plan: &'c Plan,
     /// The same, canonical.
     pub text: &'c [u8],
-    /// Its signature, in minisign's form.
+    /// The release that pins it, its canonical bytes first.
+    pub release: (&'c [u8], &'c Release),
+    /// The release's signature, in minisign's form.
     pub signature: Option<&'c [u8]>,
     /// The init of each architecture.
     pub inits: &'c [Init],
@@ -64,14 +67,20 @@ pub struct Named {
     pub size: Option<u64>,
 }
 
-/// Every blob that belongs to a plan: what it pins, what its lists pin, the lists and the inits.
-pub fn blobs(plan: &Plan, lists: &BTreeMap<Arch, Packages>, inits: &BTreeMap<Arch, Digest>) -> BTreeMap<Digest, Named> {
+/// Every blob that belongs to a release: itself, its plan, its inits, what the plan and its lists pin, and the lists.
+pub fn blobs(release: (&[u8], &Release), plan: &Plan, lists: &BTreeMap<Arch, Packages>) -> BTreeMap<Digest, Named> {
+    let (text, release) = release;
     let needs = plan::needs(plan, lists).into_iter().map(|need| (need.sha256, need.name, need.size));
     let packages =
         plan.packages.iter().map(|(arch, list)| (list.sha256.clone(), format!("packages {arch}"), Some(list.size)));
-    let inits = inits.iter().map(|(arch, sha256)| (sha256.clone(), format!("anymetal-init {arch}"), None));
+    let inits = release.inits.iter();
+    let inits = inits.map(|(arch, init)| (init.sha256.clone(), format!("anymetal-init {arch}"), Some(init.size)));
+    let documents = [
+        (plan::digest(text), "the release".to_owned(), Some(text.len() as u64)),
+        (release.plan.sha256.clone(), "the plan".to_owned(), Some(release.plan.size)),
+    ];
     let mut blobs: BTreeMap<Digest, Named> = BTreeMap::new();
-    for (sha256, name, size) in needs.chain(packages).chain(inits) {
+    for (sha256, name, size) in needs.chain(packages).chain(inits).chain(documents) {
         match blobs.get_mut(&sha256) {
             None => _ = blobs.insert(sha256, Named { name, size }),
             Some(known) => *known = Named { name: format!("{}, {name}", known.name), size: known.size.or(size) },
@@ -80,17 +89,27 @@ pub fn blobs(plan: &Plan, lists: &BTreeMap<Arch, Packages>, inits: &BTreeMap<Arc
     blobs
 }
 
-/// The index of a plan's bundle, in which blobs have these names and sizes.
-pub fn index(plan: &Plan, digest: Digest, inits: BTreeMap<Arch, Digest>, blobs: Vec<Blob>) -> Index {
-    Index { kind: KIND.to_owned(), version: VERSION, site: plan.site.clone(), plan: digest, inits, blobs }
+/// The index of a release's bundle, in which blobs have these names and sizes.
+pub fn index((text, release): (&[u8], &Release), blobs: Vec<Blob>) -> Index {
+    Index {
+        kind: KIND.to_owned(),
+        version: VERSION,
+        site: release.site.clone(),
+        release: plan::digest(text),
+        plan: release.plan.sha256.clone(),
+        inits: release.init_digests(),
+        blobs,
+    }
 }
 
 impl<'c> Layout<'c> {
     /// Every member in its place. The error names all blobs that are nowhere.
     pub fn of(cargo: Cargo<'c>) -> Result<Self> {
-        let pins: BTreeMap<_, _> = cargo.inits.iter().map(|init| (init.arch, init.sha256.clone())).collect();
         let mut made: BTreeMap<Digest, Cow<'c, [u8]>> =
             cargo.inits.iter().map(|init| (init.sha256.clone(), Cow::Borrowed(&*init.bytes))).collect();
+        for bytes in [cargo.release.0, cargo.text] {
+            made.insert(plan::digest(bytes), Cow::Borrowed(bytes));
+        }
         for (arch, listed) in &cargo.plan.packages {
             let text = cargo.lists.get(arch).map(plan::canonical).filter(|text| plan::digest(text) == listed.sha256);
             let text = text.with_context(|| {
@@ -99,7 +118,7 @@ impl<'c> Layout<'c> {
             made.insert(listed.sha256.clone(), Cow::Owned(text));
         }
         let (mut members, mut listed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-        for (sha256, Named { name, size: pinned }) in blobs(cargo.plan, cargo.lists, &pins) {
+        for (sha256, Named { name, size: pinned }) in blobs(cargo.release, cargo.plan, cargo.lists) {
             let (size, content) = match (made.remove(&sha256), cargo.cached.get(&sha256)) {
                 (Some(bytes), _) => (bytes.len() as u64, Content::Bytes(bytes)),
                 (None, Some((path, size))) => (*size, Content::File(path, sha256.clone())),
@@ -114,9 +133,9 @@ impl<'c> Layout<'c> {
         }
         ensure!(missing.is_empty(), "{}\nhint: `anymetal fetch SITE` brings what is missing", missing.join("\n"));
         let blobs = listed.len();
-        let index = plan::canonical(&index(cargo.plan, plan::digest(cargo.text), pins, listed));
+        let index = plan::canonical(&index(cargo.release, listed));
         let signature = cargo.signature.map(|signature| (SIGNATURE, signature.into()));
-        let first = [(INDEX, index.into()), (PLAN, cargo.text.into())].into_iter().chain(signature);
+        let first = [(INDEX, index.into()), (FILE, cargo.release.0.into())].into_iter().chain(signature);
         let first = first.map(|(name, bytes): (&str, Cow<'c, [u8]>)| Member {
             name: name.to_owned(),
             size: bytes.len() as u64,

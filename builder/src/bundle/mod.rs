@@ -14,13 +14,13 @@ use crate::sys::bundle::{self, Beside};
 pub use contents::{Cargo, Layout, Named, blobs, index};
 
 impl Layout<'_> {
-    /// Whether this bundle is what would be written: its index, plan and signature by their bytes, its members by name, size and place. Blobs are
+    /// Whether this bundle is what would be written: its index, release and signature by their bytes, its members by name, size and place. Blobs are
     /// not hashed: that is `anymetal verify`, and what it is for.
     fn is(&self, bundle: &Bundle) -> bool {
         let member = |name: &str| self.bytes_of(name);
         member(anymetal_contract::bundle::INDEX) == Some(bundle.index_text())
-            && member(anymetal_contract::bundle::PLAN) == Some(bundle.plan())
-            && member(anymetal_contract::bundle::SIGNATURE) == bundle.signature()
+            && member(anymetal_contract::release::FILE) == Some(bundle.release_text())
+            && member(anymetal_contract::release::SIGNATURE) == bundle.signature()
     }
 
     /// Whether it lies at that place already.

@@ -12,7 +12,7 @@ use anymetal_lab::init_double::Double;
 use super::*;
 use crate::form::Form;
 use crate::init_binary::{self, Init};
-use crate::{plan, sample, verify};
+use crate::{plan, release, sample, verify};
 
 /// What a test's bundle is made of.
 struct Parts {
@@ -62,9 +62,13 @@ impl Parts {
     /// The layout, in this function's hands.
     fn laid<T>(&self, with: impl FnOnce(Result<Layout<'_>>) -> T) -> T {
         let text = plan::canonical(&self.plan);
+        let inits = self.inits.iter().map(|init| (init.arch, release::pinned(&init.bytes))).collect();
+        let release = release::draft(&sample::site(), &text, inits).unwrap();
+        let manifest = plan::canonical(&release);
         with(Layout::of(Cargo {
             plan: &self.plan,
             text: &text,
+            release: (&manifest, &release),
             signature: None,
             inits: &self.inits,
             lists: &self.lists,
@@ -89,13 +93,20 @@ impl Parts {
 #[test]
 fn lists_of_packages_and_what_they_pin_are_in_it_by_name() {
     let parts = parts();
-    assert!(parts.proved().unwrap().ends_with(" 4 blobs whole"));
+    assert!(parts.proved().unwrap().ends_with(" 6 blobs whole"));
     let opened = Bundle::open(File::open(parts.folder.path().join("b.tar")).unwrap()).unwrap();
     let mut names: Vec<_> = opened.index().blobs.iter().map(|blob| blob.name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(
         names,
-        ["anymetal-init x86_64", "consul 1.16.1 x86_64", "package bird2 2.0.12-7 x86_64", "packages x86_64"]
+        [
+            "anymetal-init x86_64",
+            "consul 1.16.1 x86_64",
+            "package bird2 2.0.12-7 x86_64",
+            "packages x86_64",
+            "the plan",
+            "the release"
+        ]
     );
     parts.laid(|layout| {
         let layout = layout.unwrap();
@@ -113,7 +124,7 @@ fn a_bundle_without_what_its_plan_pins_is_not_whole() {
     let text = plan::canonical(&empty);
     parts.plan.packages.insert(Arch::X86_64, Listed { sha256: plan::digest(&text), size: text.len() as u64 });
     parts.lists.insert(Arch::X86_64, empty);
-    assert!(parts.proved().unwrap().ends_with(" 3 blobs whole"));
+    assert!(parts.proved().unwrap().ends_with(" 5 blobs whole"));
     parts.plan.packages = pinned;
     let named = &parts.plan.packages[&Arch::X86_64].sha256;
     assert_eq!(parts.refused(), format!("no list of packages for x86_64 is the one the plan pins, sha256 {named}"));

@@ -12,11 +12,12 @@ use clap::{Args as ClapArgs, ValueEnum};
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::build::{CUSTOMDATA, Form, Made};
+use super::build::{CUSTOMDATA, Made, Released, Wanted};
 use super::{Failed, Outcome};
 use crate::boot::platform::{self, Fault, device, fault};
 use crate::boot::show::Show;
 use crate::boot::{self, Boot, Cut, Delivery, Ended, report, seed};
+use crate::sign::{self, Key};
 use crate::site::Site;
 use crate::sys::{cache, interrupt, parts, private, random, terminal};
 use crate::{plan, secrets};
@@ -30,6 +31,12 @@ pub struct Args {
     /// Do not build: boot what `anymetal build` wrote
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Sign with this key, when building [default: a key of this boot's own]
+    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    pub sign: Option<PathBuf>,
+    /// The variable of the environment that has the key's password
+    #[arg(long, value_name = "NAME", requires = "sign")]
+    pub password_env: Option<String>,
     /// The init binary to pin, when building
     #[arg(long, value_name = "FILE", conflicts_with = "out")]
     pub init: Vec<PathBuf>,
@@ -84,7 +91,7 @@ pub fn run(args: &Args) -> Outcome {
     let scratch = parts::scratch()?;
     let out = args.out.as_deref().unwrap_or(scratch.path());
     if args.out.is_none() {
-        built(&site, &args.init)?.write(out)?;
+        built(site.clone(), args)?.write(out)?;
     }
     let serial_log = match &args.serial_log {
         Some(path) => path.clone(),
@@ -141,7 +148,9 @@ fn simulated(platform: &str) -> anyhow::Result<()> {
 }
 
 /// What `build` would make of the site. Without a file of secrets, it gets some that nobody knows: the machine is thrown away.
-fn built(site: &Site, inits: &[PathBuf]) -> Result<Made, Failed> {
+fn built(site: Site, args: &Args) -> Result<Made, Failed> {
+    let (site, key) = signing(site, args)?;
+    let site = &site;
     let drafted = plan::draft(site).map_err(Failed::Input)?;
     let wanted: BTreeSet<String> = drafted.wanted_secrets().into_iter().map(str::to_owned).collect();
     let secrets = if wanted.is_empty() || private::is_there(&site.secrets.file) {
@@ -150,10 +159,31 @@ fn built(site: &Site, inits: &[PathBuf]) -> Result<Made, Failed> {
         super::talk(format_args!("no {}: this boot has secrets of its own", site.secrets.file.display()));
         Some(plan::canonical(&secrets::made_up(site, &wanted, &mut random::fill)?))
     };
-    if !site.signers.is_empty() {
-        super::talk("the site names `signers`: this boot has no key of theirs, and its node asks for no signature");
+    let released = Released::of(site, &drafted, &args.init).map_err(Failed::Input)?;
+    let signature = key.map(|key| sign::sign(&released.text, &released.release, &key));
+    let wanted = Wanted { inline: false, max_size: None };
+    Made::of(site, &drafted, released, secrets.as_deref(), Some(wanted), signature).map_err(Failed::Input)
+}
+
+/// The site with the key that signs it: the one that was named, or one that is made for this boot and takes the place of the site's signers.
+fn signing(mut site: Site, args: &Args) -> Result<(Site, Option<Key>), Failed> {
+    if let Some(path) = &args.sign {
+        let key = super::sign::open(path, args.password_env.as_deref())?;
+        if !site.signers.is_empty() && !site.signers.contains(key.public()) {
+            return Err(Failed::Input(anyhow!("the key in {} is none of the site's `signers`", path.display())));
+        }
+        return Ok((site, Some(key)));
     }
-    Made::of(site, &drafted, secrets.as_deref(), inits, &[Form::UserData], None, None).map_err(Failed::Input)
+    if site.signers.is_empty() {
+        return Ok((site, None));
+    }
+    super::talk(
+        "the site names `signers`: this boot is signed with a key of its own in their place; --sign FILE takes theirs",
+    );
+    let made = sign::made(None)?;
+    let key = Key::read(&made.secret, || Err(anyhow!("the key has no password")))?;
+    site.signers = vec![made.key];
+    Ok((site, Some(key)))
 }
 
 /// The plan of what `build` wrote.

@@ -8,11 +8,10 @@ use anymetal_contract::Plan;
 use anymetal_contract::plan::Arch;
 
 use super::{Failed, Outcome};
-use crate::sign::Signed;
 use crate::site::Site;
 use crate::site::diagnostic::Severity;
 use crate::userdata::{self, Cargo};
-use crate::{component, plan, secrets};
+use crate::{component, plan, release, secrets};
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -39,16 +38,17 @@ pub fn run(args: &Args) -> Outcome {
 
 /// Makes the user-data as `build` would, with what stands for all that comes from elsewhere: what `build` refuses is refused here.
 fn rehearsed(site: &Site, plan: &Plan) -> Outcome {
-    let (plan, nothing) = (plan::canonical(plan), plan::digest(b""));
-    let inits = site.architectures.iter().map(|arch| (*arch, nothing.clone())).collect();
-    let signed = Signed { signers: &site.signers, signature: "" };
-    let signed = Some(signed).filter(|_| !site.signers.is_empty());
+    let inits = site.architectures.iter().map(|arch| (*arch, release::pinned(b""))).collect();
+    let release = release::draft(site, &plan::canonical(plan), inits).map_err(Failed::Input)?;
+    let text = plan::canonical(&release);
+    let signature = (!site.signers.is_empty()).then_some("");
     let mut site = site.clone();
     if site.origins.is_empty() {
         // what to do about it is said elsewhere
         site.origins.push("https://origin.example".to_owned());
     }
-    let make = |size| userdata::make(&site, Cargo { plan: &plan, secrets: None, signed, inits: &inits }, size);
+    let cargo = Cargo { release: &release, text: &text, signature, plan, inline: None, secrets: None };
+    let make = |size| userdata::make(&site, cargo, size);
     match make(None) {
         Ok(_) => Ok(()),
         Err(large) if make(Some(usize::MAX)).is_ok() => {

@@ -1,10 +1,10 @@
-//! `anymetal sign OUT --key FILE`: the signature of a plan, beside it. `anymetal sign --new-key FILE`: a key to do it with.
+//! `anymetal sign OUT --key FILE`: the signature of a release, beside it. `anymetal sign --new-key FILE`: a key to do it with.
 //! May not print a secret key or its password; stdout has what was signed, and the public key.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use anymetal_contract::bundle::PLAN;
+use anymetal_contract::release::FILE;
 
 use super::{Failed, Outcome, say, talk};
 use crate::sign::{self, Key};
@@ -14,27 +14,28 @@ use crate::sys::{password, private};
 use crate::{plan, site};
 
 /// What `sign --help` says besides.
-const KEYS: &str = "Keys and signatures have minisign's form: `minisign -Vm plan.json -p KEY.pub`
-checks one, and `minisign -Sm plan.json` makes one that `anymetal build` takes.
+const KEYS: &str = "Keys and signatures have minisign's form: `minisign -Vm release.json -p KEY.pub`
+checks one, `minisign -Sm release.json` makes one that `anymetal build` takes.
+What is signed is the release: it pins the plan and all else that runs.
 --new-key writes FILE, mode 0600, and FILE.pub; with --password-env the key is
 behind that password. A key's password is never an argument.
 
 On stdout, each on a line of its own:
-  plan sha256:<digest>    of what was signed
-  key <public key>        of who signed; it belongs under the site's `signers`";
+  release sha256:<digest> serial <n>    of what was signed
+  key <public key>    of who signed; it belongs under the site's `signers`";
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true, after_help = KEYS)]
 pub struct Args {
-    /// What `anymetal build` wrote, or its plan.json
+    /// What `anymetal build` wrote, or its release.json
     #[arg(value_name = "OUT", required_unless_present = "new_key", requires = "key")]
-    plan: Option<PathBuf>,
+    release: Option<PathBuf>,
     /// The secret key
-    #[arg(long, value_name = "FILE", requires = "plan")]
+    #[arg(long, value_name = "FILE", requires = "release")]
     key: Option<PathBuf>,
     /// Make a secret key there; never over another file
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "key"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["release", "key"])]
     new_key: Option<PathBuf>,
     /// The variable of the environment that has the key's password
     #[arg(long, value_name = "NAME")]
@@ -45,8 +46,8 @@ pub struct Args {
 pub fn run(args: &Args) -> Outcome {
     match args {
         Args { new_key: Some(path), password_env, .. } => new(path, password_env.as_deref()),
-        Args { plan: Some(plan), key: Some(key), password_env, .. } => {
-            sign_at(plan, &open(key, password_env.as_deref())?)
+        Args { release: Some(release), key: Some(key), password_env, .. } => {
+            sign_at(release, &open(key, password_env.as_deref())?)
         }
         Args { .. } => unreachable!("clap asks for OUT and --key where there is no --new-key"),
     }
@@ -94,16 +95,16 @@ fn new(path: &Path, variable: Option<&str>) -> Outcome {
     say(format_args!("key {}", made.key.text()))
 }
 
-/// Signs a plan. A signature that is there already and right stays untouched.
-fn sign_at(plan: &Path, key: &Key) -> Outcome {
-    let path = if write::accepts(plan).unwrap_or_default() { plan.join(PLAN) } else { plan.to_owned() };
-    let reading = || format!("reading the plan {}", path.display());
+/// Signs a release. A signature that is there already and right stays untouched.
+fn sign_at(release: &Path, key: &Key) -> Outcome {
+    let path = if write::accepts(release).unwrap_or_default() { release.join(FILE) } else { release.to_owned() };
+    let reading = || format!("reading the release {}", path.display());
     let text = text(&path, site::LARGEST).with_context(reading).map_err(Failed::Input)?;
-    sign::judge(text.as_bytes()).with_context(reading).map_err(Failed::Input)?;
-    let mut name = path.file_name().context("the plan's file has no name").map_err(Failed::Input)?.to_owned();
+    let release = sign::judge(text.as_bytes()).with_context(reading).map_err(Failed::Input)?;
+    let mut name = path.file_name().context("the release's file has no name").map_err(Failed::Input)?.to_owned();
     name.push(".minisig");
-    write::files(folder(&path), &[Entry::open(name, sign::sign(text.as_bytes(), key).as_bytes())])?;
-    say(format_args!("plan sha256:{}", plan::digest(text.as_bytes())))?;
+    write::files(folder(&path), &[Entry::open(name, sign::sign(text.as_bytes(), &release, key).as_bytes())])?;
+    say(format_args!("release sha256:{} serial {}", plan::digest(text.as_bytes()), release.serial))?;
     say(format_args!("key {}", key.public().text()))
 }
 

@@ -96,7 +96,8 @@ fn what_changed_at_a_version_is_a_feature_of_it() {
     assert_eq!(features("consul", "1.10.12"), [""; 0]);
     assert_eq!(features("consul", "1.11.0"), ["initial-management"]);
     assert_eq!(features("nomad", "1.7.7"), [""; 0]);
-    assert_eq!(features("nomad", "2.0.5"), ["notify"]);
+    assert_eq!(features("nomad", "1.8.0"), ["notify"]);
+    assert_eq!(features("nomad", "2.0.5"), ["denied-uids", "notify"]);
 }
 
 #[test]

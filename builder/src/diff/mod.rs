@@ -2,6 +2,7 @@
 //! May not touch a file, and may not show bytes: who wants those has `diff`.
 
 mod components;
+mod host;
 mod network;
 mod pair;
 mod settings;
@@ -17,6 +18,7 @@ pub fn changes(old: &Carried, new: &Carried) -> Vec<String> {
         components::components(was, is),
         components::packages(old, new),
         components::inits(old, new),
+        host::host(old, new),
         network::network(was, is),
         settings::settings(was, is),
         touched::touched(old, new),

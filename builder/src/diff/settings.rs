@@ -115,12 +115,12 @@ pub(super) fn course(old: &Plan, new: &Plan) -> Vec<String> {
         (old != new).then(|| format!("deadline of {} {} → {}", phase.id(), text(old), text(new)))
     };
     words.extend(keyed(&old.deadlines, &new.deadlines).into_iter().filter_map(deadline));
-    let reports = |plan: &Plan| plan.reports.iter().map(report).collect::<Vec<_>>();
+    let reports = |plan: &Plan| plan.reports.iter().copied().map(report).collect::<Vec<_>>();
     words.extend(lists("report", &reports(old), &reports(new)));
     words
 }
 
-fn report(report: &Report) -> String {
+fn report(report: Report) -> String {
     match report {
         Report::Platform => "to the platform".to_owned(),
         Report::Webhook => "to a webhook".to_owned(),

@@ -27,7 +27,7 @@ fn whole() -> Plan {
 
 fn carried(plan: Plan) -> Carried {
     let none = BTreeMap::from([(Arch::X86_64, Digest::of([1; 32]))]);
-    Carried { text: plan::canonical(&plan), plan, inits: Some(none), lists: None, signature: None }
+    Carried { inits: Some(none), ..Carried::bare(plan::canonical(&plan), plan) }
 }
 
 /// What changes when the plan of the whole platform is changed so.

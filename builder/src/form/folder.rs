@@ -1,4 +1,4 @@
-//! A folder that `anymetal build` wrote: its plan, and the other forms that lie there with it.
+//! A folder that `anymetal build` wrote: its release, and the other forms that lie there with it.
 //! May not look at secrets.
 
 use std::collections::BTreeMap;
@@ -7,21 +7,22 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use anymetal_contract::Digest;
 use anymetal_contract::bundle::PLAN;
+use anymetal_contract::release::FILE;
 
 use super::{Carried, Form, Kind, bounded, pinned};
 use crate::sys::blobs;
 
 /// Names of forms that are looked for.
-const FORMS: [&str; 3] = [PLAN, "user-data", "bundle.tar"];
+const FORMS: [&str; 4] = [FILE, PLAN, "user-data", "bundle.tar"];
 
 /// What is in the folder.
 #[derive(Debug)]
 pub struct Folder {
-    /// The forms, the plan first.
+    /// The forms, the release first.
     pub forms: Vec<Form>,
     /// Files named by a digest, and how many bytes they have.
     pub blobs: BTreeMap<Digest, (PathBuf, u64)>,
-    /// The plan, and what any of the forms knows besides.
+    /// The release, and what any of the forms knows besides.
     pub carried: Carried,
 }
 
@@ -31,11 +32,10 @@ impl Folder {
         let blobs = blobs::list(&[path.to_owned()])?;
         let there = FORMS.map(|name| path.join(name)).into_iter().filter(|form| form.symlink_metadata().is_ok());
         let forms = there.map(|form| Form::open(&form)).collect::<Result<Vec<_>>>()?;
-        let plan = forms.iter().find(|form| matches!(form.kind, Kind::Plan(_))).and_then(Form::carried);
-        let mut carried = plan.cloned().with_context(|| {
-            format!("there is no {PLAN} in it\nhint: name a folder that `anymetal build` wrote, or the file itself")
+        let release = forms.iter().find(|form| matches!(form.kind, Kind::Release(_))).and_then(Form::carried);
+        let mut carried = release.cloned().with_context(|| {
+            format!("there is no {FILE} in it\nhint: name a folder that `anymetal build` wrote, or the file itself")
         })?;
-        carried.inits = forms.iter().find_map(|form| form.carried()?.inits.clone());
         carried.lists = match forms.iter().find_map(|form| form.carried()?.lists.clone()) {
             Some(lists) => Some(lists),
             None => lists(&carried, &blobs)?,

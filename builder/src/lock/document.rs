@@ -125,13 +125,14 @@ impl Lock {
 
     /// The lock in this text, which has to be what [`Lock::text`] makes, byte for byte.
     pub fn read(text: &str) -> Result<Self> {
-        let mut value: Value = serde_json::from_str(text).map_err(quoting).context("it is no JSON")?;
+        let mut value: Value = serde_json::from_str(text).map_err(|error| quoting(&error)).context("it is no JSON")?;
         let (kind, version) = (&value["kind"], &value["version"]);
         ensure!(*kind == KIND, "it is of kind {kind}, not {KIND:?}");
         ensure!(*version == VERSION, "it has version {version}, this anymetal reads version {VERSION}");
         value.as_object_mut().and_then(|members| members.remove("sha256")).context("it has no `sha256` of its own")?;
-        let lock: Self =
-            serde_json::from_value(value).map_err(quoting).context("it does not have the form of a lock")?;
+        let lock: Self = serde_json::from_value(value)
+            .map_err(|error| quoting(&error))
+            .context("it does not have the form of a lock")?;
         let right = lock.text();
         if let Some((line, (found, _))) =
             text.lines().zip(right.lines()).enumerate().find(|(_, (found, right))| found != right)
@@ -144,7 +145,7 @@ impl Lock {
 }
 
 /// A reader's words on one line: they quote what it read.
-fn quoting(error: serde_json::Error) -> anyhow::Error {
+fn quoting(error: &serde_json::Error) -> anyhow::Error {
     anyhow::anyhow!("{}", terminal::one_line(&error.to_string()))
 }
 

@@ -49,7 +49,9 @@ pub fn differences(site: &Site, lock: &Lock) -> Vec<Difference> {
     }
     packages(site, lock, &mut all);
     // a lock is somebody's text
-    all.iter_mut().for_each(|difference| difference.what = terminal::one_line(&difference.what));
+    for difference in &mut all {
+        difference.what = terminal::one_line(&difference.what);
+    }
     all
 }
 

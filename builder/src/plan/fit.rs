@@ -41,6 +41,13 @@ pub fn fit(plan: &Plan, abilities: &Abilities) -> Result<()> {
     judge(beyond, abilities)
 }
 
+/// Whether an init with these abilities reads releases: one that does not would take no plan that a release pins.
+pub fn fit_release(abilities: &Abilities) -> Result<()> {
+    let version = anymetal_contract::release::VERSION;
+    let able = abilities.releases.contains(&version);
+    judge(if able { Vec::new() } else { vec![format!("release version {version}")] }, abilities)
+}
+
 /// Whether an init with these abilities checks signatures: one that does not would take any plan.
 pub fn fit_signed(abilities: &Abilities) -> Result<()> {
     let able = abilities.signatures.iter().any(|form| form == "minisign");

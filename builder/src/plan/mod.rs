@@ -18,7 +18,7 @@ use crate::site::Site;
 use crate::site::model::{Choice, Registration};
 use canonical::LARGEST_INTEGER;
 pub use canonical::{canonical, digest};
-pub use fit::{fit, fit_signed};
+pub use fit::{fit, fit_release, fit_signed};
 pub use needs::{Need, needs};
 
 /// The phases every plan has work for. `wake`, `plan` and `settle` are always there and not named.

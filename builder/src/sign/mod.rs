@@ -1,38 +1,34 @@
-//! Who answers for a plan: a detached signature in minisign's form over `plan.json`, the same whenever the same key signs the same plan.
+//! Who answers for a release: a detached signature in minisign's form over `release.json`, the same whenever the same key signs the same one.
 //! May not touch a file, and may not say who may sign: the site's `signers` do.
 
 mod key;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
-use anymetal_contract::{Plan, terminal};
+use anyhow::{Context as _, Result, anyhow};
+use anymetal_contract::Release;
 use anymetal_supply::signature;
 pub use anymetal_supply::signature::{KeyId, PublicKey, Signature};
 
-use crate::plan;
+use crate::{plan, release};
 pub use key::{Key, Made, made};
 
-/// The file beside `plan.json`.
-pub const FILE: &str = anymetal_contract::bundle::SIGNATURE;
+/// The file beside `release.json`.
+pub const FILE: &str = anymetal_contract::release::SIGNATURE;
 /// The largest file of a key, a signature or public keys that is read, in bytes.
 pub const LARGEST: u64 = signature::LARGEST;
 
-/// What a user-data carries of it.
-#[derive(Debug, Clone, Copy)]
-pub struct Signed<'s> {
-    /// Who may sign.
-    pub signers: &'s [PublicKey],
-    /// The text of the signature by one of them.
-    pub signature: &'s str,
+/// Signs the bytes of a release. The trusted comment names its site, serial and digest, and no time.
+pub fn sign(text: &[u8], release: &Release, key: &Key) -> String {
+    key.sign(text, format!("anymetal release of {} serial {} {}", release.site, release.serial, named(text))).text()
 }
 
-/// The signature of a plan, by its bytes. Its trusted comment names the plan digest and no time.
-pub fn sign(plan: &[u8], key: &Key) -> String {
-    key.sign(plan, format!("anymetal plan sha256:{}", plan::digest(plan))).text()
+/// How the trusted comment names a release.
+pub fn named(text: &[u8]) -> String {
+    format!("sha256 {}", plan::digest(text).short())
 }
 
-/// Which of these keys signed exactly this plan; the text has to be the one that `anymetal` writes.
-pub fn verify(plan: &[u8], signature: &str, keys: &[PublicKey]) -> Result<KeyId> {
-    Ok(signature::check(keys, plan, signature)?)
+/// Which of these keys signed exactly this release; the text has to be the one that `anymetal` writes.
+pub fn verify(release: &[u8], signature: &str, keys: &[PublicKey]) -> Result<KeyId> {
+    Ok(signature::check(keys, release, signature)?)
 }
 
 /// The text that travels, of a signature that `anymetal` or minisign's own tool made.
@@ -41,16 +37,9 @@ pub fn adopted(signature: &str) -> Result<String> {
     Ok(Signature::read(&signature.replace("\r\n", "\n"))?.text())
 }
 
-/// An error unless these are the bytes of a plan as `anymetal build` writes them.
-pub fn judge(plan: &[u8]) -> Result<()> {
-    let read: Plan = serde_json::from_slice(plan)
-        .map_err(|error| anyhow!("{}", terminal::one_line(&error.to_string())))
-        .context("it is no plan")?;
-    ensure!(
-        plan::canonical(&read) == plan,
-        "it is not as `anymetal build` wrote it\nhint: build again, and sign what that writes"
-    );
-    Ok(())
+/// Reads the release in these bytes. Fails when it is none, or not as `anymetal build` writes it.
+pub fn judge(text: &[u8]) -> Result<Release> {
+    release::read(text).context("it is no release that can be signed")
 }
 
 /// The public keys in this text: one, or a file of them.
@@ -64,23 +53,28 @@ mod tests {
 
     use super::*;
 
+    fn released() -> (Vec<u8>, Release) {
+        let site = crate::sample::site();
+        let release = release::draft(&site, b"a plan", std::collections::BTreeMap::new()).unwrap();
+        (plan::canonical(&release), release)
+    }
+
     fn key() -> Key {
         Key::read(&made(None).unwrap().secret, || unreachable!("it has no password")).unwrap()
     }
 
     #[test]
     fn the_same_key_and_plan_give_the_same_signature() {
-        let (key, plan) = (key(), b"{}");
-        let text = sign(plan, &key);
-        assert_eq!(sign(plan, &key), text);
-        assert_ne!(sign(b"{ }", &key), text);
+        let (key, (bytes, release)) = (key(), released());
+        let text = sign(&bytes, &release, &key);
+        assert_eq!(sign(&bytes, &release, &key), text);
+        assert_ne!(sign(b"{ }", &release, &key), text);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0], "untrusted comment: anymetal");
-        // printf '{}' | sha256sum
-        let digest = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
-        assert_eq!(lines[2], format!("trusted comment: anymetal plan sha256:{digest}"));
-        assert_eq!(verify(plan, &text, &[key.public().clone()]).unwrap(), key.public().id());
-        let error = verify(plan, &text, &[self::key().public().clone()]).unwrap_err().to_string();
+        let digest = plan::digest(&bytes);
+        assert_eq!(lines[2], format!("trusted comment: anymetal release of demo serial 1 sha256 {}", digest.short()));
+        assert_eq!(verify(&bytes, &text, &[key.public().clone()]).unwrap(), key.public().id());
+        let error = verify(&bytes, &text, &[self::key().public().clone()]).unwrap_err().to_string();
         assert!(error.contains("which is none of the signers"), "{error}");
     }
 
@@ -88,7 +82,7 @@ mod tests {
     fn the_library_of_minisigns_author_agrees() {
         let made = made(None).unwrap();
         let key = Key::read(&made.secret, || unreachable!("it has no password")).unwrap();
-        let text = sign(b"a plan", &key);
+        let text = sign(b"a plan", &released().1, &key);
         let theirs = minisign::PublicKeyBox::from_string(&made.public).unwrap().into_public_key().unwrap();
         let signature = minisign::SignatureBox::from_string(&text).unwrap();
         minisign::verify(&theirs, &signature, std::io::Cursor::new(b"a plan"), true, false, false).unwrap();
@@ -98,7 +92,7 @@ mod tests {
     #[test]
     fn a_signature_with_another_first_line_is_taken_in_the_form_that_travels() {
         let (key, plan) = (key(), b"{}");
-        let text = sign(plan, &key);
+        let text = sign(plan, &released().1, &key);
         let theirs = text.replace("comment: anymetal\n", "comment: signature from minisign secret key\n");
         assert_ne!(theirs, text);
         let error = verify(plan, &theirs, &[key.public().clone()]).unwrap_err().to_string();
@@ -108,15 +102,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plan_is_not_signed() {
+    fn what_is_no_release_is_not_signed() {
         let plan = plan::canonical(&plan::draft(&crate::sample::site()).unwrap());
-        judge(&plan).unwrap();
+        let (text, release) = released();
+        assert_eq!(judge(&text).unwrap(), release);
         for (bytes, what) in [
-            ([&plan[..], b"\n"].concat(), "it is not as `anymetal build` wrote it"),
-            (b"{}".to_vec(), "it is no plan"),
-            (b"".to_vec(), "it is no plan"),
+            ([&text[..], b"\n"].concat(), "the release is not as anymetal writes it"),
+            (plan, "is of kind \"anymetal.plan\""),
+            (b"{}".to_vec(), "it is no release that can be signed"),
+            (b"".to_vec(), "it is no release that can be signed"),
         ] {
-            let error = judge(&bytes).unwrap_err().to_string();
+            let error = format!("{:#}", judge(&bytes).unwrap_err());
             assert!(error.contains(what), "{error}");
         }
     }

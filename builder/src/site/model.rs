@@ -18,6 +18,8 @@ use crate::sign::PublicKey;
 pub struct Site {
     /// Lower-case letters, digits, dashes; at most 40.
     pub name: String,
+    /// The serial of its release: nodes take none that is lower than one they have seen.
+    pub serial: u64,
     /// The platform's name: `equinix-metal`.
     pub platform: String,
     /// The operating system: `debian-12`.
@@ -56,7 +58,7 @@ pub struct Site {
     pub origins: Vec<String>,
     /// Where nodes take archives from, in the order given; empty means all of [`Supply::ALL`].
     pub supplies: Vec<Supply>,
-    /// Who may sign plans, in the order given; empty means that nobody has to.
+    /// Who may sign releases, in the order given; empty means that nobody has to.
     pub signers: Vec<PublicKey>,
     /// The operator's own cloud-config, in the order given.
     pub cloud_config: Vec<Extra>,

@@ -1,6 +1,5 @@
 //! Large files: opened for reading, and written beside their place, to be put there when all else is written.
 //! May not know what is in them.
-#![expect(clippy::disallowed_methods, reason = "a room of sys: opens and renames files")]
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;

@@ -55,7 +55,7 @@ impl Stage {
                 .with_context(making)?
                 .keep();
             staged.push(path.clone());
-            if let Some(lock) = locked(&path).with_context(making)? {
+            if let Some(lock) = locked(&path) {
                 fs::write(path.join(".gitignore"), "*\n").with_context(making)?;
                 return Ok(Self { path, _lock: lock, _held: held });
             }
@@ -124,14 +124,14 @@ pub fn sweep(folder: &Path) {
 }
 
 /// The folder's lock; nothing when somebody else has it, or has removed the folder. A file system without locks has none to give, and no sweep.
-fn locked(path: &Path) -> Result<Option<File>> {
-    let Ok(lock) = File::open(path) else { return Ok(None) };
+fn locked(path: &Path) -> Option<File> {
+    let lock = File::open(path).ok()?;
     if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-        return Ok(None);
+        return None;
     }
     let there = fs::symlink_metadata(path);
     let same = there.is_ok_and(|there| lock.metadata().is_ok_and(|own| own.ino() == there.ino()));
-    Ok(same.then_some(lock))
+    same.then_some(lock)
 }
 
 fn staged() -> MutexGuard<'static, Vec<PathBuf>> {

@@ -24,6 +24,36 @@ pub fn all(ours: Mapping, parts: &[Extra]) -> Result<Mapping, Vec<String>> {
     if against.is_empty() { Ok(merged.document) } else { Err(against) }
 }
 
+/// Returns what `whole` has beyond `ours`: further keys, further members of mappings, further items of lists, in their order. What is ours and
+/// is not there, or has another value, is passed over.
+pub fn beyond(whole: &Mapping, ours: &Mapping) -> Mapping {
+    let mut more = Mapping::new();
+    for (key, value) in whole {
+        let rest = match (ours.get(key), value) {
+            (Some(Value::Mapping(ours)), Value::Mapping(whole)) => Value::Mapping(beyond(whole, ours)),
+            (Some(Value::Sequence(ours)), Value::Sequence(whole)) => {
+                let mut ours = ours.clone();
+                let mut stays = |item: &Value| {
+                    let at = ours.iter().position(|other| other == item);
+                    at.map(|at| ours.remove(at)).is_none()
+                };
+                Value::Sequence(whole.iter().filter(|item| stays(item)).cloned().collect())
+            }
+            (Some(ours), value) if ours == value => continue,
+            (_, value) => value.clone(),
+        };
+        let empty = match &rest {
+            Value::Mapping(rest) => rest.is_empty() && ours.contains_key(key),
+            Value::Sequence(rest) => rest.is_empty() && ours.contains_key(key),
+            _ => false,
+        };
+        if !empty {
+            more.insert(key.clone(), rest);
+        }
+    }
+    more
+}
+
 struct Merged {
     document: Mapping,
     /// Who said the value at a path first; a path is keys joined by dots.
@@ -105,6 +135,25 @@ mod tests {
         let part =
             |(place, yaml): (usize, &&str)| Extra { origin: format!("cloud_config[{place}]"), document: mapping(yaml) };
         all(ours, &parts.iter().enumerate().map(part).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_is_beyond_ours_is_what_was_merged_in() {
+        let ours = mapping("datasource: {Ec2: {strict_id: false}}\nruncmd: [sync, go]\n");
+        for (whole, more) in [
+            ("datasource: {Ec2: {strict_id: false}}\nruncmd: [sync, go]\n", "{}"),
+            (
+                "datasource: {Ec2: {strict_id: false, timeout: 5}}\nruncmd: [sync, go, sync, a]\nb: {}\n",
+                "datasource: {Ec2: {timeout: 5}}\nruncmd: [sync, a]\nb: {}\n",
+            ),
+            (
+                "datasource: {Ec2: {strict_id: true}}\nruncmd: [a, sync, go]\n",
+                "datasource: {Ec2: {strict_id: true}}\nruncmd: [a]\n",
+            ),
+            ("runcmd: evil\n", "runcmd: evil\n"),
+        ] {
+            assert_eq!(beyond(&mapping(whole), &ours), mapping(more), "{whole}");
+        }
     }
 
     #[test]

@@ -1,25 +1,25 @@
-//! A plan to a cloud-config: the plan, the lines that fetch init and a unit, dropped; the unit started; the operator's own parts merged in.
-//! May not write a file, and may not change the plan's bytes: their digest is the plan digest.
+//! A release to a cloud-config: the lines that fetch init, a unit, what both start from; the unit started; the operator's own parts merged in.
+//! May not write a file. What is pinned does not travel in it, unless somebody wants that.
 
 pub mod host;
 mod merge;
 mod packed;
 pub(crate) mod platform;
+pub(crate) mod rebuilt;
 mod rules;
 pub mod size;
 mod yaml;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::{Result, anyhow};
-use anymetal_contract::plan::{Arch, File};
-use anymetal_contract::{Digest, place};
+use anymetal_contract::plan::File;
+use anymetal_contract::{Digest, Plan, Release, place};
 use serde_yaml::{Mapping, Value};
 
-use crate::plan;
-use crate::sign::Signed;
 use crate::site::Site;
+use crate::site::model::Extra;
+use crate::{plan, release};
 use size::Part;
 
 /// A user-data, whose rules all hold.
@@ -34,27 +34,42 @@ pub struct UserData {
 /// What is put into a user-data.
 #[derive(Debug, Clone, Copy)]
 pub struct Cargo<'c> {
-    /// The canonical plan.
-    pub plan: &'c [u8],
+    /// The release.
+    pub release: &'c Release,
+    /// The same, canonical.
+    pub text: &'c [u8],
+    /// Its signature, when it has one.
+    pub signature: Option<&'c str>,
+    /// The plan that it pins.
+    pub plan: &'c Plan,
+    /// The same, canonical, when plan and release are to travel in here.
+    pub inline: Option<&'c [u8]>,
     /// The nodes' document of secrets, when it travels in here.
     pub secrets: Option<&'c [u8]>,
-    /// Who may sign, and that one of them did; when the site names anybody.
-    pub signed: Option<Signed<'c>>,
-    /// The digest of the init of each architecture.
-    pub inits: &'c BTreeMap<Arch, Digest>,
 }
 
-/// The user-data of a site; `max_size` is what the author allows instead of [`size::LIMIT`]. The error is the author's to mend.
+/// What the operator's own parts add to our cloud-config.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operator {
+    document: Mapping,
+}
+
+impl Operator {
+    /// Returns the digest that a release pins: of the YAML that we write of it.
+    pub fn digest(&self) -> Digest {
+        plan::digest(yaml::document(&self.document, |_| None).as_bytes())
+    }
+}
+
+/// Makes the user-data of a site; `max_size` is what the author allows instead of [`size::LIMIT`]. The error is the author's to mend.
 pub fn make(site: &Site, cargo: Cargo<'_>, max_size: Option<usize>) -> Result<UserData> {
     if site.origins.is_empty() {
         return Err(anyhow!(
             "the site has no `origins`, so no node could fetch anymetal-init\nhint: name a URL under `origins`, and serve there the folder sha256 that `anymetal build` writes"
         ));
     }
-    let dropped = dropped(site, cargo)?;
-    let ours = ours(site, &dropped);
-    let document = merge::all(ours, &site.cloud_config).map_err(|against| anyhow!(against.join("\n")))?;
-    let text = written(site, cargo, &document);
+    let dropped = dropped(cargo)?;
+    let (text, document) = written(cargo, &dropped, &site.cloud_config)?;
     let broken = rules::text(&text, &document);
     if !broken.is_empty() {
         return Err(anyhow!(
@@ -65,29 +80,68 @@ pub fn make(site: &Site, cargo: Cargo<'_>, max_size: Option<usize>) -> Result<Us
     Ok(UserData { text, warnings: idle(site).chain(warning).collect() })
 }
 
-/// The entries of `write_files` that are ours, by a short name.
-fn dropped(site: &Site, cargo: Cargo<'_>) -> Result<Vec<(&'static str, Value)>> {
-    let packed = |path: &str, mode: &str, content: String| {
-        let encoding = ("encoding", packed::ENCODING);
-        entry(&[("path", path), ("permissions", mode), encoding, ("content", &content)])
+/// Returns what these parts add to our cloud-config on this platform; `None` when they add nothing. Fails when they cannot be merged.
+pub fn operator(platform: &str, parts: &[Extra]) -> Result<Option<Operator>> {
+    let ours = ours(platform, &[]);
+    let whole = merge::all(ours.clone(), parts).map_err(|against| anyhow!(against.join("\n")))?;
+    let document = merge::beyond(&whole, &ours);
+    Ok((!document.is_empty()).then_some(Operator { document }))
+}
+
+/// One of our own files.
+#[derive(Debug, Clone)]
+struct Dropped {
+    /// For people: its name without a path.
+    name: &'static str,
+    path: String,
+    /// What it holds.
+    content: Vec<u8>,
+    /// The entry of `write_files`.
+    entry: Value,
+}
+
+/// The files that are ours.
+fn dropped(cargo: Cargo<'_>) -> Result<Vec<Dropped>> {
+    let Cargo { release, text, signature, plan, inline, secrets } = cargo;
+    let open = |name, path: &str, mode: &str, content: String| Dropped {
+        name,
+        path: path.to_owned(),
+        entry: entry(&[("path", path), ("permissions", mode), ("content", &content)]),
+        content: content.into_bytes(),
     };
-    let file = |File { path, mode, body, .. }: File| match packed::pack_when_shorter(&body) {
-        Some(content) => packed(&path, &mode, content),
-        None => entry(&[("path", &path), ("permissions", &mode), ("content", &body)]),
+    let file = |name, File { path, mode, body, .. }: File| open(name, &path, &mode, body);
+    let packed = |name, path: &str, mode: &str, content: &[u8]| Dropped {
+        name,
+        path: path.to_owned(),
+        entry: entry(&[
+            ("path", path),
+            ("permissions", mode),
+            ("encoding", packed::ENCODING),
+            ("content", &packed::pack(content)),
+        ]),
+        content: content.to_vec(),
     };
-    let secrets = cargo.secrets.map(|secrets| ("secrets.json", packed(place::SECRETS, "0600", packed::pack(secrets))));
-    let signed = cargo.signed.map(|Signed { signers, signature }| {
-        let keys: String = signers.iter().map(|key| key.text() + "\n").collect();
-        // signatures do not pack
-        let open = |name, path, content| (name, entry(&[("path", path), ("content", content)]));
-        [open("signers", place::SIGNERS, &keys), open("plan.json.minisig", place::SIGNATURE, signature)]
-    });
-    let rest = [
-        ("fetch-init", file(host::fetch_init(cargo.inits, &site.origins)?)),
-        ("anymetal.service", file(host::unit()?)),
-        ("plan.json", packed(place::PLAN, "0644", packed::pack(cargo.plan))),
+    let pins = release::pins(release, text, &plan.origins)?.to_string();
+    let mut files = vec![
+        file("fetch-init", host::fetch_init()?),
+        file("anymetal.service", host::unit()?),
+        open("pins", place::PINS, "0644", pins),
     ];
-    Ok(rest.into_iter().chain(signed.into_iter().flatten()).chain(secrets).collect())
+    if !release.signers.is_empty() {
+        files.push(open(
+            "signers",
+            place::SIGNERS,
+            "0644",
+            release.signers.iter().map(|key| key.clone() + "\n").collect(),
+        ));
+    }
+    files.extend(signature.map(|text| open("release.json.minisig", place::SIGNATURE, "0644", text.to_owned())));
+    if let Some(plan) = inline {
+        files.push(packed("release.json", place::RELEASE, "0644", text));
+        files.push(packed("plan.json", place::PLAN, "0644", plan));
+    }
+    files.extend(secrets.map(|secrets| packed("secrets.json", place::SECRETS, "0600", secrets)));
+    Ok(files)
 }
 
 /// Without what cloud-init takes for granted: every byte of a user-data counts.
@@ -96,8 +150,8 @@ fn entry(members: &[(&str, &str)]) -> Value {
     Value::Mapping(said.map(|(key, value)| (Value::from(*key), Value::from(*value))).collect())
 }
 
-/// Our own document.
-fn ours(site: &Site, dropped: &[(&str, Value)]) -> Mapping {
+/// Our own document on this platform.
+fn ours(platform: &str, dropped: &[Dropped]) -> Mapping {
     // A power cut right after the first start must not leave half of these files: cloud-init writes them once per instance.
     let commands: [&[&str]; 4] = [
         &["sync"],
@@ -106,40 +160,43 @@ fn ours(site: &Site, dropped: &[(&str, Value)]) -> Mapping {
         &["systemctl", "start", "--no-block", "anymetal.service"],
     ];
     let command = |words: &&[&str]| Value::Sequence(words.iter().map(|word| Value::from(*word)).collect());
-    let mut document = platform::named(&site.platform).document();
-    document.insert("write_files".into(), dropped.iter().map(|(_, entry)| entry.clone()).collect::<Vec<_>>().into());
+    let mut document = platform::named(platform).document();
+    let files = dropped.iter().map(|file| file.entry.clone()).collect::<Vec<_>>();
+    document.insert("write_files".into(), files.into());
     document.insert("runcmd".into(), commands.iter().map(command).collect::<Vec<_>>().into());
     document
 }
 
-/// The text, with what a person who opens it wants to know.
-fn written(site: &Site, cargo: Cargo<'_>, document: &Mapping) -> String {
+/// The text, with what a person who opens it wants to know, and the document that it is.
+fn written(cargo: Cargo<'_>, dropped: &[Dropped], parts: &[Extra]) -> Result<(String, Mapping)> {
+    let document = merge::all(ours(&cargo.plan.platform, dropped), parts);
+    let document = document.map_err(|against| anyhow!(against.join("\n")))?;
+    let Release { site, serial, plan, .. } = cargo.release;
     let mut text = String::from(rules::FIRST_LINE);
     let mut line = |words: String| _ = writeln!(text, "# {words}");
-    line(format!("The first boot of every node of the site {}, by anymetal {}.", site.name, env!("CARGO_PKG_VERSION")));
-    line("Made from the site: change that and build again, not this.".to_owned());
-    line(format!("plan sha256:{}", plan::digest(cargo.plan)));
+    line(format!("The first boot of every node of the site {site}, serial {serial}, plan {}.", plan.sha256.short()));
+    line("Made by anymetal from the site: change that and build again, not this.".to_owned());
     if cargo.secrets.is_some() {
         line("There are secrets in it: not for others to read.".to_owned());
     }
-    text + &yaml::document(document, comment)
+    let text = text + &yaml::document(&document, comment);
+    Ok((text, document))
 }
 
 fn comment(key: &str) -> Option<&'static str> {
     match key {
-        "write_files" => Some("gz+b64: `base64 -d | gunzip` shows it."),
         "runcmd" => Some("The work itself is a service: `journalctl -u anymetal`."),
         _ => None,
     }
 }
 
 /// How many bytes each part of the text takes.
-fn parts(site: &Site, dropped: &[(&'static str, Value)]) -> Vec<Part> {
+fn parts(site: &Site, dropped: &[Dropped]) -> Vec<Part> {
     let bytes = |document: &Mapping| yaml::document(document, |_| None).len();
     let key = "write_files:\n".len();
-    let ours = dropped.iter().map(|(name, entry)| {
-        let alone = Mapping::from_iter([("write_files".into(), Value::Sequence(vec![entry.clone()]))]);
-        Part { name: (*name).to_owned(), bytes: bytes(&alone) - key }
+    let ours = dropped.iter().map(|file| {
+        let alone = Mapping::from_iter([("write_files".into(), Value::Sequence(vec![file.entry.clone()]))]);
+        Part { name: file.name.to_owned(), bytes: bytes(&alone) - key }
     });
     let extra = site.cloud_config.iter().map(|part| Part { name: part.origin.clone(), bytes: bytes(&part.document) });
     ours.chain(extra).collect()
@@ -161,20 +218,22 @@ fn idle(site: &Site) -> impl Iterator<Item = String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::sample;
-    use crate::site::model::Extra;
 
     fn made(change: impl Fn(&mut Site)) -> Result<UserData> {
-        let mut site = sample::site();
-        change(&mut site);
-        make(&site, Cargo { plan: PLAN, secrets: None, signed: None, inits: &pins() }, None)
+        with(change, None, None)
     }
 
-    const PLAN: &[u8] = b"{\"kind\":\"anymetal.plan\"}";
-
-    fn pins() -> BTreeMap<Arch, Digest> {
-        BTreeMap::from([(Arch::X86_64, Digest::of([7; 32]))])
+    fn with(change: impl Fn(&mut Site), secrets: Option<&[u8]>, inline: Option<&[u8]>) -> Result<UserData> {
+        let mut site = sample::site();
+        change(&mut site);
+        let plan = plan::draft(&site).unwrap();
+        let release = release::draft(&site, &plan::canonical(&plan), BTreeMap::new())?;
+        let text = plan::canonical(&release);
+        make(&site, Cargo { release: &release, text: &text, signature: None, plan: &plan, inline, secrets }, None)
     }
 
     fn extra(yaml: &str) -> Vec<Extra> {
@@ -184,16 +243,18 @@ mod tests {
     #[test]
     fn a_person_who_opens_it_sees_what_it_is() {
         let text = made(|_| {}).unwrap().text;
+        let digest = plan::digest(&plan::canonical(&plan::draft(&sample::site()).unwrap()));
         let head = [
             "#cloud-config".to_owned(),
-            format!("# The first boot of every node of the site demo, by anymetal {}.", env!("CARGO_PKG_VERSION")),
-            "# Made from the site: change that and build again, not this.".to_owned(),
-            format!("# plan sha256:{}", plan::digest(b"{\"kind\":\"anymetal.plan\"}")),
+            format!("# The first boot of every node of the site demo, serial 1, plan {}.", digest.short()),
+            "# Made by anymetal from the site: change that and build again, not this.".to_owned(),
             "datasource:".to_owned(),
             "  Ec2:".to_owned(),
             "    strict_id: false".to_owned(),
         ];
         assert!(text.starts_with(&(head.join("\n") + "\n")), "{text}");
+        assert!(text.contains("\n    # Certificates do not matter: the digest decides.\n    get() {\n"), "{text}");
+        assert!(text.contains("\n    origin https://mirror.example/anymetal\n"), "{text}");
         let tail = "runcmd:\n- [sync]\n- [systemctl, daemon-reload]\n- [systemctl, enable, anymetal.service]\n- [systemctl, start, --no-block, anymetal.service]\n";
         assert!(text.ends_with(tail), "{text}");
     }
@@ -201,8 +262,7 @@ mod tests {
     #[test]
     fn secrets_are_a_file_for_root_alone_and_the_reader_is_told() {
         let secrets = b"{\"kind\":\"anymetal.secrets\"}";
-        let cargo = Cargo { plan: PLAN, secrets: Some(secrets), signed: None, inits: &pins() };
-        let text = make(&sample::site(), cargo, None).unwrap().text;
+        let text = with(|_| {}, Some(secrets), None).unwrap().text;
         let entry = format!(
             "- path: /etc/anymetal/secrets.json\n  permissions: \"0600\"\n  encoding: gz+b64\n  content: |\n    {}",
             packed::pack(secrets)
@@ -230,8 +290,8 @@ mod tests {
         assert!(good.text.ends_with("anymetal.service]\n- \"touch /etc/x\"\npackages:\n- bird2\n"), "{}", good.text);
         let error = made(|site| site.cloud_config = extra("runcmd: ['echo image_tag=x']\n")).unwrap_err().to_string();
         assert!(error.contains("cloud_config[0]: there is `image_tag=`"), "{error}");
-        // in what is packed nobody finds it
-        assert!(!made(|site| site.origins = vec!["http://o/image_tag=x".into()]).unwrap().text.contains("image_tag="));
+        let error = made(|site| site.origins = vec!["http://o/image_tag=x".into()]).unwrap_err().to_string();
+        assert!(error.contains("there is `image_tag=` in the text"), "{error}");
     }
 
     #[test]

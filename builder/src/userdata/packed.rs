@@ -16,13 +16,6 @@ const OS_UNKNOWN: u8 = 255;
 /// sixty bytes of a large plan), short enough for an editor.
 const WIDTH: usize = 4000;
 
-/// The packed text of a file that a person may read as it is, when it is shorter: every line of the file is indented by two.
-pub fn pack_when_shorter(text: &str) -> Option<String> {
-    let packed = pack(text.as_bytes());
-    let length = |text: &str| text.len() + 2 * text.lines().count();
-    (length(&packed) + "\n  encoding: ".len() + ENCODING.len() < length(text)).then_some(packed)
-}
-
 /// Lines of base64, of a gzip member without a name, a time or an operating system.
 pub fn pack(bytes: &[u8]) -> String {
     let text = STANDARD.encode(gzip(bytes));
@@ -65,13 +58,6 @@ mod tests {
         let mut unpacked = String::new();
         flate2::read::GzDecoder::new(&member[..]).read_to_string(&mut unpacked).unwrap();
         assert_eq!(unpacked, plan);
-    }
-
-    #[test]
-    fn a_text_is_packed_only_when_that_is_shorter() {
-        assert_eq!(pack_when_shorter("[Unit]\nDescription=short\n"), None);
-        let long = "say \"the same again\"\n".repeat(20);
-        assert_eq!(pack_when_shorter(&long), Some(pack(long.as_bytes())));
     }
 
     #[test]

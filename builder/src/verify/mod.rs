@@ -2,6 +2,7 @@
 //! May not open a form: `form` does. May not mend one.
 
 mod hashes;
+mod papers;
 mod same;
 mod signed;
 
@@ -13,9 +14,8 @@ use anymetal_contract::plan::{Arch, Plan, Source};
 use anymetal_contract::{Digest, place};
 use anymetal_supply::bundle::Bundle;
 
-use crate::bundle;
 use crate::form::{Carried, Folder, Form, Kind};
-use crate::plan;
+use crate::{bundle, plan, sign};
 use hashes::{Bytes, Claim};
 
 pub use signed::signed;
@@ -32,6 +32,9 @@ pub fn prove(forms: &[Form]) -> Result<Vec<String>> {
 fn whole(form: &Form) -> Result<String> {
     let path = form.path.display();
     let named = |error: Error| error.context(path.to_string());
+    if let Some(carried) = form.carried() {
+        released(form, carried).map_err(named)?;
+    }
     Ok(match &form.kind {
         Kind::Bundle(bundle, carried) => {
             complete(bundle, carried).map_err(named)?;
@@ -47,6 +50,12 @@ fn whole(form: &Form) -> Result<String> {
             format!("user-data plan sha256:{}", carried.digest())
         }
         Kind::Plan(carried) => format!("plan sha256:{}", carried.digest()),
+        Kind::Release(carried) => {
+            inits_for(&carried.plan, carried).map_err(named)?;
+            let (serial, plan) = (carried.host.as_ref().map_or(0, |host| host.serial), carried.digest());
+            let release = carried.release_digest().context("it has no release").map_err(named)?;
+            format!("release sha256:{release} serial {serial} plan sha256:{plan}")
+        }
         Kind::Site(carried) => format!("site plan sha256:{}", carried.digest()),
         Kind::Lock(site) => format!("lock of {site} whole"),
         Kind::List(digest) => format!("packages sha256:{digest}"),
@@ -57,6 +66,23 @@ fn whole(form: &Form) -> Result<String> {
     })
 }
 
+/// Fails when the form is not what its release makes, or carries a signature that no node would take. A user-data and a bundle have to carry one
+/// when there are signers.
+fn released(form: &Form, carried: &Carried) -> Result<()> {
+    if let Some(wrong) = &carried.wrong {
+        return Err(anyhow!("{wrong}"));
+    }
+    let Some((text, release)) = &carried.release else { return Ok(()) };
+    let keys = crate::release::signers(release)?;
+    match &carried.signature {
+        Some(signature) if !keys.is_empty() => sign::verify(text, signature, &keys).map(drop),
+        None if !keys.is_empty() && matches!(form.kind, Kind::UserData(_) | Kind::Bundle(..)) => Err(anyhow!(
+            "its release names signers, and it carries no signature\nhint: build it again with `--sign FILE`"
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn blobs(count: usize) -> String {
     if count == 1 { "1 blob".to_owned() } else { format!("{count} blobs") }
 }
@@ -65,7 +91,8 @@ fn blobs(count: usize) -> String {
 fn complete(bundle: &Bundle, carried: &Carried) -> Result<()> {
     let index = bundle.index();
     let empty = BTreeMap::new();
-    let wanted = bundle::blobs(&carried.plan, carried.lists.as_ref().unwrap_or(&empty), &index.inits);
+    let release = (bundle.release_text(), bundle.release());
+    let wanted = bundle::blobs(release, &carried.plan, carried.lists.as_ref().unwrap_or(&empty));
     inits_for(&carried.plan, carried)?;
     let there: BTreeMap<&Digest, u64> = index.blobs.iter().map(|blob| (&blob.sha256, blob.size)).collect();
     for (sha256, named) in &wanted {
@@ -81,7 +108,7 @@ fn complete(bundle: &Bundle, carried: &Carried) -> Result<()> {
         let size = there[&sha256];
         Blob { sha256, size, name: named.name }
     });
-    let right = bundle::index(&carried.plan, carried.digest(), index.inits.clone(), named.collect());
+    let right = bundle::index(release, named.collect());
     ensure!(plan::canonical(&right) == bundle.index_text(), "{INDEX} is not as `anymetal build` writes it");
     Ok(())
 }
@@ -115,9 +142,15 @@ fn within(form: &Form, folder: &Folder) -> Result<()> {
         whole(inner)?;
     }
     same::judge(&folder.forms)?;
+    papers::judge(&form.path, folder)?;
     let inits = folder.carried.inits.iter().flatten().map(|(arch, sha256)| (sha256, format!("anymetal-init {arch}")));
     let lists = folder.carried.plan.packages.iter().map(|(arch, list)| (&list.sha256, format!("packages {arch}")));
-    if let Some((sha256, name)) = inits.chain(lists).find(|(sha256, _)| !folder.blobs.contains_key(*sha256)) {
+    let (release, plan) = (folder.carried.release_digest(), folder.carried.digest());
+    let documents =
+        release.iter().map(|sha256| (sha256, "the release".to_owned())).chain([(&plan, "the plan".to_owned())]);
+    if let Some((sha256, name)) =
+        inits.chain(lists).chain(documents).find(|(sha256, _)| !folder.blobs.contains_key(*sha256))
+    {
         let (path, blob) = (form.path.display(), place::blob(sha256));
         return Err(anyhow!("{path}: {blob} ({name}) is missing\nhint: `anymetal build` writes it"));
     }

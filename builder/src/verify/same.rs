@@ -25,6 +25,19 @@ pub(super) fn judge(forms: &[Form]) -> Result<()> {
             );
         }
     }
+    let released = forms.iter().filter_map(|form| Some((&form.path, form.carried()?)));
+    let released: Vec<_> = released.filter(|(_, carried)| carried.release.is_some()).collect();
+    if let Some(((first_path, first), others)) = released.split_first()
+        && let Some((path, other)) = others.iter().find(|(_, other)| other.release_digest() != first.release_digest())
+    {
+        let changes = diff::changes(first, other);
+        bail!(
+            "{} has another release than {}\nthe first difference: {}",
+            path.display(),
+            first_path.display(),
+            terminal::one_line(changes.first().map_or("something that has no word of its own", String::as_str))
+        );
+    }
     let mut pinning = forms.iter().filter_map(|form| Some((&form.path, form.carried()?.inits.as_ref()?)));
     let Some((first_path, first)) = pinning.next() else { return Ok(()) };
     if let Some((path, inits)) = pinning.find(|(_, inits)| *inits != first) {

@@ -1,4 +1,4 @@
-//! Whether every form that carries a plan carries a signature of it by one of these keys.
+//! Whether every form that carries a release carries a signature of it by one of these keys.
 //! May not judge anything else.
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,7 +10,7 @@ use crate::sign::{self, PublicKey};
 pub fn signed(forms: &[Form], keys: &[PublicKey]) -> Result<()> {
     ensure!(
         judge(forms, keys)? > 0,
-        "none of the forms has a signature that a key could be for\nhint: name a bundle, a user-data, a plan or a folder"
+        "none of the forms has a signature that a key could be for\nhint: name a bundle, a user-data, a release or a folder"
     );
     Ok(())
 }
@@ -24,14 +24,20 @@ fn judge(forms: &[Form], keys: &[PublicKey]) -> Result<usize> {
                 signed += judge(&folder.forms, keys)?;
                 continue;
             }
-            Kind::Bundle(_, carried) | Kind::UserData(carried) | Kind::Plan(carried) => carried,
+            Kind::Bundle(_, carried) | Kind::UserData(carried) | Kind::Release(carried) | Kind::Plan(carried) => {
+                carried
+            }
             Kind::Site(_) | Kind::Lock(_) | Kind::List(_) | Kind::Blob(_) => continue,
         };
-        let text = carried.signature.as_deref();
-        let text = text.with_context(|| {
-            format!("{} carries no signature of its plan\nhint: `anymetal build --sign FILE` makes one; a user-data has it when the site names `signers`", form.path.display())
-        })?;
-        sign::verify(&carried.text, text, keys).with_context(|| form.path.display().to_string())?;
+        let path = form.path.display();
+        let missing = |what: &str| {
+            format!(
+                "{path} carries no {what}\nhint: `anymetal build --sign FILE` makes one; beside a plan it is release.json with its .minisig"
+            )
+        };
+        let (release, _) = carried.release.as_ref().with_context(|| missing("release"))?;
+        let text = carried.signature.as_deref().with_context(|| missing("signature of its release"))?;
+        sign::verify(release, text, keys).with_context(|| path.to_string())?;
         signed += 1;
     }
     Ok(signed)

@@ -36,7 +36,10 @@ pub struct Abilities {
     /// Where it takes blobs from, when the plan says an order.
     #[serde(default)]
     pub supplies: Vec<String>,
-    /// Forms of signatures it checks a plan by.
+    /// Versions of the release it reads.
+    #[serde(default)]
+    pub releases: Vec<u32>,
+    /// Forms of signatures it checks a release by.
     #[serde(default)]
     pub signatures: Vec<String>,
 }

@@ -1,8 +1,9 @@
 //! A bundle: one tar with everything the nodes of a site need, and what is in it by name.
 //! May not open one: `anymetal-supply` reads, the builder writes.
 //!
-//! Members, in this order: [`INDEX`], [`PLAN`], [`SIGNATURE`] when the plan is signed, then every blob as `sha256/<hex>` ([`crate::place::blob`]),
-//! by digest. Unpacked into a web root it is an origin.
+//! Members, in this order: [`INDEX`], [`crate::release::FILE`], [`crate::release::SIGNATURE`] when it is signed, then every blob as `sha256/<hex>`
+//! ([`crate::place::blob`]), by digest; the release and the plan are among them. Unpacked into a web root it is an origin.
+//! The index is signed by nobody, and may say nothing that the release does not say.
 
 use std::collections::BTreeMap;
 
@@ -18,10 +19,8 @@ pub const VERSION: u32 = 1;
 
 /// The index, canonical JSON: the first member.
 pub const INDEX: &str = "index.json";
-/// The plan, canonical JSON.
+/// The name of the plan's file beside a release; in a bundle the plan is a blob.
 pub const PLAN: &str = "plan.json";
-/// The plan's detached signature, in minisign's form.
-pub const SIGNATURE: &str = "plan.json.minisig";
 
 /// What is in a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,9 +32,11 @@ pub struct Index {
     pub version: u32,
     /// The site's name.
     pub site: String,
-    /// The plan digest.
+    /// The digest of the release.
+    pub release: Digest,
+    /// The plan digest, which the release pins.
     pub plan: Digest,
-    /// The `anymetal-init` for each architecture, which is among the blobs.
+    /// The `anymetal-init` for each architecture, which the release pins.
     pub inits: BTreeMap<Arch, Digest>,
     /// Every blob, by digest.
     pub blobs: Vec<Blob>,

@@ -1,7 +1,11 @@
 //! Every path of a node that builder and init both know, or that an operator may rely on.
 //! Absolute, to be put under a root by whoever touches them.
 
-/// The plan, canonical JSON, 0644, dropped by cloud-init.
+/// What user-data pins ([`crate::Pins`]), 0644, dropped by cloud-init.
+pub const PINS: &str = "/etc/anymetal/pins";
+/// The release ([`crate::Release`]) that the node runs, 0644: fetched by the digest in [`PINS`], or dropped by cloud-init.
+pub const RELEASE: &str = "/etc/anymetal/release.json";
+/// The plan of that release, canonical JSON, 0644: fetched by its digest, or dropped by cloud-init.
 pub const PLAN: &str = "/etc/anymetal/plan.json";
 /// The secrets, JSON ([`crate::Secrets`]), 0600, dropped by cloud-init when they come in the user-data.
 pub const SECRETS: &str = "/etc/anymetal/secrets.json";
@@ -18,10 +22,11 @@ pub const MEDIUM_SECRETS: &str = "anymetal-secrets.json";
 pub const MACHINE: &str = "/etc/anymetal/machine.json";
 /// The same on a volume, at its top; [`MEDIUM`] are the labels.
 pub const MEDIUM_MACHINE: &str = "anymetal-machine.json";
-/// Who may sign plans: public keys in minisign's form, one per line, 0644. While there is such a file, init refuses a plan that none of them signed.
+/// Who may sign releases: public keys in minisign's form, one per line, 0644. While there is such a file, init refuses a release that none of
+/// them signed.
 pub const SIGNERS: &str = "/etc/anymetal/signers";
-/// The plan's detached signature, in minisign's form.
-pub const SIGNATURE: &str = "/etc/anymetal/plan.json.minisig";
+/// The release's detached signature, in minisign's form.
+pub const SIGNATURE: &str = "/etc/anymetal/release.json.minisig";
 /// A bundle ([`crate::bundle`]) on the node's own disk.
 pub const BUNDLE: &str = "/var/lib/anymetal/bundle.tar";
 /// The same on a volume, at its top; [`MEDIUM`] are the labels.
@@ -38,6 +43,8 @@ pub const OPT: &str = "/opt/anymetal";
 pub const STATE: &str = "/var/lib/anymetal";
 /// The ledger.
 pub const LEDGER: &str = "/var/lib/anymetal/ledger.json";
+/// What the node remembers of the releases it has run, JSON, 0600: the site, the highest serial, who may sign the next one.
+pub const TRUST: &str = "/var/lib/anymetal/trust.json";
 /// The last good metadata document, with which machine and platform it is of and since when it is known, JSON, 0600. Used while nobody
 /// answers for a newer one.
 pub const METADATA: &str = "/var/lib/anymetal/metadata.json";

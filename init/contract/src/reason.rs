@@ -10,11 +10,15 @@ pub enum Reason {
     PlanUnreadable,
     /// The plan asks for something this init cannot do.
     PlanBeyondInit,
-    /// There is a list of who may sign plans ([`crate::place::SIGNERS`]), and the plan has no signature.
-    PlanUnsigned,
-    /// The plan's signature is by nobody who may sign, or not over this plan.
-    PlanSignatureWrong,
-    /// The list of who may sign plans cannot be read, or has something in it that is no key.
+    /// What user-data pins, or the release, cannot be read, or one does not fit the other.
+    ReleaseUnreadable,
+    /// The release is older than one that this node has run, of another site, or missing where there was one.
+    ReleaseStale,
+    /// Somebody has to sign releases ([`crate::place::SIGNERS`], or an earlier release says so), and this one has no signature.
+    ReleaseUnsigned,
+    /// The release's signature is by nobody who may sign, or not over this release.
+    ReleaseSignatureWrong,
+    /// The list of who may sign releases cannot be read, or has something in it that is no key.
     SignersUnusable,
     /// The machine has no machine id.
     MachineIdMissing,
@@ -78,11 +82,13 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::PlanUnreadable,
         Self::PlanBeyondInit,
-        Self::PlanUnsigned,
-        Self::PlanSignatureWrong,
+        Self::ReleaseUnreadable,
+        Self::ReleaseStale,
+        Self::ReleaseUnsigned,
+        Self::ReleaseSignatureWrong,
         Self::SignersUnusable,
         Self::MachineIdMissing,
         Self::MetadataUnreachable,
@@ -120,8 +126,10 @@ impl Reason {
         match self {
             Self::PlanUnreadable => "plan-unreadable",
             Self::PlanBeyondInit => "plan-beyond-init",
-            Self::PlanUnsigned => "plan-unsigned",
-            Self::PlanSignatureWrong => "plan-signature-wrong",
+            Self::ReleaseUnreadable => "release-unreadable",
+            Self::ReleaseStale => "release-stale",
+            Self::ReleaseUnsigned => "release-unsigned",
+            Self::ReleaseSignatureWrong => "release-signature-wrong",
             Self::SignersUnusable => "signers-unusable",
             Self::MachineIdMissing => "machine-id-missing",
             Self::MetadataUnreachable => "metadata-unreachable",
@@ -158,13 +166,16 @@ impl Reason {
     /// What to do about it, in one sentence.
     pub const fn hint(self) -> &'static str {
         match self {
-            Self::PlanUnreadable => {
+            Self::PlanUnreadable | Self::ReleaseUnreadable => {
                 "rebuild the user-data with the `anymetal` that belongs to this init, and provision again"
             }
             Self::PlanBeyondInit => "build the user-data with the init it pins: `anymetal build` checks its abilities",
-            Self::PlanUnsigned => "sign the plan, as `anymetal build --sign` does, and provision again",
-            Self::PlanSignatureWrong => {
-                "do not trust this plan before you know who changed it: build and sign it again with a key of the site's `signers`, and provision again"
+            Self::ReleaseStale => {
+                "raise `serial` of the site and build again; if you mean to go back, run `anymetal-init run --allow-rollback` once"
+            }
+            Self::ReleaseUnsigned => "sign the release, as `anymetal build --sign` does, and provision again",
+            Self::ReleaseSignatureWrong => {
+                "do not trust this release before you know who changed it: build and sign it again with a key of the site's `signers`, and provision again"
             }
             Self::SignersUnusable => "put the site's `signers` there, one public key in a line, or provision again",
             Self::MachineIdMissing => "boot with systemd, or run `systemd-machine-id-setup`",
@@ -237,8 +248,10 @@ impl Reason {
         match self {
             Self::PlanUnreadable
             | Self::PlanBeyondInit
-            | Self::PlanUnsigned
-            | Self::PlanSignatureWrong
+            | Self::ReleaseUnreadable
+            | Self::ReleaseStale
+            | Self::ReleaseUnsigned
+            | Self::ReleaseSignatureWrong
             | Self::SignersUnusable
             | Self::MachineIdMissing
             | Self::NoArtefact

@@ -9,10 +9,10 @@ use anymetal_contract::{Digest, Outcome, Reason, place};
 use super::blob::Blob;
 use super::supply::{Told, wanted};
 use crate::phase::Steps;
-use crate::signature;
 use crate::sys::{fs, medium};
 use crate::world::World;
-use anymetal_supply::bundle::Bundle;
+use crate::{release, signature, trust};
+use anymetal_supply::bundle::{Bundle, Section};
 use anymetal_supply::failure::Failure;
 use anymetal_supply::origin::Missed;
 use anymetal_supply::store::Store;
@@ -48,14 +48,8 @@ pub(super) fn find(world: &World, steps: &dyn Steps) -> Option<Near> {
         match near {
             Ok(None) => {}
             Ok(Some(near)) => {
-                let own = world.plan.get().map(|planned| &planned.digest);
-                let theirs = &near.bundle.index().plan;
-                if own != Some(theirs) {
-                    let words = format!(
-                        "{} is of another plan, {}…; its blobs count by their digests",
-                        near.name,
-                        theirs.short()
-                    );
+                if let Some(other) = near.of_another(world) {
+                    let words = format!("{} is of another {other}…; its blobs count by their digests", near.name);
                     steps.step(STEP, Outcome::Progress, &words);
                 }
                 return Some(near);
@@ -66,12 +60,13 @@ pub(super) fn find(world: &World, steps: &dyn Steps) -> Option<Near> {
     None
 }
 
-/// Walks it, and judges who signed its plan where somebody has to.
+/// Walks it, and judges who signed its release where somebody has to.
 fn open(world: &World, name: String, file: File) -> anyhow::Result<Near> {
     let bundle = Bundle::open(file).with_context(|| format!("{name} is damaged or no bundle"))?;
     let text = bundle.signature().map(String::from_utf8_lossy);
-    let from = format!("{} in {name}", anymetal_contract::bundle::SIGNATURE);
-    let judged = signature::check(world, bundle.plan(), text.as_deref(), &from);
+    let from = format!("{} in {name}", anymetal_contract::release::SIGNATURE);
+    let judged = trust::read(world)
+        .and_then(|before| signature::check(world, before.as_ref(), bundle.release_text(), text.as_deref(), &from));
     judged.map_err(|failure| failure.error).with_context(|| format!("{name} is refused"))?;
     Ok(Near { bundle, name })
 }
@@ -85,6 +80,22 @@ impl Near {
             Ok(Err(wrong)) => Err(Missed::Never(self.damaged(blob.sha256, &wrong))),
             Err(failure) => Err(Missed::Never(failure)),
         })
+    }
+
+    /// The content of a blob, which nobody has hashed.
+    pub(super) fn copy(&self, digest: &Digest) -> Option<Section<'_>> {
+        self.bundle.blob(digest)
+    }
+
+    /// Which release it is of, or plan where the node has no release, when it is not this node's.
+    fn of_another(&self, world: &World) -> Option<String> {
+        let index = self.bundle.index();
+        match (release::pins(world).ok().flatten(), world.plan.get()) {
+            (Some(pins), _) if pins.release.sha256 == index.release => None,
+            (Some(_), _) => Some(format!("release, {}", index.release.short())),
+            (None, Some(planned)) if planned.digest == index.plan => None,
+            (None, _) => Some(format!("plan, {}", index.plan.short())),
+        }
     }
 
     /// Where it is, for people.

@@ -7,32 +7,35 @@ use std::collections::BTreeMap;
 
 use anymetal_contract::bundle::{self, Index};
 use anymetal_contract::plan::{Arch, Supply};
-use anymetal_contract::{Digest, Outcome, Reason, place};
+use anymetal_contract::{Digest, Outcome, Reason, place, release};
 use anymetal_lab::archive::{noise, sha256};
 use anymetal_lab::http::{Response, Server};
 use anymetal_supply::bundle::header::{END, header, padding};
 
 use super::tests::{DEAD, Heard, artefact_of, component, world_of};
 use super::*;
-use crate::signature::tests::{KEY, OTHER, PLAN, SIGNATURE};
+use crate::signature::tests::{KEY, OTHER, PLAN, RELEASE, SIGNATURE};
 use crate::world::Planned;
 
 /// A bundle of these blobs, as the builder writes one, whose plan has these bytes.
 fn bundle_of(plan: &[u8], signature: Option<&str>, blobs: &[&[u8]]) -> Vec<u8> {
-    let mut blobs = blobs.to_vec();
+    let release = RELEASE.replace(sha256(PLAN.as_bytes()).as_str(), sha256(plan).as_str());
+    let release = release.replace(":24}", &format!(":{}}}", plan.len())).into_bytes();
+    let mut blobs = [blobs, &[plan, &release]].concat();
     blobs.sort_by_key(|blob| sha256(blob));
     let of = |blob: &&[u8]| bundle::Blob { sha256: sha256(blob), size: blob.len() as u64, name: "a thing".into() };
     let index = Index {
         kind: bundle::KIND.into(),
         version: bundle::VERSION,
         site: "demo".into(),
+        release: sha256(&release),
         plan: sha256(plan),
         inits: BTreeMap::<Arch, Digest>::new(),
         blobs: blobs.iter().map(of).collect(),
     };
     let index = serde_json::to_value(index).unwrap().to_string().into_bytes();
-    let mut members = vec![(bundle::INDEX.to_owned(), index), (bundle::PLAN.to_owned(), plan.to_vec())];
-    members.extend(signature.map(|text| (bundle::SIGNATURE.to_owned(), text.as_bytes().to_vec())));
+    let mut members = vec![(bundle::INDEX.to_owned(), index), (release::FILE.to_owned(), release.clone())];
+    members.extend(signature.map(|text| (release::SIGNATURE.to_owned(), text.as_bytes().to_vec())));
     members.extend(blobs.iter().map(|blob| (place::blob(&sha256(blob)), blob.to_vec())));
     let mut bytes = Vec::new();
     for (name, content) in members {
@@ -130,8 +133,16 @@ fn a_byte_changed_anywhere_is_found_named_and_nothing_of_it_used() {
     let (one, two) = (noise(20_000, 1), noise(9_000, 2));
     let whole = bundle_of(PLAN.as_bytes(), None, &[&one, &two]);
     let server = origin_of(&[&one, &two]);
+    // release and plan have come before, from here or not, and are not read again
+    let content = |text: &str| {
+        let at = whole.windows(text.len()).rposition(|window| window == text.as_bytes()).unwrap();
+        at..at + text.len()
+    };
+    let read = [content(RELEASE), content(PLAN)];
     let mut members = 0;
-    for place in (0..whole.len()).step_by(whole.len() / 150) {
+    for place in
+        (0..whole.len()).step_by(whole.len() / 150).filter(|place| read.iter().all(|read| !read.contains(place)))
+    {
         let mut bytes = whole.clone();
         bytes[place] ^= 1 << (place % 8);
         let bench = Bench::new(&[&one, &two], &[&server.url()], &bytes);
@@ -170,7 +181,7 @@ fn a_damaged_bundle_alone_stops_the_boot_with_the_member_named_and_an_empty_stor
 }
 
 #[test]
-fn where_plans_must_be_signed_a_bundle_must_be_too() {
+fn where_releases_must_be_signed_a_bundle_must_be_too() {
     let one = noise(10_000, 1);
     for (signature, signers, taken) in [
         (None, KEY, false),
@@ -185,6 +196,31 @@ fn where_plans_must_be_signed_a_bundle_must_be_too() {
         let refused = bench.heard.times("the bundle /var/lib/anymetal/bundle.tar is refused: ");
         assert_eq!((refused, bench.store().len()), if taken { (0, 1) } else { (1, 0) });
     }
+}
+
+#[test]
+fn a_bundle_gives_release_and_plan_before_there_is_a_plan() {
+    let bundle = bundle_of(PLAN.as_bytes(), None, &[]);
+    for (bytes, damaged) in [(bundle.clone(), 0), (flipped(bundle, PLAN.as_bytes()), 1)] {
+        let mut bench = Bench::new(&[], &[], &bytes);
+        bench.world.plan.take();
+        std::fs::create_dir_all(bench.world.at("/etc/anymetal")).unwrap();
+        crate::signature::tests::released(&bench.world, RELEASE.as_bytes());
+        std::fs::remove_file(bench.world.at(place::RELEASE)).unwrap();
+        let ended = crate::plan::work(&bench.world, &bench.heard);
+        // the plan is no whole one, and is looked at when it is there
+        let came = ended.is_err_and(|failure| failure.reason == Reason::PlanUnreadable);
+        assert_eq!((came, bench.world.at(place::RELEASE).exists()), (damaged == 0, true));
+        assert_eq!(bench.heard.times("bundle.tar is damaged: the plan in it"), damaged, "{:?}", bench.heard.said());
+        assert_eq!(bench.heard.times("of another"), 0);
+    }
+}
+
+/// The bytes with one of this part of them changed, where it is a blob.
+fn flipped(mut bytes: Vec<u8>, part: &[u8]) -> Vec<u8> {
+    let at = bytes.windows(part.len()).rposition(|window| window == part).unwrap();
+    bytes[at] ^= 1;
+    bytes
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod bundle;
 #[cfg(test)]
 mod bundle_tests;
 mod course;
+pub(crate) mod document;
 #[cfg(test)]
 mod misbehaving;
 mod said;

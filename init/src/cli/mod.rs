@@ -80,6 +80,9 @@ pub(crate) struct Run {
     /// Take this file for the plan, not the one below the root
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
+    /// Take a release older than one this node ran, or of another site
+    #[arg(long)]
+    allow_rollback: bool,
     /// For tests: wait no longer than this between two attempts
     #[arg(long, value_name = "MS", hide = true)]
     backoff_cap_ms: Option<u64>,

@@ -36,6 +36,7 @@ pub(crate) fn run(typed: &Run) -> Result<ExitCode, Trouble> {
     if let Some(plan) = &typed.plan {
         world.plan_file.clone_from(plan);
     }
+    world.allow_rollback = typed.allow_rollback;
     let asked = lock::ask(&world.at(place::LOCK)).map_err(|error| Trouble::passing(&error))?;
     let _held_to_the_end = match asked {
         lock::Asked::Ours(lock) => lock,
@@ -60,7 +61,7 @@ mod tests {
 
     #[test]
     fn whatever_may_pass_ends_in_a_code_after_which_the_unit_is_tried_again() {
-        let unit = include_str!("../../../templates/host/anymetal.service.tera");
+        let unit = include_str!("../../../templates/host/anymetal.service");
         let prevented = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();
         let prevented: Vec<u8> = prevented.split(' ').map(|code| code.parse().unwrap()).collect();
         assert!(unit.contains("\nRestart=on-failure\n"));

@@ -95,8 +95,10 @@ fn table(status: &Status, cut_off: bool) -> String {
     };
     let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
     let plan: String = status.plan.chars().take(12).collect();
+    let short: String = status.release.chars().take(12).collect();
+    let release = status.serial.map(|serial| format!(", release {short} serial {serial}")).unwrap_or_default();
     let mut text = format!(
-        "{} of site {}, plan {}: {state}\n\n",
+        "{} of site {}, plan {}{release}: {state}\n\n",
         or(&status.node, "this node"),
         or(&status.site, "unknown"),
         or(&plan, "unknown")

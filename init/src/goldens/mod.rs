@@ -135,10 +135,10 @@ fn units() -> BTreeMap<String, String> {
     let host = top().join("templates/host");
     let share = std::fs::read_to_string(host.join("anymetal-share.service")).unwrap();
     units.insert("anymetal-share.service".into(), share);
-    let boot = std::fs::read_to_string(host.join("anymetal.service.tera")).unwrap();
+    let boot = std::fs::read_to_string(host.join("anymetal.service")).unwrap();
     let (_, boot) = boot.split_once("\n---\n").unwrap();
-    units
-        .insert("anymetal.service".into(), boot.replace("{{ fetch }}", "/bin/true").replace("{{ init }}", "/bin/true"));
+    let boot = boot.replace("/etc/anymetal/fetch-init", "/bin/true").replace(place::INIT, "/bin/true");
+    units.insert("anymetal.service".into(), boot);
     units
 }
 
@@ -181,25 +181,29 @@ fn no_unit_is_more_exposed_than_recorded() {
     assert!(bare > 9.0, "a unit without walls is {bare}");
 }
 
-#[test]
-fn the_real_nft_accepts_every_firewall() {
-    // What a node has by then: the users of what Nomad runs, and a cgroup of that name.
+/// What nft says of the file of this name in a folder of the test's own. A check asks the kernel too, of a network of its own, on a machine
+/// that has what a node has by then: the users of what Nomad runs, and a cgroup of that name.
+pub(crate) fn nft(folder: &Path, name: &str) -> std::process::Output {
     const NODE: &str = "mount --bind \"$0\" /etc/passwd; mount -t tmpfs tmpfs /sys/fs/cgroup; mkdir /sys/fs/cgroup/nomad.slice; \
                         exec nft --check --file \"$1\"";
-    let folder = tempfile::tempdir().unwrap();
-    let passwd = folder.path().join("passwd");
+    let passwd = folder.join("passwd");
     let users = ["root:0", "traefik:990", "bindle:991", "hippo:992", "nobody:65534"];
     std::fs::write(&passwd, users.map(|user| user.replacen(':', ":x:", 1) + ":0::/:/bin/false\n").concat()).unwrap();
+    let mut nft = Command::new("unshare");
+    nft.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
+    nft.args(["--map-root-user", "--net", "--mount", "sh", "-euc", NODE]).arg(&passwd).arg(folder.join(name));
+    nft.output().unwrap_or_else(|error| panic!("running unshare: {error}"))
+}
+
+#[test]
+fn the_real_nft_accepts_every_firewall() {
+    let folder = tempfile::tempdir().unwrap();
     let mut accepted = 0;
     for case in CASES {
         let Some(text) = outcome(case).remove("anymetal.nft") else { continue };
-        let file = folder.path().join(format!("{}.nft", case.name));
-        std::fs::write(&file, text).unwrap();
-        // A check asks the kernel too, of a network of its own.
-        let mut nft = Command::new("unshare");
-        nft.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
-        nft.args(["--map-root-user", "--net", "--mount", "sh", "-euc", NODE]).arg(&passwd).arg(&file);
-        let output = nft.output().unwrap_or_else(|error| panic!("running unshare: {error}"));
+        let name = format!("{}.nft", case.name);
+        std::fs::write(folder.path().join(&name), text).unwrap();
+        let output = nft(folder.path(), &name);
         let said = String::from_utf8_lossy(&output.stderr);
         let hint = "hint: `apt-get install nftables`, or `make test`, which does it";
         assert!(output.status.success(), "nft refuses the firewall of {}: {said}\n{hint}", case.name);

@@ -180,9 +180,10 @@ fn links(plan: &Plan, facts: &Facts, secrets: &Secrets, prefixes: &[IpNet]) -> V
     if let Some((name, path)) = named {
         links.extend(addresses.iter().map(|address| Link {
             name: format!("anycast {address}"),
-            ask: Ask::Request(match routed {
-                true => proof::by_name(address, &name, path, tls),
-                false => proof::proxy(address, &name),
+            ask: Ask::Request(if routed {
+                proof::by_name(address, &name, path, tls)
+            } else {
+                proof::proxy(address, &name)
             }),
         }));
     }

@@ -1,6 +1,7 @@
 //! The first link of the chain: the firewall that the node's file says is in force.
 //! May not decide what follows when it is not.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -22,8 +23,8 @@ pub(crate) struct Firewall {
     pub(crate) file: PathBuf,
     /// The digest of the file's text, which is the table's comment.
     generation: String,
-    /// The chains that have rules.
-    chains: Vec<String>,
+    /// The chains that have rules, and how many rules of others lead to each.
+    chains: BTreeMap<String, u32>,
 }
 
 impl Firewall {
@@ -52,7 +53,7 @@ impl Firewall {
     }
 
     fn lacks(&self) -> Option<String> {
-        match nftables::table(TABLE, &self.chains) {
+        match nftables::table(TABLE, self.chains.keys()) {
             Ok(table) => self.wrong(table.as_ref()),
             Err(error) => Some(format!("{error:#}")),
         }
@@ -73,16 +74,18 @@ impl Firewall {
                 self.generation
             ));
         }
-        let empty = self.chains.iter().zip(&table.rules).find(|(_, rules)| rules.unwrap_or(0) == 0);
-        empty.map(|(chain, rules)| {
-            let what = if rules.is_some() { "is empty" } else { "is not there" };
+        // The kernel counts a chain's own rules and those that lead to it together.
+        let is_empty = |led_to: u32, uses: Option<u32>| uses.unwrap_or(0) <= led_to;
+        let empty = self.chains.iter().zip(&table.uses).find(|((_, led_to), uses)| is_empty(**led_to, **uses));
+        empty.map(|((chain, _), uses)| {
+            let what = if uses.is_some() { "is empty" } else { "is not there" };
             format!("the chain {chain} of the table inet {TABLE} {what}")
         })
     }
 }
 
-/// The names of the chains of which the text has a rule: one may well be empty on this node.
-fn chains_with_rules(text: &str) -> Vec<String> {
+/// The chains of which the text has a rule, for one may well be empty on this node, each with how many rules lead to it.
+fn chains_with_rules(text: &str) -> BTreeMap<String, u32> {
     let (mut chains, mut open) = (Vec::new(), None);
     for line in text.lines().map(str::trim) {
         if let Some(name) = line.strip_prefix("chain ").and_then(|rest| rest.strip_suffix(" {")) {
@@ -93,7 +96,11 @@ fn chains_with_rules(text: &str) -> Vec<String> {
             chains.extend(open.take());
         }
     }
-    chains
+    let words: Vec<&str> =
+        text.lines().filter(|line| !line.trim().starts_with('#')).flat_map(str::split_whitespace).collect();
+    let leads =
+        |chain: &str| words.windows(2).filter(|pair| ["jump", "goto"].contains(&pair[0]) && pair[1] == chain).count();
+    chains.into_iter().map(|chain| (chain.clone(), u32::try_from(leads(&chain)).unwrap_or(u32::MAX))).collect()
 }
 
 #[cfg(test)]
@@ -102,12 +109,15 @@ mod tests {
 
     const TEXT: &str = "table inet anymetal\ndelete table inet anymetal\n\ntable inet anymetal {\n  comment \"generation 12ab\"\n\n  \
         chain input {\n    type filter hook input priority filter; policy drop;\n    iif lo accept\n    counter comment \"not let in\"\n  }\n  \
-        chain none {\n    type filter hook forward priority filter;\n\n    # nothing here\n  }\n  chain output {\n    oif lo accept\n  }\n}\n";
+        chain none {\n    type filter hook forward priority filter;\n\n    # nothing here\n  }\n  chain output {\n    # a jump own in words\n    oif lo accept\n    jump own\n    tcp dport 1 goto own\n  }\n  \
+        chain own {\n    counter reject\n  }\n}\n";
 
     #[test]
     fn what_is_to_be_in_force_is_read_from_the_file() {
         let firewall = Firewall::of(Path::new("/etc/x.nft"), TEXT).unwrap();
-        assert_eq!((firewall.generation.as_str(), firewall.chains.join(" ").as_str()), ("12ab", "input output"));
+        let chains: Vec<_> = firewall.chains.iter().map(|(chain, led_to)| (chain.as_str(), *led_to)).collect();
+        assert_eq!(firewall.generation, "12ab");
+        assert_eq!(chains, [("input", 0), ("output", 0), ("own", 2)]);
         let error = Firewall::of(Path::new("/etc/x.nft"), "table inet anymetal {\n}\n").unwrap_err();
         assert_eq!(error.to_string(), "reading /etc/x.nft: its table says no generation");
     }
@@ -115,29 +125,33 @@ mod tests {
     #[test]
     fn a_table_that_is_gone_emptied_or_anothers_is_named() {
         let firewall = Firewall::of(Path::new("/etc/x.nft"), TEXT).unwrap();
-        let table = |comment: &str, dormant, rules: [Option<u32>; 2]| {
-            firewall.wrong(Some(&Table { comment: comment.into(), dormant, rules: rules.into() }))
+        let table = |comment: &str, dormant, uses: [Option<u32>; 3]| {
+            firewall.wrong(Some(&Table { comment: comment.into(), dormant, uses: uses.into() }))
         };
-        let both = [Some(2), Some(1)];
-        assert_eq!(table("generation 12ab", false, both), None);
+        let all = [Some(2), Some(3), Some(3)];
+        assert_eq!(table("generation 12ab", false, all), None);
         for (why, said) in [
             ("the table inet anymetal is not there", firewall.wrong(None)),
-            ("the table inet anymetal is dormant", table("generation 12ab", true, both)),
+            ("the table inet anymetal is dormant", table("generation 12ab", true, all)),
             (
                 "the table inet anymetal is not that of /etc/x.nft: its generation is none instead of 12ab",
-                table("", false, both),
+                table("", false, all),
             ),
             (
                 "the table inet anymetal is not that of /etc/x.nft: its generation is 34cd instead of 12ab",
-                table("generation 34cd", false, both),
+                table("generation 34cd", false, all),
             ),
             (
                 "the chain output of the table inet anymetal is empty",
-                table("generation 12ab", false, [Some(2), Some(0)]),
+                table("generation 12ab", false, [Some(2), Some(0), Some(3)]),
             ),
             (
                 "the chain input of the table inet anymetal is not there",
-                table("generation 12ab", false, [None, Some(1)]),
+                table("generation 12ab", false, [None, Some(3), Some(3)]),
+            ),
+            (
+                "the chain own of the table inet anymetal is empty",
+                table("generation 12ab", false, [Some(2), Some(3), Some(2)]),
             ),
         ] {
             assert_eq!(said.as_deref(), Some(why));

@@ -381,7 +381,9 @@ fn packages_of_a_node_that_runs_wait_until_the_plan_is_known_to_fit_it() {
     wanted.packages.push("anymetal-no-such-package".into());
     let mut world = world_of(root.path(), vec![wanted], &[]);
     world.plan.get_mut().unwrap().plan.phases.insert(Phase::Facts);
-    let begun = crate::ledger::Keeper::begin(&world.at(place::LEDGER), &"0".repeat(32), None).unwrap();
+    let begun =
+        crate::ledger::Keeper::begin(&world.at(place::LEDGER), &"0".repeat(32), &crate::ledger::What::default())
+            .unwrap();
     begun
         .keeper
         .change(|ledger| drop(ledger.units.insert("bird.service".into(), crate::ledger::Applied::default())))

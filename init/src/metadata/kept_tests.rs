@@ -12,7 +12,7 @@ use anymetal_lab::http::{Response, Server};
 
 use super::*;
 use crate::goldens;
-use crate::ledger::Keeper;
+use crate::ledger::{Keeper, What};
 use crate::settle::{self, Verdict};
 use crate::sys::fs;
 use crate::world::{Overrides, Planned};
@@ -42,7 +42,7 @@ fn run(root: &Path, machine: &str, platform: &str, base: &str, deadline: u32) ->
     plan.anycast.v4 = vec!["198.51.100.7/32".into()];
     plan.deadlines.insert(Phase::Metadata, deadline);
     assert!(world.plan.set(Planned { plan, digest: Digest::of([0; 32]) }).is_ok());
-    let begun = Keeper::begin(&world.at(place::LEDGER), machine, None).unwrap();
+    let begun = Keeper::begin(&world.at(place::LEDGER), machine, &What::default()).unwrap();
     assert!(world.ledger.set(begun.keeper).is_ok());
     world
 }

@@ -16,6 +16,7 @@ use anymetal_contract::event::{KIND, VERSION};
 use anymetal_contract::{Event, Outcome, Phase, Reason, Unit, place};
 
 use crate::plan::count;
+use crate::release::Released;
 use crate::retry::Backoff;
 use crate::secret::Hidden;
 use crate::status::Status;
@@ -159,6 +160,14 @@ impl Journal {
         let mut desk = self.desk();
         site.clone_into(&mut desk.status.site);
         plan.clone_into(&mut desk.status.plan);
+    }
+
+    /// What the status says of the release from now on.
+    pub(crate) fn release(&self, released: Option<&Released>) {
+        let Some(of) = released else { return };
+        let mut desk = self.desk();
+        of.digest.as_str().clone_into(&mut desk.status.release);
+        desk.status.serial = Some(of.release.serial);
     }
 
     /// Tells something.

@@ -149,6 +149,7 @@ impl Runner {
         };
         if let Some(planned) = self.world.plan.get() {
             self.journal.identify(&planned.plan.site, planned.digest.as_str());
+            self.journal.release(self.world.released.get());
         }
         self.keep(phase, outcome, took);
         self.journal.say(&Said { reason, took: Some(took), ..Said::new(phase, outcome, &message) });

@@ -56,6 +56,6 @@ mod tests {
             text.contains("\nDynamicUser=yes\n")
                 && text.contains("\nBindReadOnlyPaths=/var/lib/anymetal/store/sha256\n")
         );
-        assert!(text.contains("\nCapabilityBoundingSet=\n") && !text.contains("ADDRESS"), "{text}");
+        assert!(text.contains("\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE\n") && !text.contains("ADDRESS"), "{text}");
     }
 }

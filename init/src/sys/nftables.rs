@@ -38,27 +38,27 @@ pub(crate) struct Table {
     pub(crate) comment: String,
     /// It is there, and its rules are not looked at.
     pub(crate) dormant: bool,
-    /// How many rules each of the chains has that were asked for; nothing of one that is not there.
-    pub(crate) rules: Vec<Option<u32>>,
+    /// How many rules each of the chains has that were asked for, with those that lead to it; nothing of one that is not there.
+    pub(crate) uses: Vec<Option<u32>>,
 }
 
 /// Looks at a table of both families and some of its chains. Returns nothing when there is no such table. Wants `CAP_NET_ADMIN`.
-pub(crate) fn table(name: &str, chains: &[String]) -> anyhow::Result<Option<Table>> {
+pub(crate) fn table<'a>(name: &str, chains: impl IntoIterator<Item = &'a String>) -> anyhow::Result<Option<Table>> {
     let doing = || format!("asking the kernel for the table inet {name}");
     let mut kernel = Kernel::to(SockProtocol::NetlinkNetFilter).with_context(doing)?;
     let request = question(NFT_MSG_GETTABLE).attribute(TABLE_NAME, &text(name));
     let Some(table) = there(kernel.answer(request)).with_context(doing)? else { return Ok(None) };
-    let mut rules = Vec::with_capacity(chains.len());
+    let mut uses = Vec::new();
     for chain in chains {
         let request = question(NFT_MSG_GETCHAIN).attribute(CHAIN_TABLE, &text(name));
         let request = request.attribute(CHAIN_NAME, &text(chain));
         let found = there(kernel.answer(request)).with_context(doing)?;
-        rules.push(found.map(|chain| value(&chain, CHAIN_USE).unwrap_or(0)));
+        uses.push(found.map(|chain| value(&chain, CHAIN_USE).unwrap_or(0)));
     }
     Ok(Some(Table {
         comment: attribute(after(&table), TABLE_USERDATA).and_then(comment).unwrap_or_default(),
         dormant: value(&table, TABLE_FLAGS).unwrap_or(0) & DORMANT != 0,
-        rules,
+        uses,
     }))
 }
 
@@ -128,18 +128,21 @@ mod tests {
         let namespace = Namespace::new(format!("amnft-{}", std::process::id())).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("rules");
-        let chains = ["input", "output", "none"].map(str::to_owned);
+        let chains = ["input", "output", "own", "none"].map(str::to_owned);
         let seen = || namespace.inside(|| table("anymetal", &chains)).unwrap();
         assert_eq!(seen(), None, "there is no table yet");
         let rules = "table inet anymetal {\n  comment \"generation 12ab\"\n  chain input {\n    type filter hook input priority filter; policy drop;\n    \
-             iif lo accept\n    tcp dport 80 accept\n  }\n  chain output { type filter hook output priority filter; }\n}\n";
+             iif lo accept\n    tcp dport 80 accept\n  }\n  chain output {\n type filter hook output priority filter;\n jump own\n }\n  chain own {\n    counter reject\n  }\n}\n";
         std::fs::write(&file, rules).unwrap();
         namespace.inside(|| load(&file)).unwrap();
-        let table = Table { comment: "generation 12ab".into(), dormant: false, rules: vec![Some(2), Some(0), None] };
+        let table =
+            Table { comment: "generation 12ab".into(), dormant: false, uses: vec![Some(2), Some(1), Some(2), None] };
         assert_eq!(seen(), Some(table.clone()));
         let nft = |words: &str| assert!(namespace.command("nft").args(words.split(' ')).status().unwrap().success());
         nft("flush chain inet anymetal input");
-        assert_eq!(seen(), Some(Table { rules: vec![Some(0), Some(0), None], ..table }));
+        assert_eq!(seen(), Some(Table { uses: vec![Some(0), Some(1), Some(2), None], ..table.clone() }));
+        nft("flush chain inet anymetal own");
+        assert_eq!(seen(), Some(Table { uses: vec![Some(0), Some(1), Some(1), None], ..table }));
         nft("flush ruleset");
         assert_eq!(seen(), None);
         std::fs::write(&file, "table inet anymetal { nonsense }\n").unwrap();

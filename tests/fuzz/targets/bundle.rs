@@ -3,13 +3,14 @@
 
 use std::io::{Read as _, Seek as _, Write as _};
 
-use anymetal_contract::bundle::{INDEX, PLAN};
+use anymetal_contract::bundle::INDEX;
 use anymetal_contract::place;
+use anymetal_contract::release::FILE;
 use anymetal_lab::archive::sha256;
 use anymetal_supply::bundle::Bundle;
 use anymetal_supply::bundle::header::{END, header, padding};
 
-/// A tar as the reader wants it, with these texts in it: the index, the plan, a blob. Headers of its form nobody finds by chance.
+/// A tar as the reader wants it, with these texts in it: the index, the release, a blob. Headers of its form nobody finds by chance.
 fn framed(texts: &[u8]) -> Vec<u8> {
     let mut texts = texts.splitn(3, |byte| *byte == 0);
     let mut bytes = Vec::new();
@@ -19,7 +20,7 @@ fn framed(texts: &[u8]) -> Vec<u8> {
         bytes.resize(bytes.len() + padding(text.len() as u64), 0);
     };
     member(INDEX, texts.next().unwrap_or_default());
-    member(PLAN, texts.next().unwrap_or_default());
+    member(FILE, texts.next().unwrap_or_default());
     if let Some(blob) = texts.next() {
         member(&place::blob(&sha256(blob)), blob);
     }

@@ -10,7 +10,7 @@ pub const ABILITIES: &str = concat!(
     r#""phases":["wake","plan","metadata","acquire","install","facts","files","services","jobs","prove","announce","settle"],"#,
     r#""platforms":["equinix-metal","vultr","file"],"formats":["zip","tar.gz","deb"],"#,
     r#""ready":["active","consul-leader","nomad-node","announced"],"#,
-    r#""secrets":["user-data","customdata","medium"],"supplies":["bundle","siblings","origins","upstream"],"signatures":["minisign"]}"#
+    r#""secrets":["user-data","customdata","medium"],"supplies":["bundle","siblings","origins","upstream"],"releases":[1],"signatures":["minisign"]}"#
 );
 
 /// How a double differs from a good one.

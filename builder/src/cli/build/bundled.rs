@@ -24,6 +24,7 @@ pub(super) fn bundle(made: &Made, drafted: &Plan, args: &Args) -> Result<Bundled
     let cargo = Cargo {
         plan: drafted,
         text: &made.plan,
+        release: (&made.text, &made.release),
         signature: made.signature.as_ref().map(String::as_bytes),
         inits: &made.inits,
         lists: &made.lists,

@@ -4,28 +4,64 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anymetal_contract::bundle as contract;
+use anymetal_contract::bundle::PLAN;
 use anymetal_contract::packages::Packages;
 use anymetal_contract::plan::{Arch, Delivery};
-use anymetal_contract::{Digest, Plan, place};
+use anymetal_contract::release::{FILE, SIGNATURE};
+use anymetal_contract::{Digest, Plan, Release, place};
 
-use super::Form;
 use crate::cli::talk;
 use crate::init_binary::{self, Init};
 use crate::lock::list;
-use crate::sign::Signed;
 use crate::site::Site;
 use crate::sys::parts;
 use crate::sys::write::{self, Entry};
 use crate::userdata::Cargo;
-use crate::{plan, userdata};
+use crate::{plan, release, userdata};
 
 /// The file of what goes into the platform's own document about each machine.
 pub(in crate::cli) const CUSTOMDATA: &str = "customdata.json";
 
+/// What is signed, and what it is made of.
+pub(in crate::cli) struct Released {
+    inits: BTreeMap<Arch, Init>,
+    pub(super) plan: Vec<u8>,
+    pub(in crate::cli) release: Release,
+    /// The release, canonical.
+    pub(in crate::cli) text: Vec<u8>,
+}
+
+impl Released {
+    /// Makes the release of a site's plan, for inits that can carry it out.
+    pub(in crate::cli) fn of(site: &Site, drafted: &Plan, inits: &[PathBuf]) -> anyhow::Result<Self> {
+        let inits = init_binary::find(&site.architectures, inits)?;
+        for init in inits.values() {
+            let signed = if site.signers.is_empty() { Ok(()) } else { plan::fit_signed(&init.abilities) };
+            let fits = plan::fit(drafted, &init.abilities).and(plan::fit_release(&init.abilities)).and(signed);
+            fits.map_err(|error| error.context(init.path.display().to_string()))?;
+        }
+        let plan = plan::canonical(drafted);
+        let pinned = inits.iter().map(|(arch, init)| (*arch, release::pinned(&init.bytes))).collect();
+        let release = release::draft(site, &plan, pinned)?;
+        Ok(Self { inits, plan, text: plan::canonical(&release), release })
+    }
+}
+
+/// How a user-data is to be made.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cli) struct Wanted {
+    /// Whether plan and release travel in it.
+    pub(in crate::cli) inline: bool,
+    /// How many bytes the author allows.
+    pub(in crate::cli) max_size: Option<usize>,
+}
+
 /// All that is written, before anything is.
 pub(in crate::cli) struct Made {
     pub(super) plan: Vec<u8>,
+    pub(super) release: Release,
+    /// The release, canonical.
+    pub(super) text: Vec<u8>,
     /// By one of the site's signers, when it has any.
     pub(super) signature: Option<String>,
     /// When it is wanted.
@@ -45,32 +81,31 @@ pub(in crate::cli) struct Made {
 }
 
 impl Made {
-    /// The plan, for every init it is to run under, the user-data that carries it, and the secrets on their way.
+    /// The release and all that it pins, the user-data that starts from it when it is `wanted`, and the secrets on their way.
     pub(in crate::cli) fn of(
         site: &Site,
         drafted: &Plan,
+        released: Released,
         secrets: Option<&[u8]>,
-        inits: &[PathBuf],
-        form: &[Form],
+        wanted: Option<Wanted>,
         signature: Option<String>,
-        max_size: Option<usize>,
     ) -> anyhow::Result<Self> {
-        let inits = init_binary::find(&site.architectures, inits)?;
-        for init in inits.values() {
-            let signed = if site.signers.is_empty() { Ok(()) } else { plan::fit_signed(&init.abilities) };
-            let fits = plan::fit(drafted, &init.abilities).and(signed);
-            fits.map_err(|error| error.context(init.path.display().to_string()))?;
-        }
-        let plan = plan::canonical(drafted);
-        let pins: BTreeMap<_, Digest> = inits.iter().map(|(arch, init)| (*arch, init.sha256.clone())).collect();
+        let Released { inits, plan, release, text } = released;
         let by = |way: Delivery| secrets.filter(|_| drafted.secrets == Some(way));
         let inside = by(Delivery::UserData);
-        let signers = &site.signers;
-        let signed = signature.as_ref().filter(|_| !signers.is_empty());
-        let signed = signed.map(|signature| Signed { signers, signature });
-        let packed = || userdata::make(site, Cargo { plan: &plan, secrets: inside, signed, inits: &pins }, max_size);
-        let made = form.contains(&Form::UserData).then(packed).transpose()?;
-        let (user_data, warnings) = made.map_or((None, Vec::new()), |made| (Some(made.text), made.warnings));
+        let made = wanted.map(|Wanted { inline, max_size }| {
+            let cargo = Cargo {
+                release: &release,
+                text: &text,
+                signature: signature.as_deref(),
+                plan: drafted,
+                inline: inline.then_some(&*plan),
+                secrets: inside,
+            };
+            userdata::make(site, cargo, max_size)
+        });
+        let (user_data, warnings) =
+            made.transpose()?.map_or((None, Vec::new()), |made| (Some(made.text), made.warnings));
         let lists = list::lists(site);
         let listed = lists.values().map(list::bytes).map(|bytes| (plan::digest(&bytes), bytes)).collect();
         Ok(Self {
@@ -78,6 +113,8 @@ impl Made {
             customdata: by(Delivery::Customdata).map(customdata),
             medium: by(Delivery::Medium).map(<[u8]>::to_vec),
             plan,
+            release,
+            text,
             signature,
             user_data,
             inits: inits.into_values().collect(),
@@ -108,9 +145,11 @@ impl Made {
         let secrets = secrets.into_iter().filter_map(|(name, bytes)| Some(Entry::private(name, bytes.as_deref()?)));
         let user_data = if self.secret { Entry::private } else { Entry::open };
         let user_data = self.user_data.as_ref().map(|text| user_data("user-data", text.as_bytes()));
-        let signature = self.signature.as_ref().map(|text| Entry::open(contract::SIGNATURE, text.as_bytes()));
-        let plan = [Entry::open(contract::PLAN, &self.plan)];
-        inits.chain(lists).chain(secrets).chain(plan).chain(signature).chain(user_data).collect()
+        let signature = self.signature.as_ref().map(|text| Entry::open(SIGNATURE, text.as_bytes()));
+        let documents = [(FILE, &self.text), (PLAN, &self.plan)];
+        let blobs = documents.map(|(_, bytes)| Entry::open(place::blob(&plan::digest(bytes)), bytes));
+        let documents = documents.map(|(name, bytes)| Entry::open(name, bytes));
+        inits.chain(lists).chain(blobs).chain(secrets).chain(documents).chain(signature).chain(user_data).collect()
     }
 }
 

@@ -11,26 +11,28 @@ use std::path::PathBuf;
 use super::{Failed, Outcome, say};
 use crate::plan;
 use crate::sys::write::{self, Entry};
-pub(super) use made::{CUSTOMDATA, Made};
+pub(super) use made::{CUSTOMDATA, Made, Released, Wanted};
 
 /// The file of the form `bundle`.
 pub(super) const BUNDLE: &str = "bundle.tar";
 
 /// What `build --help` says of the output.
-const OUTPUT: &str = "In OUT: user-data, plan.json, and sha256/<digest> for each anymetal-init and
-for each list of packages that the site's lock has; with `bundle` also
-bundle.tar, which has the plan, each init and every archive by its digest, the
-archives taken from the cache that `anymetal fetch` fills. Unpacked, it is an
-origin.
+const OUTPUT: &str = "In OUT: user-data, release.json, plan.json, and sha256/<digest> for both, for
+each anymetal-init and for each list of packages that the site's lock has; with
+`bundle` also bundle.tar, which has all of these and every archive by its
+digest, the archives taken from the cache that `anymetal fetch` fills.
+Unpacked, it is an origin.
 Serve OUT/sha256, and nothing else of OUT, as <origin>/sha256 of one of the
 site's `origins`. The site's secrets are where its `secrets.deliver` says: in
 user-data, customdata.json or anymetal-secrets.json, which is then mode 0600.
 
-With `signers` in the site the plan has to be signed: with --sign, or in
-OUT/plan.json.minisig already, by minisign over what `--form plan` writes.
+The release pins the plan and all else that nodes run, under the site's
+`serial`. With `signers` in the site it has to be signed: with --sign, or in
+OUT/release.json.minisig already, by minisign over what `--form plan` writes.
 
 On stdout, in this order, each on a line of its own:
   plan sha256:<digest>
+  release sha256:<digest> serial <n>
   user-data <bytes> bytes
   init <architecture> sha256:<digest>
   bundle <bytes> bytes, <n> blobs
@@ -54,10 +56,13 @@ pub struct Args {
     /// Allow a user-data of so many bytes; 16384 are safe everywhere
     #[arg(long, value_name = "BYTES")]
     max_size: Option<usize>,
+    /// Put plan and release into the user-data, for nodes without an origin
+    #[arg(long)]
+    inline_plan: bool,
     /// Where archives for the bundle are, as sha256/<digest>
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
-    /// Sign the plan with this secret key
+    /// Sign the release with this secret key
     #[arg(long, value_name = "FILE")]
     sign: Option<PathBuf>,
     /// The variable of the environment that has the key's password
@@ -65,14 +70,14 @@ pub struct Args {
     password_env: Option<String>,
 }
 
-/// A form in which a plan travels, or what is said about it.
+/// A form in which a release travels, or what is said about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Form {
     /// A cloud-config
     UserData,
     /// One tar with all that the nodes need
     Bundle,
-    /// The plan alone, to be looked at or signed elsewhere
+    /// Plan and release alone, to be looked at or signed elsewhere
     Plan,
     /// What the nodes will run, with versions, digests and licences: CycloneDX
     Sbom,
@@ -86,7 +91,7 @@ impl Form {
         clap::ValueEnum::to_possible_value(&self).expect("no form is hidden").get_name().to_owned()
     }
 
-    /// Whether nodes take a plan from it.
+    /// Whether nodes take a release from it.
     fn is_carrier(self) -> bool {
         matches!(self, Self::UserData | Self::Bundle)
     }
@@ -99,12 +104,15 @@ pub fn run(args: &Args) -> Outcome {
     let drafted = plan::draft(&site).map_err(Failed::Input)?;
     // What brings no machine up brings no secrets either.
     let secrets = if args.form.contains(&Form::UserData) { super::secrets(&site, &drafted)? } else { None };
-    let signature = signed::signature(&site, &plan::canonical(&drafted), args)?;
-    let made = Made::of(&site, &drafted, secrets.as_deref(), &args.init, &args.form, signature, args.max_size)
-        .map_err(Failed::Input)?;
+    let released = Released::of(&site, &drafted, &args.init).map_err(Failed::Input)?;
+    let signature = signed::signature(&site, &released.text, &released.release, args)?;
+    let wanted = Wanted { inline: args.inline_plan, max_size: args.max_size };
+    let wanted = args.form.contains(&Form::UserData).then_some(wanted);
+    let made = Made::of(&site, &drafted, released, secrets.as_deref(), wanted, signature).map_err(Failed::Input)?;
     let bundled = args.form.contains(&Form::Bundle).then(|| bundled::bundle(&made, &drafted, args)).transpose()?;
     made.write(&args.output)?;
     say(format_args!("plan sha256:{}", plan::digest(&made.plan)))?;
+    say(format_args!("release sha256:{} serial {}", plan::digest(&made.text), made.release.serial))?;
     if let Some(user_data) = &made.user_data {
         say(format_args!("user-data {} bytes", user_data.len()))?;
     }

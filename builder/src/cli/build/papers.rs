@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use anymetal_contract::bundle as contract;
+use anymetal_contract::bundle::PLAN;
+use anymetal_contract::release::{FILE, SIGNATURE};
 use anymetal_contract::{Digest, Plan, place};
 
 use super::made::Made;
@@ -50,9 +51,12 @@ fn subjects(made: &Made, args: &Args) -> anyhow::Result<Vec<Resource>> {
         let sha256 = bundle::digest(&args.output.join(BUNDLE))?;
         anyhow::Ok(Resource { name: BUNDLE.to_owned(), sha256, urls: Vec::new() })
     });
-    let signature = made.signature.as_ref().map(|text| resource(contract::SIGNATURE, text.as_bytes()));
+    let signature = made.signature.as_ref().map(|text| resource(SIGNATURE, text.as_bytes()));
     let user_data = made.user_data.as_ref().map(|text| resource("user-data", text.as_bytes()));
-    let rest = [resource(contract::PLAN, &made.plan)].into_iter().chain(signature).chain(user_data);
+    let documents = [(FILE, &made.text), (PLAN, &made.plan)];
+    let named = documents.map(|(_, bytes)| blob(&plan::digest(bytes)));
+    let documents = documents.map(|(name, bytes)| resource(name, bytes));
+    let rest = named.into_iter().chain(documents).chain(signature).chain(user_data);
     Ok(blobs.map(blob).chain(rest).chain(bundled.transpose()?).collect())
 }
 

@@ -202,6 +202,7 @@ mod tests {
 
     #[test]
     fn an_index_of_unknown_age_is_old_after_half_a_year_unless_it_is_the_newest_that_is_known() {
+        const JULY: &str = "Sat, 11 Jul 2026 10:16:37 UTC";
         let day =
             |days: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_783_764_997) + Duration::from_hours(days * 24);
         let of = |date: &str, until: &str| {
@@ -213,7 +214,6 @@ mod tests {
             url: "http://deb.example/debian".into(),
             known: known.map(str::to_owned),
         };
-        const JULY: &str = "Sat, 11 Jul 2026 10:16:37 UTC";
         let security = of("Wed, 25 Nov 2026 22:33:12 UTC", "Valid-Until: Wed, 02 Dec 2026 22:33:12 UTC\n");
         let stable = of(JULY, "");
         let other = Source { name: "bookworm-security".into(), ..source(None) };

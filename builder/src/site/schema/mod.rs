@@ -26,6 +26,8 @@ use super::name;
 use super::yaml::{Kind, Node};
 use crate::userdata::platform;
 
+/// The largest serial: what canonical JSON writes exactly (RFC 8785).
+const MOST_SERIAL: u64 = (1 << 53) - 1;
 /// The platforms whose metadata init can read.
 const PLATFORMS: [(&str, &str); 3] = [("equinix-metal", "equinix-metal"), ("vultr", "vultr"), ("file", "file")];
 /// The operating systems init can set up.
@@ -123,6 +125,7 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
         let text = fields::text(node, "`site`", f)?;
         f.keep(node.at, name::site(text))
     });
+    let serial = fields.take("serial", f).and_then(|node| fields::number(node, "`serial`", 1..=MOST_SERIAL, f));
     let platform = fields
         .need("platform", "write `platform: equinix-metal`", f)
         .and_then(|node| fields::word(node, "`platform`", &PLATFORMS, &ALIASES, f));
@@ -171,6 +174,7 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
     }
     let site = Site {
         name: name.unwrap_or_default(),
+        serial: serial.unwrap_or(1),
         platform: platform.unwrap_or_default().to_owned(),
         os: os.to_owned(),
         architectures,

@@ -8,15 +8,17 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 
-use anyhow::{Context as _, Result, ensure};
-use anymetal_contract::bundle::{INDEX, Index, KIND, PLAN, SIGNATURE, VERSION};
-use anymetal_contract::{Digest, place};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use anymetal_contract::bundle::{INDEX, Index, KIND, VERSION};
+use anymetal_contract::release::{self, FILE, Release, SIGNATURE};
+use anymetal_contract::{Digest, place, terminal};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use header::{BLOCK, END, padding};
 
-/// The largest index and plan that are read, in bytes. Those of a whole site have 20 KiB.
+/// The largest index and release that are read, in bytes. The index of a whole site has 20 KiB.
 const MOST_DOCUMENT: u64 = 4 << 20;
 /// The largest signature, in bytes. One in minisign's form has 300.
 const MOST_SIGNATURE: u64 = 4096;
@@ -27,7 +29,8 @@ pub struct Bundle {
     file: File,
     text: Vec<u8>,
     index: Index,
-    plan: Vec<u8>,
+    release_text: Vec<u8>,
+    release: Release,
     signature: Option<Vec<u8>>,
     /// Where the content of each blob begins, and its size.
     places: BTreeMap<Digest, (u64, u64)>,
@@ -50,9 +53,11 @@ impl Bundle {
             Walk { file: &file, length: metadata.len(), at: 0, padding: 0, last: "its beginning".to_owned() };
         let text = walk.document(INDEX, MOST_DOCUMENT)?;
         let index = index(&text)?;
-        let plan = walk.document(PLAN, MOST_DOCUMENT)?;
-        let digest = Digest::of(Sha256::digest(&plan).into());
-        ensure!(digest == index.plan, "{PLAN} has other bytes: sha256 {digest}, the index says {}", index.plan);
+        let release_text = walk.document(FILE, MOST_DOCUMENT)?;
+        let digest = Digest::of(Sha256::digest(&release_text).into());
+        ensure!(digest == index.release, "{FILE} has other bytes: sha256 {digest}, the index says {}", index.release);
+        let release = release(&release_text)?;
+        agree(&index, &release)?;
         let mut block = walk.block()?;
         let mut signature = None;
         if header::name(&block) == SIGNATURE {
@@ -68,7 +73,7 @@ impl Bundle {
             block = walk.block()?;
         }
         walk.end(&block)?;
-        Ok(Self { file, text, index, plan, signature, places })
+        Ok(Self { file, text, index, release_text, release, signature, places })
     }
 
     /// What is in it.
@@ -81,12 +86,17 @@ impl Bundle {
         &self.text
     }
 
-    /// The bytes of the plan, whose digest is the one in the index.
-    pub fn plan(&self) -> &[u8] {
-        &self.plan
+    /// The bytes of the release, whose digest is the one in the index.
+    pub fn release_text(&self) -> &[u8] {
+        &self.release_text
     }
 
-    /// The bytes of the plan's signature, when it has one. Nobody has judged it.
+    /// What the release says. The index says the same of the site, the plan and the inits.
+    pub fn release(&self) -> &Release {
+        &self.release
+    }
+
+    /// The bytes of the release's signature, when it has one. Nobody has judged it.
     pub fn signature(&self) -> Option<&[u8]> {
         self.signature.as_deref()
     }
@@ -182,18 +192,44 @@ impl Walk<'_> {
     }
 }
 
-/// The index in these bytes.
-fn index(text: &[u8]) -> Result<Index> {
+/// The document in the bytes of this member. What the error quotes of it is on one line.
+fn document<D: DeserializeOwned>(text: &[u8], member: &str, kind: &str, version: u32) -> Result<D> {
     /// What tells forms apart.
     #[derive(Deserialize)]
     struct Form {
         kind: String,
         version: u32,
     }
-    let form: Form = serde_json::from_slice(text).with_context(|| format!("{INDEX} is no document of ours"))?;
-    ensure!(form.kind == KIND, "{INDEX} is of kind {:?}, not {KIND:?}", form.kind);
-    ensure!(form.version == VERSION, "{INDEX} has version {}, and version {VERSION} is read", form.version);
-    let index: Index = serde_json::from_slice(text).with_context(|| format!("{INDEX} does not have its form"))?;
+    let quoting = |error: serde_json::Error| anyhow!("{}", terminal::one_line(&error.to_string()));
+    let form = serde_json::from_slice(text).map_err(quoting);
+    let form: Form = form.with_context(|| format!("{member} is no document of ours"))?;
+    ensure!(form.kind == kind, "{member} is of kind {:?}, not {kind:?}", form.kind);
+    ensure!(form.version == version, "{member} has version {}, and version {version} is read", form.version);
+    serde_json::from_slice(text).map_err(quoting).with_context(|| format!("{member} does not have its form"))
+}
+
+/// Reads the release in these bytes. Fails when they are another document or another version of it.
+pub fn release(text: &[u8]) -> Result<Release> {
+    document(text, FILE, release::KIND, release::VERSION)
+}
+
+/// Fails where the index, which nobody signs, says something else than the release, or does not have what that pins.
+fn agree(index: &Index, release: &Release) -> Result<()> {
+    ensure!(index.site == release.site, "{INDEX} is of the site {:?}, its release of {:?}", index.site, release.site);
+    let Index { plan, inits, .. } = index;
+    let pinned = &release.plan.sha256;
+    ensure!(plan == pinned, "{INDEX} names the plan sha256 {plan}, its release pins {pinned}");
+    ensure!(*inits == release.init_digests(), "{INDEX} names another anymetal-init than its release pins");
+    for (what, sha256) in [("release", &index.release), ("plan", plan)] {
+        let there = index.blobs.binary_search_by(|blob| blob.sha256.cmp(sha256)).is_ok();
+        ensure!(there, "{INDEX} names a {what} that is not among its blobs, sha256 {sha256}");
+    }
+    Ok(())
+}
+
+/// The index in these bytes.
+fn index(text: &[u8]) -> Result<Index> {
+    let index: Index = document(text, INDEX, KIND, VERSION)?;
     let blobs = &index.blobs;
     ensure!(
         blobs.is_sorted_by(|one, next| one.sha256 < next.sha256),

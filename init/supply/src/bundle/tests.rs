@@ -15,20 +15,38 @@ fn digest(bytes: &[u8]) -> Digest {
 const PLAN_TEXT: &[u8] = b"{\"a\":\"plan\"}";
 const ONE: &[u8] = b"one blob";
 
+fn good_release() -> Release {
+    let pinned = |bytes: &[u8]| release::Pinned { sha256: digest(bytes), size: bytes.len() as u64 };
+    Release {
+        kind: release::KIND.into(),
+        version: release::VERSION,
+        site: "demo".into(),
+        serial: 7,
+        plan: pinned(PLAN_TEXT),
+        inits: BTreeMap::from([(Arch::X86_64, pinned(ONE))]),
+        stub: digest(b"stub"),
+        unit: digest(b"unit"),
+        cloud_config: None,
+        signers: Vec::new(),
+    }
+}
+
 /// Members of a good bundle; the blobs are sorted by digest.
 fn good() -> Vec<(String, Vec<u8>)> {
-    let mut blobs = vec![ONE.to_vec(), vec![7; 512], Vec::new()];
+    let release = serde_json::to_vec(&good_release()).unwrap();
+    let mut blobs = vec![ONE.to_vec(), vec![7; 512], Vec::new(), PLAN_TEXT.to_vec(), release.clone()];
     blobs.sort_by_key(|blob| digest(blob));
     let of = |blob: &Vec<u8>| Blob { sha256: digest(blob), size: blob.len() as u64, name: "a thing".into() };
     let index = Index {
         kind: KIND.into(),
         version: VERSION,
         site: "demo".into(),
+        release: digest(&release),
         plan: digest(PLAN_TEXT),
         inits: BTreeMap::from([(Arch::X86_64, digest(ONE))]),
         blobs: blobs.iter().map(of).collect(),
     };
-    let members = [(INDEX.to_owned(), serde_json::to_vec(&index).unwrap()), (PLAN.to_owned(), PLAN_TEXT.to_vec())];
+    let members = [(INDEX.to_owned(), serde_json::to_vec(&index).unwrap()), (FILE.to_owned(), release)];
     members.into_iter().chain(blobs.into_iter().map(|blob| (place::blob(&digest(&blob)), blob))).collect()
 }
 
@@ -75,8 +93,8 @@ fn headed(member: usize, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
 fn what_was_packed_is_found() {
     let mut members = good();
     let bundle = open(&packed(&members)).unwrap();
-    assert_eq!((bundle.plan(), bundle.signature(), bundle.index().site.as_str()), (PLAN_TEXT, None, "demo"));
-    assert_eq!(bundle.index_text(), members[0].1);
+    assert_eq!((bundle.release(), bundle.signature(), bundle.index().site.as_str()), (&good_release(), None, "demo"));
+    assert_eq!((bundle.index_text(), bundle.release_text()), (&members[0].1[..], &members[1].1[..]));
     let mut content = Vec::new();
     bundle.blob(&digest(ONE)).unwrap().read_to_end(&mut content).unwrap();
     assert_eq!(content, ONE);
@@ -149,9 +167,9 @@ fn what_nobody_should_make_is_refused_with_a_sentence() {
         ),
         (
             headed(1, |block| block[124..135].copy_from_slice(b"00001000000")),
-            "plan.json is cut off: it has 262144 bytes, and ".into(),
+            "release.json is cut off: it has 262144 bytes, and ".into(),
         ),
-        (swapped(0, 1), "where index.json should be there is \"plan.json\"".into()),
+        (swapped(0, 1), "where index.json should be there is \"release.json\"".into()),
         (swapped(2, 3), "there is \"sha256/".into()),
         (twice, "which the index does not name".into()),
         (without, "it ends where sha256/".into()),
@@ -167,7 +185,17 @@ fn what_nobody_should_make_is_refused_with_a_sentence() {
         ),
         (indexed(|index| index.blobs[0].size += 1), format!("{first} has ")),
         (indexed(|index| index.blobs[0].size = u64::MAX), "bytes, the index says 18446744073709551615".into()),
-        (indexed(|index| index.plan = digest(b"other")), "plan.json has other bytes: sha256 ".into()),
+        (indexed(|index| index.release = digest(b"other")), "release.json has other bytes: sha256 ".into()),
+        (indexed(|index| index.plan = digest(b"other")), format!("its release pins {}", digest(PLAN_TEXT))),
+        (indexed(|index| index.site = "other".into()), "is of the site \"other\", its release of \"demo\"".into()),
+        (
+            indexed(|index| _ = index.inits.insert(Arch::X86_64, digest(&[7; 512]))),
+            "names another anymetal-init than its release pins".into(),
+        ),
+        (
+            indexed(|index| index.blobs.retain(|blob| blob.sha256 != digest(PLAN_TEXT))),
+            "names a plan that is not among its blobs".into(),
+        ),
         (
             indexed(|index| _ = index.inits.insert(Arch::Aarch64, digest(b"other"))),
             "an init for aarch64 that is not among its blobs".into(),
@@ -192,8 +220,7 @@ fn every_changed_bit_outside_of_the_blobs_is_refused_or_in_a_name_for_people() {
         match open(&other) {
             Err(error) => assert!(!blob, "byte {at}: {error:#}"),
             Ok(bundle) => {
-                let named =
-                    bundle.index().blobs.iter().any(|blob| blob.name != "a thing") || bundle.index().site != "demo";
+                let named = bundle.index().blobs.iter().any(|blob| blob.name != "a thing");
                 assert!(blob || named, "byte {at} of {}", bytes.len());
             }
         }
