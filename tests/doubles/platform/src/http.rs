@@ -93,7 +93,11 @@ pub fn serve(listener: TcpListener, answer: &Arc<Answer>) -> std::io::Result<()>
 }
 
 /// Answers requests by TLS for ever, with this certificate and this key, files in PEM.
-pub fn serve_tls(listener: TcpListener, (certificate, key): (&Path, &Path), answer: &Arc<Answer>) -> std::io::Result<()> {
+pub fn serve_tls(
+    listener: TcpListener,
+    (certificate, key): (&Path, &Path),
+    answer: &Arc<Answer>,
+) -> std::io::Result<()> {
     let inner = crate::tls::terminate(listener, certificate, key)?;
     answer_all(&tiny_http::Server::from_listener(inner, None).map_err(std::io::Error::other)?, answer)
 }

@@ -5,10 +5,10 @@ pub mod clock;
 pub mod hippo;
 pub mod hostile;
 pub mod http;
-mod tls;
 pub mod id;
 pub mod nomad;
 pub mod spin;
+mod tls;
 pub mod traefik;
 
 /// How every double says what it is.

@@ -24,7 +24,8 @@ fn nomad(settings: &Settings) -> bool {
 }
 
 fn answers(settings: &Settings, url: &str, headers: &[(&str, &str)]) -> bool {
-    http::ask_by(settings.nomad.ca.as_deref(), "GET", url, headers, None).is_ok_and(|(status, _)| (200..300).contains(&status))
+    http::ask_by(settings.nomad.ca.as_deref(), "GET", url, headers, None)
+        .is_ok_and(|(status, _)| (200..300).contains(&status))
 }
 
 fn document(database: bool, bindle: bool, nomad: bool) -> (bool, Value) {
