@@ -1,13 +1,16 @@
 //! Consul's and Nomad's HTTP APIs as we speak them: a path, a token, JSON both ways.
-//! May not judge an answer but by its status, and never says a token: it travels in a header.
+//! May not judge an answer but by its status, and never says a token: it travels in a header, and only to who has a certificate of the site's CA.
 
 use anyhow::Context as _;
+use anymetal_contract::place;
 use anymetal_contract::plan::Acl;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::secret::Secret;
-use anymetal_supply::http::{Certificates, Http, Limits, Question};
+use crate::sys::{fs, holder};
+use crate::world::World;
+use anymetal_supply::http::{self, Authority, Certificates, Http, Limits, Question};
 
 /// The longest answer that is read: a list of everything one node runs has some hundred kilobytes.
 const MOST: u64 = 4 << 20;
@@ -32,13 +35,9 @@ pub(crate) struct Reply {
 }
 
 impl<'a> Api<'a> {
-    pub(crate) fn new(of: Acl, base: &'a str, token: Option<&'a Secret>) -> Self {
-        Self::through(Http::new(Limits::QUESTION, Certificates::Checked), of, base, token)
-    }
-
-    /// By this client, with its limits.
-    pub(crate) fn through(http: Http, of: Acl, base: &'a str, token: Option<&'a Secret>) -> Self {
-        Self { of, base: base.trim_end_matches('/'), token, http }
+    /// An API that this client asks, with its limits.
+    pub(crate) fn new(http: &Http, of: Acl, base: &'a str, token: Option<&'a Secret>) -> Self {
+        Self { of, base: base.trim_end_matches('/'), token, http: http.clone() }
     }
 
     /// Whose it is.
@@ -61,7 +60,12 @@ impl<'a> Api<'a> {
         };
         let headers: Vec<_> = self.token.into_iter().map(|token| (header, token.expose())).collect();
         let url = format!("{}{path}", self.base);
-        let answered = self.http.ask(&Question { method, url: &url, headers: &headers, body }, MOST)?;
+        anyhow::ensure!(
+            self.base.starts_with("https://") || (headers.is_empty() && body.is_none()),
+            "asking {url}: no secret goes to an API without TLS; hint: the plan names it, so build it anew"
+        );
+        let answered = self.http.ask(&Question { method, url: &url, headers: &headers, body }, MOST);
+        let answered = answered.map_err(|error| self.stranger(error))?;
         Ok(Reply {
             status: answered.status,
             text: String::from_utf8_lossy(&answered.body).into_owned(),
@@ -69,6 +73,42 @@ impl<'a> Api<'a> {
             of: self.of,
         })
     }
+}
+
+impl Api<'_> {
+    /// An error with the name of who holds the API's port, when that is somebody who cannot show a certificate of the site's CA.
+    fn stranger(&self, error: anyhow::Error) -> anyhow::Error {
+        if !http::certificate_refused(&error) {
+            return error;
+        }
+        let name = name(self.of);
+        let at = holder::address(self.base);
+        let held = at.and_then(holder::of).map_or_else(|| "nobody that could be found".to_owned(), |by| by.to_string());
+        let at = at.map_or_else(|| self.base.to_owned(), |at| at.to_string());
+        error.context(format!(
+            "whoever answers at {at} has no certificate of this site's CA, and gets no token; the port is held by {held}; \
+             hint: unless that is {name} itself, end it, and {name} takes its port at its next start"
+        ))
+    }
+}
+
+/// Who asks the APIs of this node: by TLS with the site's CA where there is one, by whatever the URL says otherwise, and then without a token.
+pub(crate) fn client(world: &World) -> anyhow::Result<Http> {
+    if let Some(http) = world.cluster.get() {
+        return Ok(http.clone());
+    }
+    let http = match fs::read_if_there(&world.at(place::CA))? {
+        Some(text) => pinned(&text, Limits::QUESTION)?,
+        None if world.plan().certificates.is_empty() => Http::afresh(Limits::QUESTION, Certificates::Checked),
+        None => anyhow::bail!("there is no {}; hint: the phase files makes it", place::CA),
+    };
+    Ok(world.cluster.get_or_init(|| http).clone())
+}
+
+/// Who asks servers with a certificate of the CA of this text, PEM.
+pub(crate) fn pinned(text: &[u8], limits: Limits) -> anyhow::Result<Http> {
+    let authority = Authority::from_pem(text).with_context(|| format!("reading {}", place::CA))?;
+    Ok(Http::pinned(limits, authority))
 }
 
 impl Reply {
@@ -105,24 +145,5 @@ pub(crate) const fn name(of: Acl) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use anymetal_lab::http::{Response, Server};
-
-    use super::*;
-
-    #[test]
-    fn the_token_goes_in_the_header_of_its_program_and_nowhere_else() {
-        for (of, header) in [(Acl::Consul, "x-consul-token"), (Acl::Nomad, "x-nomad-token")] {
-            let server = Server::start(move |request, _| {
-                let sent = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(header));
-                assert_eq!(sent.map(|(_, value)| value.as_str()), Some("hunter2"));
-                Response::new(403, "Permission denied\n")
-            });
-            let token = Secret::new("hunter2");
-            let base = format!("{}/", server.url());
-            let error = Api::new(of, &base, Some(&token)).get("/v1/nodes").unwrap().json::<Value>().unwrap_err();
-            let expected = format!("{} answers GET /v1/nodes with 403, Permission denied", name(of));
-            assert_eq!(format!("{error:#}"), expected);
-        }
-    }
-}
+#[path = "api_tests.rs"]
+mod tests;

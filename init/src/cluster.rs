@@ -61,11 +61,16 @@ mod tests {
     use anymetal_lab::http::{Response, Server};
 
     use super::*;
+    use anymetal_supply::http::{Certificates, Http, Limits};
+
+    fn http() -> Http {
+        Http::afresh(Limits::QUESTION, Certificates::Checked)
+    }
 
     fn said<T>(of: Acl, body: &str, ask: impl FnOnce(&Api<'_>) -> anyhow::Result<T>) -> Result<T, String> {
         let body = body.to_owned();
         let server = Server::start(move |_, _| Response::ok(body.clone()));
-        ask(&Api::new(of, &format!("{}/", server.url()), None)).map_err(|error| format!("{error:#}"))
+        ask(&Api::new(&http(), of, &format!("{}/", server.url()), None)).map_err(|error| format!("{error:#}"))
     }
 
     #[test]
@@ -75,7 +80,7 @@ mod tests {
         let error = said(Acl::Nomad, "<html>", leader).unwrap_err();
         assert!(error.starts_with("reading what Nomad answers to GET /v1/status/leader"), "{error}");
         let server = Server::start(|_, _| Response::new(500, "No known Consul servers"));
-        let error = leader(&Api::new(Acl::Consul, &server.url(), None)).unwrap_err();
+        let error = leader(&Api::new(&http(), Acl::Consul, &server.url(), None)).unwrap_err();
         assert!(format!("{error:#}").ends_with("with 500, No known Consul servers"), "{error:#}");
     }
 

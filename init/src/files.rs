@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use anymetal_contract::{Outcome, Reason, plan};
 
 use crate::certificates::{self, Prepared};
+use crate::cluster_tls;
 use crate::install;
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
@@ -34,7 +35,10 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
     let files = &world.plan().files;
     let render = |file| render::render(file, world.facts(), &world.secrets());
     let texts = files.iter().map(render).collect::<Result<Vec<_>, _>>()?;
+    // Nothing that runs looks at a certificate of the cluster before it is started anew.
+    let cluster = cluster_tls::ensure(world, steps)?;
     let mut put = put(world, files.iter().zip(texts.iter().map(String::as_bytes)), steps)?;
+    put.changed.splice(..0, cluster.iter().map(String::as_str));
     if certificates::bring(world, &certificate, steps)? {
         put.changed.push("the site's certificate");
     }

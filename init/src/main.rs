@@ -10,6 +10,7 @@ mod boot;
 mod certificates;
 mod cli;
 mod cluster;
+mod cluster_tls;
 mod facts;
 mod files;
 #[cfg(test)]

@@ -203,6 +203,13 @@ fn unsound(plan: &Plan) -> Vec<String> {
             complain(&format!("service {:?}: not a unit's name", service.unit));
         }
     }
+    for certificate in &plan.certificates {
+        let name = &certificate.name;
+        let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        if !plain || name == "ca" || certificate.names.is_empty() {
+            complain(&format!("certificate {name:?}: not a component's name, or good for no name"));
+        }
+    }
     // They become arguments of programs and part of paths.
     let word = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
@@ -309,6 +316,12 @@ mod tests {
                     "files": ["x/y"], "needs": ["mood"], "answers": [], "body": ""}]),
                 Reason::PlanUnreadable,
                 "job x: the plan has no file \"x/y\"; job x: no fact is named \"mood\"",
+            ),
+            (
+                "/certificates",
+                json!([{"name": "../x", "names": ["localhost"]}]),
+                Reason::PlanUnreadable,
+                "certificate \"../x\": not a component's name",
             ),
             ("/services/0/unit", json!("--now"), Reason::PlanUnreadable, "\"--now\": not a unit's name"),
         ] {

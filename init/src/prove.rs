@@ -56,8 +56,8 @@ fn write(world: &World, document: &Document, steps: &dyn Steps) -> anyhow::Resul
 }
 
 fn document(world: &World) -> anyhow::Result<Document> {
-    let bird = world.at(place::BIRD_SOCKET);
-    let document = Document::make(bird, world.plan(), world.facts(), &world.secrets(), report::known(world))?;
+    let places = (world.at(place::BIRD_SOCKET), world.at(place::CA));
+    let document = Document::make(places, world.plan(), world.facts(), &world.secrets(), report::known(world))?;
     Ok(document.with_firewall(firewall(world)?))
 }
 

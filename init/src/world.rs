@@ -21,6 +21,7 @@ use crate::secrets::Secrets;
 use crate::services::Doings;
 use crate::settle::Verdict;
 use crate::siblings::Siblings;
+use anymetal_supply::http::Http;
 
 /// The world a phase works on.
 pub(crate) struct World {
@@ -60,6 +61,8 @@ pub(crate) struct World {
     secrets: Mutex<Secrets>,
     /// What nobody may read in anything this process says. Shared with the journal.
     pub(crate) hidden: Arc<Hidden>,
+    /// Who asks Consul and Nomad, once the CA's certificate is there; see [`crate::api::client`].
+    pub(crate) cluster: OnceLock<Http>,
     /// Made by the runner for `settle`.
     pub(crate) verdict: OnceLock<Verdict>,
 }
@@ -118,6 +121,7 @@ impl World {
             jobs: Mutex::default(),
             secrets: Mutex::default(),
             hidden: Arc::default(),
+            cluster: OnceLock::new(),
             verdict: OnceLock::new(),
         }
     }

@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use anymetal_lab::authority::Authority;
 use anymetal_lab::bgp::{Body, Daemon, Message, Peer, Recorder};
 use anymetal_lab::http::{Request, Response, Server};
 use anymetal_lab::namespace::Namespace;
@@ -192,12 +193,17 @@ impl Node {
     /// This node, in its network. Its guard goes by these rules, and its platform begins so.
     pub fn start(network: &Namespace, which: Which, rules: &Value, platform: Platform, units: &[(&str, &str)]) -> Self {
         let health = Health::new(platform);
-        let servers = ["127.0.0.1:8500", "127.0.0.1:4646", "[::]:80"].map(|address| {
+        let authority = Authority::new();
+        let servers = [("127.0.0.1:8501", true), ("127.0.0.1:4646", true), ("[::]:80", false)].map(|(address, tls)| {
             let health = health.clone();
-            network.inside(|| Server::start_at(address, move |request, _| health.answer(request)))
+            let answer = move |request: &Request, _: usize| health.answer(request);
+            network.inside(|| match tls {
+                true => Server::start_tls(address, authority.server(), answer),
+                false => Server::start_at(address, answer),
+            })
         });
         let files = Files::of(which, Some(PASSWORD), rules["quorum"]["community"].as_str());
-        let etc = etc(&files, rules);
+        let etc = etc(&files, rules, &authority.certificate);
         let init = std::env::var_os("ANYMETAL_INIT").unwrap_or_else(|| env!("CARGO_BIN_EXE_anymetal-init").into());
         let guard = files.unit(GUARD).replace("Wants=network-online.target", "DefaultDependencies=no");
         let own = [("bird.service", BIRD), (GUARD, &guard), (FIREWALL_UNIT, &files.unit(FIREWALL_UNIT))];
@@ -279,7 +285,7 @@ impl Node {
 pub const SITE_SORTED: [&str; 3] = ["198.51.100.6/31", "2001:db8:45d1:fd80::7/128", "203.0.113.7/32"];
 
 /// The `/etc` that the node sees: of the host's what programs need to know users by, and what init has written.
-fn etc(files: &Files, rules: &Value) -> tempfile::TempDir {
+fn etc(files: &Files, rules: &Value, ca: &str) -> tempfile::TempDir {
     let etc = tempfile::tempdir().unwrap();
     for name in ["passwd", "group", "nsswitch.conf", "hosts", "machine-id", "os-release"] {
         let _not_there = fs::copy(format!("/etc/{name}"), etc.path().join(name));
@@ -289,7 +295,10 @@ fn etc(files: &Files, rules: &Value) -> tempfile::TempDir {
         fs::create_dir_all(place.parent().unwrap()).unwrap();
         fs::write(place, files.text(path)).unwrap();
     }
-    fs::create_dir_all(etc.path().join("systemd/network")).unwrap();
+    for folder in ["systemd/network", "anymetal/tls"] {
+        fs::create_dir_all(etc.path().join(folder)).unwrap();
+    }
+    fs::write(etc.path().join("anymetal/tls/ca.pem"), ca).unwrap();
     fs::write(etc.path().join("anymetal/guard.json"), document(rules, &files.text(FIREWALL)).to_string()).unwrap();
     etc
 }
@@ -304,8 +313,8 @@ fn document(rules: &Value, firewall: &str) -> Value {
         json!({"name": name, "ask": {"request": request}})
     };
     let mut links = vec![
-        json!({"name": "consul", "ask": {"consul": {"api": "http://127.0.0.1:8500", "token": "c0ffee"}}}),
-        json!({"name": "nomad", "ask": {"nomad": {"api": "http://127.0.0.1:4646", "token": "c0ffee"}}}),
+        json!({"name": "consul", "ask": {"consul": {"api": "https://127.0.0.1:8501", "token": "c0ffee"}}}),
+        json!({"name": "nomad", "ask": {"nomad": {"api": "https://127.0.0.1:4646", "token": "c0ffee"}}}),
         request("traefik", "http://127.0.0.1/ping".into(), None),
         request("hippo", format!("http://{HIPPO}/healthz"), Some("127.0.0.1")),
     ];
@@ -318,6 +327,7 @@ fn document(rules: &Value, firewall: &str) -> Value {
         "ask": {"canary": {"here": canary(ADDRESSES[0]), "elsewhere": [canary(NODE4)]}}}));
     let neighbours = ["edge_v4_1", "edge_v4_2", "edge_v6_1", "edge_v6_2"];
     json!({"kind": "anymetal.guard", "version": 1, "site": "demo", "node": "edge-1", "bird": "/run/bird/bird.ctl",
+        "ca": "/etc/anymetal/tls/ca.pem",
         "neighbours": neighbours, "prefixes": SITE, "rules": rules, "links": links, "firewall": in_force(firewall)})
 }
 

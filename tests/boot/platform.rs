@@ -29,16 +29,16 @@ const STRANGER: &str = "192.0.2.99";
 
 /// Who is answered without a token, and who with one. A line each: what was asked, the status.
 const APIS: &str = r#"
-ask() { curl -s -o /dev/null -w "$1 %{http_code}\n" -m 20 ${3:+-H "$3"} "http://127.0.0.1:$2"; }
+ask() { curl -s -o /dev/null -w "$1 %{http_code}\n" -m 20 --cacert /etc/anymetal/tls/ca.pem ${3:+-H "$3"} "https://127.0.0.1:$2"; }
 secret() { sed -n 's/.*"'$1'":"\([^"]*\)".*/\1/p' /etc/anymetal/secrets.json; }
 ask nomad-jobs 4646/v1/jobs
 ask nomad-agent 4646/v1/agent/self
 ask nomad-nodes 4646/v1/nodes
-ask consul-agent 8500/v1/agent/self
-ask consul-kv '8500/v1/kv/x'
+ask consul-agent 8501/v1/agent/self
+ask consul-kv '8501/v1/kv/x'
 ask nomad-jobs-with-token 4646/v1/jobs "X-Nomad-Token: $(secret nomad_management)"
-ask consul-agent-with-token 8500/v1/agent/self "X-Consul-Token: $(secret consul_management)"
-ask consul-kv-with-traefiks 8500/v1/kv/x "X-Consul-Token: $(secret consul_traefik)"
+ask consul-agent-with-token 8501/v1/agent/self "X-Consul-Token: $(secret consul_management)"
+ask consul-kv-with-traefiks 8501/v1/kv/x "X-Consul-Token: $(secret consul_traefik)"
 "#;
 
 /// What Hippo's own token may have run: an application in a chroot, and nothing as root.
@@ -48,7 +48,7 @@ token=$(tr '\0' '\n' </proc/$(pgrep -f 'Hippo[.]Web' | head -n 1)/environ | sed 
 try() {
   curl -s -m 20 -w ' %{http_code}\n' -H "X-Nomad-Token: $token" -d '{"Job":{"ID":"try-'$1'","Name":"try-'$1'","Type":"batch","Datacenters":["dc1"],
     "TaskGroups":[{"Name":"g","Count":1,"Tasks":[{"Name":"t","Driver":"'$1'","Config":{"command":"/bin/true"},"Resources":{"CPU":20,"MemoryMB":20}}]}]}}' \
-    "http://127.0.0.1:4646/v1/jobs$2" | tr '\n' ' '; echo
+    --cacert /etc/anymetal/tls/ca.pem "https://127.0.0.1:4646/v1/jobs$2" | tr '\n' ' '; echo
 }
 try raw_exec
 try exec

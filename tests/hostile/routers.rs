@@ -10,6 +10,7 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use anymetal_lab::authority::Authority;
 use anymetal_lab::http::{Response, Server};
 use anymetal_lab::namespace::Namespace;
 use anymetal_lab::shipped;
@@ -84,22 +85,26 @@ impl Traefik {
         }
         let job: Value = serde_json::from_slice(&fs::read(golden("traefik.job.json")).unwrap()).unwrap();
         let settings = job["TaskGroups"][0]["Tasks"][0]["Env"].as_object().unwrap().clone();
+        let authority = Authority::new();
         let servers = network.inside(|| {
             let mut servers: Vec<Server> = [("127.0.0.1:5309", "hippo"), ("127.0.0.1:3030", "bindle")]
                 .map(|(at, name)| Server::start_at(at, move |_, _| Response::ok(name)))
                 .into();
             let app = Server::start_at("127.0.0.1:20001", |_, _| Response::ok("application"));
             let hostile = Server::start_at("127.0.0.1:20002", |_, _| Response::ok("hostile"));
-            servers.extend([app, hostile, catalogue(services.clone())]);
+            servers.extend([app, hostile, catalogue(services.clone(), &authority)]);
             servers
         });
         let mut command = network.command("env");
         command.arg("-i");
-        // How it gets to Consul is another suite's.
-        command.arg("TRAEFIK_PROVIDERS_CONSULCATALOG_ENDPOINT_ADDRESS=127.0.0.1:8500");
-        for (name, value) in settings.iter().filter(|(name, _)| keep(name) && !name.contains("_ENDPOINT_")) {
-            let value = value.as_str().unwrap();
-            let value = if name.ends_with("FILE_DIRECTORY") { folder.path().to_str().unwrap() } else { value };
+        let ca = folder.path().join("ca");
+        fs::write(&ca, &authority.certificate).unwrap();
+        for (name, value) in settings.iter().filter(|(name, _)| keep(name) || name.contains("_ENDPOINT_")) {
+            let value = match name {
+                name if name.ends_with("FILE_DIRECTORY") => folder.path().to_str().unwrap(),
+                name if name.ends_with("_TLS_CA") => ca.to_str().unwrap(),
+                _ => value.as_str().unwrap(),
+            };
             command.arg(format!("{name}={value}"));
         }
         let log = fs::File::create(folder.path().join("log")).unwrap();
@@ -141,9 +146,9 @@ impl Drop for Traefik {
     }
 }
 
-/// Consul's catalogue, with all services at one port but the application.
-fn catalogue(services: BTreeMap<String, Vec<String>>) -> Server {
-    Server::start_at("127.0.0.1:8500", move |request, _| {
+/// Consul's catalogue, by TLS, with all services at one port but the application.
+fn catalogue(services: BTreeMap<String, Vec<String>>, authority: &Authority) -> Server {
+    Server::start_tls("127.0.0.1:8501", authority.server(), move |request, _| {
         let path = request.path.split('?').next().unwrap_or_default();
         let body = match path.strip_prefix("/v1/health/service/") {
             Some(name) => services.get(name).map_or(json!([]), |tags| {

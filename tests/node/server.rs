@@ -17,8 +17,8 @@ use anymetal::boot::neighbour::{Change, Neighbour, News};
 use anymetal::boot::platform::device::Sessions;
 use anymetal::boot::platform::{Config, Fault, Platform};
 use anymetal_contract::{Event, place};
-use anymetal_lab::cloud_init;
 use anymetal_lab::node::Node;
+use anymetal_lab::{authority, cloud_init};
 
 use serde_json::Value;
 
@@ -217,12 +217,16 @@ pub fn possible() -> bool {
     Node::possible().map_err(|why| eprintln!("skipped: {why}")).is_ok()
 }
 
+/// What is answered on the node's loopback, by TLS with the CA that the node has.
 pub fn ask(node: &Node, port: u16, path: &str) -> String {
     node.inside(|| {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let ca = fs::read_to_string(node.disk(place::CA)).unwrap();
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let mut stream = authority::shake(stream, &ca, None, "127.0.0.1").unwrap();
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        // Whoever closes without a word of TLS has said all the same.
+        let _ends = stream.read_to_string(&mut answer);
         answer.split("\r\n\r\n").nth(1).unwrap_or_default().trim().to_owned()
     })
 }

@@ -40,6 +40,9 @@ pub(super) struct Description {
     pub purl: Option<String>,
     #[serde(default)]
     pub user: Option<String>,
+    /// The names and addresses that its certificate is good for, when it has one.
+    #[serde(default)]
+    pub certificate: Vec<String>,
     pub files: Vec<String>,
     pub services: Vec<Service>,
     #[serde(default)]

@@ -63,6 +63,8 @@ pub struct Component {
     pub clashes: Vec<Clash>,
     /// Where it comes from.
     pub source: Source,
+    /// The names and addresses that its certificate is good for; without any it has none.
+    pub certificate: Vec<String>,
     /// What is rendered for it, in this order.
     pub files: Vec<File>,
     /// What is started for it, in this order.
@@ -182,6 +184,7 @@ fn read(folder: &Folder) -> Result<Component> {
         barred: description.barred,
         clashes: description.clashes,
         source,
+        certificate: description.certificate,
         files,
         services: description.services,
         jobs,

@@ -118,8 +118,8 @@ fn packages_are_those_of_the_system_and_the_version() {
 #[test]
 fn readiness_access_and_jobs_are_read_as_data() {
     let service = |name: &str| &named(name).unwrap().services[0];
-    assert_eq!(service("consul").ready, Ready::ConsulLeader("http://127.0.0.1:8500".into()));
-    assert_eq!(service("nomad").ready, Ready::NomadNode("http://127.0.0.1:4646".into()));
+    assert_eq!(service("consul").ready, Ready::ConsulLeader("https://127.0.0.1:8501".into()));
+    assert_eq!(service("nomad").ready, Ready::NomadNode("https://127.0.0.1:4646".into()));
     assert_eq!(service("bird").ready, Ready::Active);
     assert_eq!(named("bird").unwrap().services[1].ready, Ready::Announced);
     let nomad = service("nomad").access.as_ref().unwrap();

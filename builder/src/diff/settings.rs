@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use anymetal_contract::Phase;
-use anymetal_contract::plan::{Canary, Delivery, Guard, Plan, Quorum, Report, Settings, Supply, Tls};
+use anymetal_contract::plan::{Canary, Certificate, Delivery, Guard, Plan, Quorum, Report, Settings, Supply, Tls};
 use anymetal_supply::origin::shown;
 
 use super::pair::{arrow, keyed, lists, pairs, perhaps, sets};
@@ -24,6 +24,15 @@ pub(super) fn site(old: &Plan, new: &Plan) -> Vec<String> {
 
 /// Certificates, accounts and the guard.
 pub(super) fn settings(old: &Plan, new: &Plan) -> Vec<String> {
+    let certificate = |(name, old, new): (&str, Option<&Certificate>, Option<&Certificate>)| match (old, new) {
+        (None, _) => Some(format!("certificate of {name} added")),
+        (_, None) => Some(format!("certificate of {name} removed")),
+        (Some(old), Some(new)) => {
+            let names = |certificate: &Certificate| certificate.names.join(", ");
+            arrow(&format!("certificate of {name}: names"), &names(old), &names(new))
+        }
+    };
+    let certificates = pairs(&old.certificates, &new.certificates, |one| &one.name).into_iter().filter_map(certificate);
     let (old, new) = (&old.settings, &new.settings);
     let mut words: Vec<_> = [
         arrow("certificates", &tls(&old.tls), &tls(&new.tls)),
@@ -34,6 +43,7 @@ pub(super) fn settings(old: &Plan, new: &Plan) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect();
+    words.extend(certificates);
     words.extend(guard(&old.guard, &new.guard));
     words
 }

@@ -8,7 +8,7 @@ mod needs;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use anymetal_contract::plan::{self, Acl, Anycast, Arch, Artefact, Plan, Settings};
+use anymetal_contract::plan::{self, Acl, Anycast, Arch, Artefact, Certificate, Plan, Settings};
 use anymetal_contract::{Abilities, Phase};
 
 use crate::component::{self, Artefacts, Component, Source};
@@ -79,6 +79,7 @@ fn sketch(site: &Site) -> Result<(Plan, Vec<String>)> {
         origins: site.origins.clone(),
         supplies: site.supplies.clone(),
         components,
+        certificates: chosen().filter_map(|(known, _)| certificate_of(known)).collect(),
         files: chosen().flat_map(|(known, _)| known.files.clone()).collect(),
         services,
         jobs,
@@ -95,6 +96,11 @@ fn sketch(site: &Site) -> Result<(Plan, Vec<String>)> {
 
 fn texts<T: ToString>(things: &[T]) -> Vec<String> {
     things.iter().map(ToString::to_string).collect()
+}
+
+fn certificate_of(known: &Component) -> Option<Certificate> {
+    let names = &known.certificate;
+    (!names.is_empty()).then(|| Certificate { name: known.name.clone(), names: names.clone() })
 }
 
 fn component_of(site: &Site, known: &Component, choice: &Choice, missing: &mut Vec<String>) -> plan::Component {

@@ -38,7 +38,7 @@ fn whole() -> Site {
 fn jobs_go_to_nomads_api_with_its_management_token_in_a_phase_of_their_own() {
     let plan = draft(&whole()).unwrap();
     let jobs: Vec<_> = plan.jobs.iter().map(|job| (job.name.as_str(), job.api.as_str(), job.token.as_str())).collect();
-    let (api, token) = ("http://127.0.0.1:4646", "nomad_management");
+    let (api, token) = ("https://127.0.0.1:4646", "nomad_management");
     assert_eq!(jobs, [("traefik", api, token), ("bindle", api, token), ("hippo", api, token)]);
     assert!(plan.phases.contains(&Phase::Jobs));
     assert!(!draft(&sample()).unwrap().phases.contains(&Phase::Jobs));
@@ -88,6 +88,7 @@ fn the_guard_has_a_token_of_its_own_with_each_that_it_asks() {
     };
     assert_eq!(readers(&sample()), ["consul_guard"]);
     assert_eq!(readers(&whole()), ["consul_guard", "nomad_guard"]);
+    assert!(wanted_secrets(&sample()).unwrap().contains("cluster_ca"));
     // Nomad makes its own
     let wanted = wanted_secrets(&whole()).unwrap();
     assert!(wanted.contains("consul_guard") && !wanted.contains("nomad_guard"), "{wanted:?}");

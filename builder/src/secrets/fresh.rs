@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use anymetal_contract::plan::Delivery;
 use anymetal_contract::secrets::{self, BGP_PASSWORD, KIND, Shape, VERSION, WEBHOOK};
+use anymetal_pki::Authority;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -115,6 +116,8 @@ fn value(shape: Shape, random: Random<'_>) -> Result<String> {
         // 120 and 250 bits
         Shape::Password | Shape::Session => letters(&bytes::<24>(random)?),
         Shape::Key => letters(&bytes::<50>(random)?),
+        // The curve decides which bytes are a key, so they are not of our choice.
+        Shape::Authority => Authority::new_secret()?,
         // nobody listens there: it is for a machine that is thrown away
         Shape::Url => "http://127.0.0.1:9/".to_owned(),
         Shape::Htpasswd | Shape::Variables | Shape::MadeOnTheNode => String::new(),
@@ -162,11 +165,11 @@ pub fn logins(site: &Site, wanted: &BTreeSet<String>) -> Vec<String> {
         line(wants(HTPASSWD), format!("Bindle: {USER} pushes to {scheme}://bindle.{domain}/v1 with `bindle.password`")),
         line(
             wants("nomad_management"),
-            "Nomad: on a node, `nomad_management` may do everything at http://127.0.0.1:4646".to_owned(),
+            "Nomad: on a node, `nomad_management` may do everything at https://127.0.0.1:4646".to_owned(),
         ),
         line(
             wants("consul_management"),
-            "Consul: on a node, `consul_management` may do everything at http://127.0.0.1:8500".to_owned(),
+            "Consul: on a node, `consul_management` may do everything at https://127.0.0.1:8501".to_owned(),
         ),
         line(
             wants(BGP_PASSWORD),

@@ -9,6 +9,10 @@ pub const RELEASE: &str = "/etc/anymetal/release.json";
 pub const PLAN: &str = "/etc/anymetal/plan.json";
 /// The secrets, JSON ([`crate::Secrets`]), 0600, dropped by cloud-init when they come in the user-data.
 pub const SECRETS: &str = "/etc/anymetal/secrets.json";
+/// Certificates of the cluster, made on the node: for each of the plan's `<name>.pem`, 0644, and its key `<name>-key.pem`, 0600.
+pub const TLS: &str = "/etc/anymetal/tls";
+/// The certificate of the site's CA, 0644.
+pub const CA: &str = "/etc/anymetal/tls/ca.pem";
 /// Labels of volumes that may hold the secrets or the machine's description, in the order they are looked at: one of their own, or the seed cloud-init reads.
 pub const MEDIUM: [&str; 3] = ["ANYMETAL", "cidata", "CIDATA"];
 /// The secrets' name on such a volume, at its top.

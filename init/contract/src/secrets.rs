@@ -12,6 +12,8 @@ pub const KIND: &str = "anymetal.secrets";
 pub const VERSION: u32 = 1;
 /// The secret that is the password of every BGP session, when the plan says that it is one.
 pub const BGP_PASSWORD: &str = "bgp_password";
+/// The secret that is the private key of the site's certificate authority.
+pub const CLUSTER_CA: &str = "cluster_ca";
 /// The secret that is the URL of the plan's webhook, when it has one: what stands in such a URL is as good as a password.
 pub const WEBHOOK: &str = "webhook";
 /// The key of the platform's custom data ([`crate::plan::Delivery::Customdata`]) that holds the document.
@@ -61,6 +63,8 @@ pub enum Shape {
     Key,
     /// `user:$2y$…`, a line of an htpasswd file with bcrypt; Bindle takes no other prefix than `$2y$`.
     Htpasswd,
+    /// A private key of the curve P-256: PKCS #8 (RFC 5958) with the public key in it, in standard base64.
+    Authority,
     /// An http or https URL of at most 2000 printable ASCII characters, without spaces, quotes and backslashes.
     Url,
     /// A map of variables.
@@ -85,6 +89,11 @@ pub const NAMES: &[Name] = &[
     name("acme", Shape::Variables, "what the DNS provider of an ACME challenge wants"),
     name(BGP_PASSWORD, Shape::Session, "BGP: the password of the sessions, as the network gave it"),
     name("bindle_htpasswd", Shape::Htpasswd, "who may push to Bindle"),
+    name(
+        CLUSTER_CA,
+        Shape::Authority,
+        "the site's CA: signs the certificates by which Consul and Nomad know one another",
+    ),
     name("consul_agent", Shape::Uuid, "Consul: the agent's own token"),
     name("consul_gossip", Shape::Gossip, "Consul: encrypts what its agents tell each other"),
     name("consul_guard", Shape::Uuid, "Consul: the guard's token, to look at this node"),
@@ -118,6 +127,7 @@ impl Shape {
             }
             Self::Key => (32..=200).contains(&text.len()) && plain(text),
             Self::Htpasswd => is_htpasswd(text),
+            Self::Authority => is_p256_key(text),
             Self::Url => is_url(text),
             Self::Variables | Self::MadeOnTheNode => false,
         };
@@ -133,6 +143,7 @@ impl Shape {
             Self::Session => "1 to 80 printable characters without double quotes",
             Self::Key => "32 to 200 printable characters, without spaces, quotes, backslashes and dollar signs",
             Self::Htpasswd => "`user:$2y$…`, a line as `htpasswd -B` writes it",
+            Self::Authority => "a private key of P-256, PKCS #8 in base64, 184 characters",
             Self::Url => "an http or https URL, without spaces, quotes and backslashes",
             Self::Variables => "a map of variables",
             Self::MadeOnTheNode => "made on the node, and brought by nobody",
@@ -156,6 +167,15 @@ fn is_base64_of_32_bytes(text: &str) -> bool {
         && text.ends_with('=')
         && text.bytes().take(43).all(digit)
         && text.as_bytes().get(42).is_some_and(|byte| last.contains(byte))
+}
+
+/// The base64 of what comes before the 32 secret bytes, the same in every such key: PKCS #8, id-ecPublicKey, prime256v1, ECPrivateKey.
+const P256_HEAD: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg";
+
+/// 138 bytes, which end without padding. Whether the two halves of the key belong together is judged by who signs with it.
+fn is_p256_key(text: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    text.len() == 184 && text.starts_with(P256_HEAD) && text.bytes().all(digit)
 }
 
 /// One line: a user, a colon, `$2y$`, a cost of two digits, `$` and 53 digits of bcrypt's own base64.
@@ -227,6 +247,10 @@ mod tests {
             (Shape::Htpasswd, &hash, true),
             (Shape::Htpasswd, &hash.replace("$2y$", "$2b$"), false),
             (Shape::Htpasswd, &format!("{hash}\n"), false),
+            (Shape::Authority, &format!("{P256_HEAD}{}", "a".repeat(136)), true),
+            (Shape::Authority, &format!("{P256_HEAD}{}", "a".repeat(135)), false),
+            (Shape::Authority, &format!("{P256_HEAD}{}-", "a".repeat(135)), false),
+            (Shape::Authority, &"a".repeat(184), false),
             (Shape::MadeOnTheNode, uuid, false),
             (Shape::Url, "https://hook.example/T0K3N?key=abc", true),
             (Shape::Url, "http://user:pw@[fd00::1]:80/x", true),

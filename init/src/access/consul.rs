@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use anymetal_contract::plan::{Access, Token};
+use anymetal_contract::plan::Token;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ pub(super) fn ensure(api: &Api<'_>, wanted: &Wanted<'_>) -> anyhow::Result<Ensur
     }
     let mut changes = policies(api, &wanted.rules)?;
     for (token, secret) in &wanted.chosen {
-        changes.extend(self::token(api, wanted.access, token, secret)?);
+        changes.extend(self::token(api, wanted, token, secret)?);
     }
     Ok(if changes.is_empty() { Ensured::Same } else { Ensured::Done(changes) })
 }
@@ -75,12 +75,12 @@ fn policies(api: &Api<'_>, wanted: &[(&str, String)]) -> anyhow::Result<Vec<Stri
     Ok(changes)
 }
 
-fn token(api: &Api<'_>, access: &Access, wanted: &Token, secret: &Secret) -> anyhow::Result<Option<String>> {
+fn token(api: &Api<'_>, all: &Wanted<'_>, wanted: &Token, secret: &Secret) -> anyhow::Result<Option<String>> {
     let Token { secret: name, policies } = wanted;
     let links: Vec<Value> = policies.iter().map(|policy| json!({"Name": policy})).collect();
     let mut body = json!({"SecretID": secret.expose(), "Description": format!("anymetal: {name}"), "Policies": links});
     // Who has this secret is found by asking with it.
-    let own = Api::new(access.of, &access.api, Some(secret)).get("/v1/acl/token/self")?;
+    let own = Api::new(&all.http, all.access.of, &all.access.api, Some(secret)).get("/v1/acl/token/self")?;
     let path = if own.is_good() {
         let there: ConsulToken = own.json()?;
         let has: BTreeSet<String> = there.policies.into_iter().flatten().map(|link| link.name).collect();

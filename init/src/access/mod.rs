@@ -7,11 +7,12 @@ mod nomad;
 use anymetal_contract::Reason;
 use anymetal_contract::plan::{Access, Acl, Policy, Token};
 
-use crate::api::Api;
+use crate::api::{self, Api};
 use crate::render::{Template, render};
 use crate::secret::Secret;
 use crate::world::World;
-use anymetal_supply::failure::Failure;
+use anymetal_supply::failure::{Because as _, Failure};
+use anymetal_supply::http::Http;
 
 /// What came of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(crate) enum Ensured {
 /// What the plan declares, with what this node knows.
 struct Wanted<'a> {
     access: &'a Access,
+    /// Who asks.
+    http: Http,
     management: Secret,
     /// By name, rendered.
     rules: Vec<(&'a str, String)>,
@@ -45,8 +48,9 @@ pub(crate) fn ensure(world: &World, access: &Access) -> Result<Ensured, Failure>
         .collect::<Result<_, Failure>>()?;
     let chosen = access.tokens.iter().filter(|_| access.of == Acl::Consul);
     let chosen = chosen.map(|token| Ok((token, known(world, &token.secret)?))).collect::<Result<_, Failure>>()?;
-    let wanted = Wanted { access, management: known(world, &access.management)?, rules, chosen };
-    let api = Api::new(access.of, &access.api, Some(&wanted.management));
+    let http = api::client(world).because(Reason::HostFault)?;
+    let wanted = Wanted { access, http, management: known(world, &access.management)?, rules, chosen };
+    let api = Api::new(&wanted.http, access.of, &access.api, Some(&wanted.management));
     let ensured = match access.of {
         Acl::Consul => consul::ensure(&api, &wanted),
         Acl::Nomad => nomad::ensure(&api, &wanted).map(|(ensured, made)| {

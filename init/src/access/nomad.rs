@@ -73,7 +73,7 @@ pub(super) fn ensure(api: &Api<'_>, wanted: &Wanted<'_>) -> anyhow::Result<(Ensu
 /// Nobody is asked for a token to bootstrap with: it is the first. `Some` when it was not done.
 fn bootstrap(wanted: &Wanted<'_>) -> anyhow::Result<Option<Ensured>> {
     let body = json!({"BootstrapSecret": wanted.management.expose()});
-    let reply = Api::new(Acl::Nomad, &wanted.access.api, None).put("/v1/acl/bootstrap", &body)?;
+    let reply = Api::new(&wanted.http, Acl::Nomad, &wanted.access.api, None).put("/v1/acl/bootstrap", &body)?;
     Ok(match reply.status {
         200 => None,
         // "ACL bootstrap already done": with another secret than ours, which was refused a moment ago.

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use anymetal_contract::Digest;
 use anymetal_contract::plan::{Arch, Namespace};
+use anymetal_lab::authority::Authority;
 use anymetal_lab::http::{Response, Server};
+use anymetal_supply::http::Limits;
 use serde_json::{Value, json};
 
 use super::*;
@@ -19,7 +21,7 @@ use crate::world::{Overrides, Planned};
 const TOKEN: &str = "00000000-0000-4000-8000-00000000000c";
 
 /// A world with the goldens' facts and secrets.
-fn world() -> World {
+fn world() -> (World, Authority) {
     let world = World::new("/nonexistent", Arch::X86_64, Overrides::default());
     #[expect(clippy::disallowed_methods, reason = "documents are files")]
     let text = std::fs::read_to_string(goldens::documents().join("v4-v6.json")).unwrap();
@@ -28,7 +30,9 @@ fn world() -> World {
     world.facts.set(facts::make(&plan, &machine, &Secrets::default(), Arch::X86_64).unwrap()).unwrap();
     world.plan.set(Planned { plan, digest: Digest::of([0; 32]) }).unwrap();
     world.learn(goldens::secrets());
-    world
+    let authority = Authority::new();
+    world.cluster.set(api::pinned(authority.certificate.as_bytes(), Limits::QUESTION).unwrap()).ok().unwrap();
+    (world, authority)
 }
 
 fn access(of: Acl, api: &str) -> Access {
@@ -53,10 +57,14 @@ fn access(of: Acl, api: &str) -> Access {
 type Script = Vec<(&'static str, u16, Value)>;
 
 /// Puts access right against that script. What came of it, and what was put, with bodies.
-fn against(world: &World, of: Acl, script: Script) -> (Result<Ensured, Failure>, Vec<(String, Value)>) {
+fn against(
+    (world, authority): &(World, Authority),
+    of: Acl,
+    script: Script,
+) -> (Result<Ensured, Failure>, Vec<(String, Value)>) {
     let put = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&put);
-    let server = Server::start(move |request, _| {
+    let server = Server::start_tls("127.0.0.1:0", authority.server(), move |request, _| {
         let asked = format!("{} {}", request.method, request.path);
         if request.method == "PUT" {
             kept.lock().unwrap().push((request.path.clone(), serde_json::from_slice(&request.body).unwrap()));
@@ -126,11 +134,11 @@ fn nomad_is_bootstrapped_with_the_chosen_token_and_the_one_it_makes_is_kept_and_
     assert_eq!(done(ensured), ["bootstrapped", "namespace default", "policy p", "token nomad_hippo"]);
     let paths: Vec<&str> = put.iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(paths, ["/v1/acl/bootstrap", "/v1/namespace/default", "/v1/acl/policy/p", "/v1/acl/token"]);
-    let management = world.secrets().value("nomad_management").unwrap().expose().to_owned();
+    let management = world.0.secrets().value("nomad_management").unwrap().expose().to_owned();
     assert_eq!(put[0].1, json!({"BootstrapSecret": management}));
     assert_eq!(put[1].1["Capabilities"], json!({"DisabledTaskDrivers": ["raw_exec"]}));
-    assert_eq!(world.secrets().value("nomad_hippo").unwrap().expose(), "made-just-now");
-    assert_eq!(world.without_secrets("it is made-just-now"), "it is ........");
+    assert_eq!(world.0.secrets().value("nomad_hippo").unwrap().expose(), "made-just-now");
+    assert_eq!(world.0.without_secrets("it is made-just-now"), "it is ........");
 }
 
 #[test]
@@ -153,7 +161,7 @@ fn nomad_as_it_should_be_is_read_and_not_written() {
     let (ensured, put) = against(&world, Acl::Nomad, script);
     assert_eq!(ensured.unwrap(), Ensured::Same);
     assert!(put.is_empty(), "{put:?}");
-    assert_eq!(world.secrets().value("nomad_hippo").unwrap().expose(), TOKEN);
+    assert_eq!(world.0.secrets().value("nomad_hippo").unwrap().expose(), TOKEN);
 }
 
 #[test]
@@ -178,7 +186,7 @@ fn a_secret_that_is_not_there_is_named() {
     let world = world();
     let mut access = access(Acl::Consul, "http://127.0.0.1:1");
     access.tokens[0].secret = "nomad_gossipy".into();
-    let failure = ensure(&world, &access).unwrap_err();
+    let failure = ensure(&world.0, &access).unwrap_err();
     assert_eq!(failure.reason, Reason::SecretsMissing);
     assert!(failure.chain().ends_with("does not have the secret nomad_gossipy"), "{}", failure.chain());
 }

@@ -270,7 +270,8 @@ fn outcome(case: &Case) -> BTreeMap<String, String> {
         made.insert(format!("{}.job.json", job.name), text);
     }
     if case.whole.is_some() {
-        let guard = Document::make("/run/bird/bird.ctl".into(), &plan, &facts, &secrets(), Vec::new()).unwrap();
+        let places = ("/run/bird/bird.ctl".into(), place::CA.into());
+        let guard = Document::make(places, &plan, &facts, &secrets(), Vec::new()).unwrap();
         let file = plan.files.iter().find(|file| file.name == FIREWALL).expect("every site has a firewall");
         let firewall = guard::Firewall::of(file.path.as_ref(), &made["anymetal.nft"]).unwrap();
         let guard = guard.with_firewall(Some(firewall));

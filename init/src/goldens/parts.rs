@@ -21,6 +21,7 @@ pub(crate) fn secrets() -> Secrets {
     let value = |secret: &secrets::Name| match secret.shape {
         Shape::Gossip => format!("{}=", "A".repeat(43)),
         Shape::Uuid => format!("00000000-0000-4000-8000-{:012x}", secret.name.len()),
+        Shape::Authority => format!("MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg{}", "A".repeat(136)),
         Shape::Url => format!("https://{}.example/T0K3N", secret.name),
         Shape::Htpasswd => format!("admin:$2y$10${}", "x".repeat(53)),
         _ => format!("{}-{}", secret.name, "x".repeat(32)),
@@ -104,7 +105,7 @@ pub(super) fn clusters() -> Vec<Service> {
             namespaces: BTreeMap::new(),
         }),
     };
-    let (consul, nomad) = ("http://127.0.0.1:8500", "http://127.0.0.1:4646");
+    let (consul, nomad) = ("https://127.0.0.1:8501", "https://127.0.0.1:4646");
     vec![
         service("consul", Acl::Consul, Ready::ConsulLeader(consul.into()), consul),
         service("nomad", Acl::Nomad, Ready::NomadNode(nomad.into()), nomad),
@@ -152,7 +153,7 @@ pub(super) fn job(name: &str) -> Job {
         name: name.into(),
         component: name.into(),
         namespace: front.namespace,
-        api: "http://127.0.0.1:4646".into(),
+        api: "https://127.0.0.1:4646".into(),
         token: "nomad_management".into(),
         files: front.files.iter().map(|file| format!("{name}/{file}")).collect(),
         needs: front.needs,

@@ -10,12 +10,12 @@ use super::certificate::Certificate;
 use super::course::Failed;
 use super::document::{Ask, Document, Link, Token};
 use super::loopback;
-use crate::api::Api;
+use crate::api::{self, Api};
 use crate::bird::{Control, PATIENCE, Protocol, established};
 use crate::cluster;
 use crate::proof::{Reach, Request};
-use crate::sys::clock;
-use anymetal_supply::http::{Certificates, Http, Limits};
+use crate::sys::{clock, fs};
+use anymetal_supply::http::{Http, Limits};
 use anymetal_supply::probe::Probe;
 
 /// The names of the first links.
@@ -73,14 +73,17 @@ pub(super) fn cut(proven: &mut Vec<Proven>) {
 
 /// Who asks the links after those of this machine itself, one answer within the site's time for a proof.
 pub(super) struct Client {
-    http: Http,
+    /// Asks Consul and Nomad, who must show a certificate of the site's CA; or why the CA's cannot be read.
+    cluster: Result<Http, String>,
     probe: Probe,
 }
 
 impl Client {
     pub(super) fn of(document: &Document) -> Self {
         let limit = Duration::from_secs(u64::from(document.rules.timeout));
-        Self { http: Http::afresh(Limits::within(limit), Certificates::Ignored), probe: Probe::new(limit) }
+        let cluster = fs::read(&document.ca).and_then(|text| api::pinned(&text, Limits::within(limit)));
+        let cluster = cluster.map_err(|error| format!("{error:#}; hint: `systemctl restart anymetal` writes it"));
+        Self { cluster, probe: Probe::new(limit) }
     }
 }
 
@@ -142,17 +145,15 @@ pub(super) fn links(document: &Document, client: &Client) -> Vec<Proven> {
 
 fn ask(document: &Document, link: &Link, client: &Client) -> Proven {
     let began = clock::monotonic();
-    let Client { http, probe } = client;
+    let Client { cluster, probe } = client;
     let mut certificate = None;
     let why = match &link.ask {
-        Ask::Consul { api, token } => {
-            let api = through(http, Acl::Consul, api, token.as_ref());
-            cluster::leader(&api).and_then(|_| cluster::consul_agent_passes(&api, &document.node)).err()
-        }
-        Ask::Nomad { api, token } => {
-            let api = through(http, Acl::Nomad, api, token.as_ref());
-            cluster::leader(&api).and_then(|_| cluster::nomad_node_is_ready(&api, &document.node)).err()
-        }
+        Ask::Consul { api, token } => asked(cluster, Acl::Consul, api, token.as_ref(), |api| {
+            cluster::leader(api).and_then(|_| cluster::consul_agent_passes(api, &document.node))
+        }),
+        Ask::Nomad { api, token } => asked(cluster, Acl::Nomad, api, token.as_ref(), |api| {
+            cluster::leader(api).and_then(|_| cluster::nomad_node_is_ready(api, &document.node))
+        }),
         Ask::Request(request) | Ask::Canary { here: request, .. } => {
             let heard = request.ask(probe, Reach::Within);
             let name = || request.name().to_owned();
@@ -178,6 +179,16 @@ fn nobody_answers(elsewhere: &[Request], probe: &Probe) -> bool {
     })
 }
 
-fn through<'a>(http: &Http, of: Acl, api: &'a str, token: Option<&'a Token>) -> Api<'a> {
-    Api::through(http.clone(), of, api, token.map(|token| &token.0))
+/// What is wrong with an API, if anything.
+fn asked(
+    client: &Result<Http, String>,
+    of: Acl,
+    api: &str,
+    token: Option<&Token>,
+    holds: impl FnOnce(&Api<'_>) -> anyhow::Result<()>,
+) -> Option<anyhow::Error> {
+    match client {
+        Ok(http) => holds(&Api::new(http, of, api, token.map(|token| &token.0))).err(),
+        Err(why) => Some(anyhow::Error::msg(why.clone())),
+    }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Document {
     pub(crate) node: String,
     /// BIRD's control socket.
     pub(crate) bird: PathBuf,
+    /// The certificate of the site's CA: Consul and Nomad are asked of nobody who has none of it.
+    pub(crate) ca: PathBuf,
     /// Names of BIRD's protocols that are the sessions with the neighbours.
     pub(crate) neighbours: Vec<String>,
     /// What is announced.
@@ -87,7 +89,7 @@ impl Serialize for Token {
 impl Document {
     /// What a node with these facts keeps watch by.
     pub(crate) fn make(
-        bird: PathBuf,
+        (bird, ca): (PathBuf, PathBuf),
         plan: &Plan,
         facts: &Facts,
         secrets: &Secrets,
@@ -104,6 +106,7 @@ impl Document {
             site: plan.site.clone(),
             node: facts.node().to_owned(),
             bird,
+            ca,
             neighbours: facts.neighbours().map(str::to_owned).collect(),
             links: links(plan, facts, secrets, &prefixes),
             prefixes,

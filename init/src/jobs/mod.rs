@@ -13,13 +13,14 @@ use anymetal_contract::plan::{Acl, Job};
 use anymetal_contract::{Outcome, Reason};
 
 use crate::access;
-use crate::api::Api;
+use crate::api::{self, Api};
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
 use crate::secret::Secret;
 use crate::sys::sweep;
 use crate::world::World;
-use anymetal_supply::failure::Failure;
+use anymetal_supply::failure::{Because as _, Failure};
+use anymetal_supply::http::Http;
 use standing::{Standing, standing};
 use submit::Submitted;
 
@@ -43,13 +44,14 @@ struct Ailing {
 /// The phase's work. All jobs are submitted before the first is followed: they come up side by side.
 pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> {
     let jobs = &world.plan().jobs;
+    let http = api::client(world).because(Reason::HostFault)?;
     let mut doings = world.jobs.lock().unwrap_or_else(PoisonError::into_inner);
     for job in jobs {
         if doings.versions.contains_key(&job.name) {
             continue;
         }
         let token = access::known(world, &job.token)?;
-        let (version, submitted) = match submit::submit(world, &api(job, &token), job)? {
+        let (version, submitted) = match submit::submit(world, &api(&http, job, &token), job)? {
             Submitted::Now(version) => (version, true),
             Submitted::Before(version) => (version, false),
             Submitted::NotYet(answer) => return Ok(answer),
@@ -66,7 +68,7 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
     for job in jobs {
         let token = access::known(world, &job.token)?;
         let healthy = doings.healthy.contains(&job.name);
-        match follow(world, &api(job, &token), job, doings.versions[&job.name])? {
+        match follow(world, &api(&http, job, &token), job, doings.versions[&job.name])? {
             None if healthy => {}
             None => {
                 let new = doings.submitted.contains(&job.name);
@@ -82,8 +84,8 @@ pub(crate) fn work(world: &World, steps: &dyn Steps) -> Result<Answer, Failure> 
     Ok(if ailing.is_empty() { answer(jobs, &doings) } else { waiting(ailing) })
 }
 
-fn api<'a>(job: &'a Job, token: &'a Secret) -> Api<'a> {
-    Api::new(Acl::Nomad, &job.api, Some(token))
+fn api<'a>(http: &Http, job: &'a Job, token: &'a Secret) -> Api<'a> {
+    Api::new(http, Acl::Nomad, &job.api, Some(token))
 }
 
 /// What the job lacks to be healthy, or nothing.

@@ -3,7 +3,7 @@
 
 use anyhow::Context as _;
 use anymetal_contract::plan::{Job, Source};
-use anymetal_contract::{Digest, Reason};
+use anymetal_contract::{Digest, Reason, place};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -108,6 +108,10 @@ fn digest(world: &World, job: &Job, text: &str) -> anyhow::Result<Digest> {
         {
             add(artefact.sha256.as_str().as_bytes());
         }
+    }
+    // Who trusts the site's CA has read its certificate at its start.
+    if text.contains(place::CA) {
+        add(&fs::read_if_there(&world.at(place::CA))?.unwrap_or_default());
     }
     for file in plan.files.iter().filter(|file| job.files.contains(&file.name)) {
         add(&fs::read(&world.at(&file.path)).with_context(|| format!("looking what the job {} runs with", job.name))?);

@@ -5,6 +5,7 @@ use anymetal_contract::plan::{Ready, Service, Source};
 use anymetal_contract::{Digest, place};
 use sha2::{Digest as _, Sha256};
 
+use crate::cluster_tls;
 use crate::ledger::Applied;
 use crate::sys::fs;
 use crate::world::World;
@@ -29,10 +30,16 @@ pub(super) fn wanted(world: &World, service: &Service) -> anyhow::Result<Applied
         add(digest, file.path.as_bytes());
         add(digest, &fs::read(&world.at(&file.path))?);
     }
+    for certificate in plan.certificates.iter().filter(|certificate| certificate.name == service.component) {
+        for path in cluster_tls::paths(certificate).iter().map(String::as_str).chain([place::CA]) {
+            add(&mut config, &fs::read(&world.at(path))?);
+        }
+    }
     if service.ready == Ready::Announced {
         // The guard is this very program, and what it keeps watch by is written later than the plan's files.
         add(&mut program, &fs::read_if_there(&world.at(place::INIT))?.unwrap_or_default());
         add(&mut config, &fs::read_if_there(&world.at(place::GUARD))?.unwrap_or_default());
+        add(&mut config, &fs::read_if_there(&world.at(place::CA))?.unwrap_or_default());
     }
     let text = |digest: Sha256| Digest::of(digest.finalize().into()).to_string();
     Ok(Applied { program: text(program), config: text(config) })

@@ -18,7 +18,7 @@ use crate::cluster;
 use crate::ledger::Applied;
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
-use crate::sys::sweep;
+use crate::sys::{holder, sweep};
 use crate::world::World;
 use anymetal_supply::failure::{Because as _, Failure};
 use unit::{Action, Standing, Unit};
@@ -225,7 +225,8 @@ fn readiness(world: &World, service: &Service, doings: &mut Doings, steps: &dyn 
     match unit.standing(unit.restarts - doing.restarts) {
         Standing::Down(why) => {
             let lines = world.without_secrets(&systemd::last_lines(&service.unit));
-            let message = with_lines(&format!("{} {why}", service.unit), &lines);
+            let held = held(service).map_or_else(String::new, |held| format!("; {held}"));
+            let message = with_lines(&format!("{} {why}{held}", service.unit), &lines);
             Err(Failure::new(Reason::ServiceFailed, message))
         }
         Standing::Coming(why) => {
@@ -236,7 +237,8 @@ fn readiness(world: &World, service: &Service, doings: &mut Doings, steps: &dyn 
             Ready::Active | Ready::Announced => Ok(lasting(doing, &unit)),
             Ready::ConsulLeader(base) | Ready::NomadNode(base) => {
                 let of = if matches!(service.ready, Ready::ConsulLeader(_)) { Acl::Consul } else { Acl::Nomad };
-                let leader = match cluster::leader(&Api::new(of, base, None)) {
+                let http = api::client(world).because(Reason::HostFault)?;
+                let leader = match cluster::leader(&Api::new(&http, of, base, None)) {
                     Ok(leader) => leader,
                     Err(error) => return Ok(not_ready(format!("waiting for a leader: {error:#}"))),
                 };
@@ -252,6 +254,14 @@ fn readiness(world: &World, service: &Service, doings: &mut Doings, steps: &dyn 
             }
         },
     }
+}
+
+/// Who holds the port of a service's API, which is down.
+fn held(service: &Service) -> Option<String> {
+    let (Ready::ConsulLeader(base) | Ready::NomadNode(base)) = &service.ready else { return None };
+    let at = holder::address(base)?;
+    let by = holder::of(at)?;
+    Some(format!("its port {at} is held by {by}; hint: end it, then `systemctl restart {}`", service.unit))
 }
 
 /// Puts access to a service right, once per run. Says why that cannot be done yet.
@@ -272,8 +282,8 @@ fn govern(world: &World, service: &Service, doing: &mut Doing, steps: &dyn Steps
 }
 
 fn node_is_ready(world: &World, access: &Access) -> anyhow::Result<()> {
-    let secrets = world.secrets();
-    let api = Api::new(access.of, &access.api, secrets.value(&access.management));
+    let (http, secrets) = (api::client(world)?, world.secrets());
+    let api = Api::new(&http, access.of, &access.api, secrets.value(&access.management));
     cluster::nomad_node_is_ready(&api, &world.machine().hostname)
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod console;
 pub(crate) mod exposition;
 pub(crate) mod fs;
 pub(crate) mod giving;
+pub(crate) mod holder;
 pub(crate) mod link;
 pub(crate) mod lock;
 pub(crate) mod medium;

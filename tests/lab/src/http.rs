@@ -1,12 +1,18 @@
-//! A scripted HTTP/1.1 server on loopback: answers what it is told, and misbehaves on request.
+//! A scripted HTTP/1.1 server on loopback, plain or by TLS: answers what it is told, and misbehaves on request.
 //! May not interpret what is asked for: the script does.
 
-use std::io::{BufRead, BufReader, Read as _, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+/// A connection, plain or in TLS.
+trait Connection: Read + Write + Send {}
+impl<T: Read + Write + Send> Connection for T {}
 
 /// What came in.
 #[derive(Debug, Clone)]
@@ -94,6 +100,7 @@ impl Response {
 
 /// A server that runs until it is dropped.
 pub struct Server {
+    scheme: &'static str,
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Request>>>,
     stop: Arc<AtomicBool>,
@@ -108,6 +115,24 @@ impl Server {
 
     /// Serves at this address; the listener belongs to the calling thread's network namespace.
     pub fn start_at(address: &str, script: impl Fn(&Request, usize) -> Response + Send + Sync + 'static) -> Self {
+        Self::start_with(address, None, script)
+    }
+
+    /// The same by TLS, as [`crate::authority::Identity::server`] makes it. Of whoever does not finish the handshake nothing is seen.
+    pub fn start_tls(
+        address: &str,
+        tls: Arc<ServerConfig>,
+        script: impl Fn(&Request, usize) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_with(address, Some(tls), script)
+    }
+
+    fn start_with(
+        address: &str,
+        tls: Option<Arc<ServerConfig>>,
+        script: impl Fn(&Request, usize) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind(address).unwrap_or_else(|e| panic!("the lab cannot listen on {address}: {e}"));
         let address = listener.local_addr().expect("a bound listener has an address");
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -120,17 +145,17 @@ impl Server {
                         return;
                     }
                     let Ok(stream) = stream else { continue };
-                    let (seen, script) = (Arc::clone(&seen), Arc::clone(&script));
-                    std::thread::spawn(move || serve(stream, &seen, &*script));
+                    let (seen, script, tls) = (Arc::clone(&seen), Arc::clone(&script), tls.clone());
+                    std::thread::spawn(move || serve(stream, tls, &seen, &*script));
                 }
             }
         });
-        Self { address, seen, stop, acceptor: Some(acceptor) }
+        Self { scheme, address, seen, stop, acceptor: Some(acceptor) }
     }
 
-    /// `http://127.0.0.1:<port>`, without a trailing slash.
+    /// `http://127.0.0.1:<port>`, or with `https`, without a trailing slash.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Everything that has come in so far, in order of arrival.
@@ -151,10 +176,19 @@ impl Drop for Server {
     }
 }
 
-fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Request, usize) -> Response) {
-    let Ok(reading) = stream.try_clone() else { return };
-    let mut reader = BufReader::new(reading);
-    let mut writer = stream;
+fn serve(
+    stream: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    seen: &Mutex<Vec<Request>>,
+    script: &dyn Fn(&Request, usize) -> Response,
+) {
+    let Ok(end) = stream.try_clone() else { return };
+    let connection: Box<dyn Connection> = match tls.map(ServerConnection::new) {
+        None => Box::new(stream),
+        Some(Ok(connection)) => Box::new(StreamOwned::new(connection, stream)),
+        Some(Err(_)) => return,
+    };
+    let mut reader = BufReader::new(connection);
     while let Some(request) = read_request(&mut reader) {
         let before = {
             let mut seen = seen.lock().expect("no thread of the lab panics with the lock");
@@ -164,13 +198,13 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, script: &dyn Fn(&Request
             before
         };
         let response = script(&request, before);
-        let whole = write_response(&mut writer, &response, request.method == "HEAD");
+        let whole = write_response(reader.get_mut(), &response, request.method == "HEAD");
         if response.stall_after.is_some() && whole.is_ok() {
             // Whatever comes, even nothing, ends the stall; and so does the client by closing.
             let _gone = reader.read(&mut [0]);
         }
         if !matches!(whole, Ok(true)) {
-            let _already_gone = writer.shutdown(Shutdown::Both);
+            let _already_gone = end.shutdown(Shutdown::Both);
             return;
         }
     }

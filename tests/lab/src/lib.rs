@@ -2,6 +2,7 @@
 //! May not hold an assertion: suites judge, the lab only plays.
 
 pub mod archive;
+pub mod authority;
 pub mod bgp;
 mod cgroup;
 pub mod cloud_init;
@@ -21,6 +22,7 @@ pub mod shipped;
 pub mod speaker;
 pub mod switch;
 pub mod systemd;
+pub mod thief;
 pub mod tls;
 pub mod topology;
 pub mod wait;

@@ -24,7 +24,7 @@ pub(super) const OURS: [(u16, &str); 8] = [
     (8300, "Consul's"),
     (8301, "Consul's"),
     (8302, "Consul's"),
-    (8500, "Consul's"),
+    (8501, "Consul's"),
 ];
 
 /// `firewall`; ssh from everywhere and nothing else when nothing is said.

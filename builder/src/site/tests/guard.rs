@@ -106,8 +106,8 @@ const LINES: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "guard: {metrics: 8500}\n",
-        &["6:18: port 8500 is Consul's; hint: write another one, or remove the line: the default is 9469"],
+        "guard: {metrics: 8501}\n",
+        &["6:18: port 8501 is Consul's; hint: write another one, or remove the line: the default is 9469"],
     ),
     (
         "guard: {metrics: 5309}\n",

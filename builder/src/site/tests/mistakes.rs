@@ -240,14 +240,14 @@ const LINES: &[(&str, &[&str])] = &[
     ),
     // firewall
     (
-        "firewall: {ssh: [192.0.2.7, 10.0.0.0/8, 10.1.0.0/16, '::/0', '::/0'], tcp: [22, 80, 8500, 9000, 9000, 0], udp: x}\n",
+        "firewall: {ssh: [192.0.2.7, 10.0.0.0/8, 10.1.0.0/16, '::/0', '::/0'], tcp: [22, 80, 8501, 9000, 9000, 0], udp: x}\n",
         &[
             "6:18: `192.0.2.7` is not a prefix; hint: write `192.0.2.7/32`",
             "6:41: `10.1.0.0/16` overlaps `10.0.0.0/8` at 6:29; hint: keep the wider one",
             "6:62: `::/0` is given twice, first at 6:54; hint: keep one of them",
             "6:77: port 22 is open to those in `firewall.ssh` already, and this would open it to everybody; hint: remove it, and say in `firewall.ssh` who may come",
             "6:81: warning: port 80 is open already; hint: remove it",
-            "6:85: warning: port 8500 is Consul's, and this opens it to everybody; hint: remove it unless that is what you want",
+            "6:85: warning: port 8501 is Consul's, and this opens it to everybody; hint: remove it unless that is what you want",
             "6:97: port 9000 is given twice, first at 6:91; hint: keep one of them",
             "6:103: a port must be a whole number from 1 to 65535, found `0`; hint: write a number in that range, in decimal digits",
             "6:112: `firewall.udp` must be a list, found `x`; hint: write it like `udp: [8443]`",

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Access {
     /// Whose.
     pub of: Acl,
-    /// The API's base URL: `http://127.0.0.1:4646`.
+    /// The API's base URL: `https://127.0.0.1:4646`.
     pub api: String,
     /// The secret that is the management token.
     pub management: String,

@@ -3,6 +3,7 @@
 //! the sha256 of those bytes is the plan digest.
 
 mod access;
+mod certificate;
 mod component;
 mod job;
 mod service;
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 pub use access::{Access, Acl, Namespace, Policy, Token};
+pub use certificate::Certificate;
 pub use component::{Artefact, Component, Format, HostPackage, Member, Source};
 pub use job::{Answers, Job};
 pub use service::{Data, Ready, Service};
@@ -63,6 +65,9 @@ pub struct Plan {
     /// is a blob itself. Left out, they come from the system's own archive.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub packages: BTreeMap<Arch, Listed>,
+    /// Certificates that each node makes for its own services, signed by the site's CA.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<Certificate>,
     /// What is rendered, in this order.
     pub files: Vec<File>,
     /// What is started, in this order.
@@ -98,6 +103,7 @@ impl Default for Plan {
             supplies: Vec::new(),
             components: Vec::new(),
             packages: BTreeMap::new(),
+            certificates: Vec::new(),
             files: Vec::new(),
             services: Vec::new(),
             jobs: Vec::new(),
@@ -110,7 +116,7 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// Every secret that a file, a service, a job, the BGP sessions or a report need and that comes from outside, sorted, each once. Those for an ACME
+    /// Every secret that a file, a service, a job, a certificate, the BGP sessions or a report need and that comes from outside, sorted, each once. Those for an ACME
     /// challenge only when there is one.
     pub fn wanted_secrets(&self) -> BTreeSet<&str> {
         let files = self.files.iter().flat_map(|file| &file.secrets);
@@ -122,7 +128,9 @@ impl Plan {
         });
         let sessions = self.bgp.password.map(|Password::Secret| crate::secrets::BGP_PASSWORD);
         let webhook = self.reports.contains(&Report::Webhook).then_some(crate::secrets::WEBHOOK);
-        let named = files.chain(jobs).chain(access).map(String::as_str).chain(sessions).chain(webhook);
+        let authority = self.certificates.first().map(|_| crate::secrets::CLUSTER_CA);
+        let other = sessions.into_iter().chain(webhook).chain(authority);
+        let named = files.chain(jobs).chain(access).map(String::as_str).chain(other);
         let acme = matches!(self.settings.tls, Tls::Acme { .. });
         let wanted = |name: &&str| match crate::secrets::named(name).map(|known| known.shape) {
             Some(crate::secrets::Shape::MadeOnTheNode) => false,
@@ -362,6 +370,13 @@ mod tests {
         plan.bgp.password = Some(Password::Secret);
         assert_eq!(plan.wanted_secrets(), BTreeSet::from(["bgp_password"]));
         assert_eq!(serde_json::to_string(&plan.bgp).unwrap(), r#"{"password":"secret"}"#);
+    }
+
+    #[test]
+    fn the_key_of_the_ca_is_wanted_when_there_is_a_certificate_to_make() {
+        let mut plan = smallest();
+        plan.certificates = vec![Certificate { name: "consul".into(), names: vec!["localhost".into()] }];
+        assert_eq!(plan.wanted_secrets(), BTreeSet::from(["cluster_ca"]));
     }
 
     #[test]

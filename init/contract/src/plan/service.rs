@@ -44,7 +44,7 @@ pub struct Data {
 pub enum Ready {
     /// systemd says that it is active.
     Active,
-    /// Consul's API names a leader. The value is the API's base URL: `http://127.0.0.1:8500`.
+    /// Consul's API names a leader. The value is the API's base URL: `https://127.0.0.1:8501`.
     ConsulLeader(String),
     /// Nomad's API names a leader and, once access is put right, this node as ready. The value is the API's base URL.
     NomadNode(String),

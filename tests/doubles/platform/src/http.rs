@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,7 +89,20 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Answers requests for ever.
 pub fn serve(listener: TcpListener, answer: &Arc<Answer>) -> std::io::Result<()> {
-    let server = tiny_http::Server::from_listener(listener, None).map_err(std::io::Error::other)?;
+    answer_all(&tiny_http::Server::from_listener(listener, None).map_err(std::io::Error::other)?, answer)
+}
+
+/// Answers requests by TLS for ever, with this certificate and this key, files in PEM.
+pub fn serve_tls(
+    listener: TcpListener,
+    (certificate, key): (&Path, &Path),
+    answer: &Arc<Answer>,
+) -> std::io::Result<()> {
+    let inner = crate::tls::terminate(listener, certificate, key)?;
+    answer_all(&tiny_http::Server::from_listener(inner, None).map_err(std::io::Error::other)?, answer)
+}
+
+fn answer_all(server: &tiny_http::Server, answer: &Arc<Answer>) -> std::io::Result<()> {
     for mut asked in server.incoming_requests() {
         let answer = Arc::clone(answer);
         std::thread::spawn(move || {
@@ -169,7 +183,25 @@ pub fn ask(
     headers: &[(&str, &str)],
     body: Option<&serde_json::Value>,
 ) -> Result<(u16, Vec<u8>), String> {
+    ask_by(None, method, url, headers, body)
+}
+
+/// The same, of servers of the CA in this file in PEM.
+pub fn ask_by(
+    ca: Option<&Path>,
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: Option<&serde_json::Value>,
+) -> Result<(u16, Vec<u8>), String> {
+    let mut tls = ureq::tls::TlsConfig::builder();
+    if let Some(path) = ca {
+        let text = std::fs::read(path).map_err(|error| format!("open {}: {error}", path.display()))?;
+        let certificate = ureq::tls::Certificate::from_pem(&text).map_err(|error| error.to_string())?;
+        tls = tls.root_certs([certificate].into());
+    }
     let agent: ureq::Agent = ureq::Agent::config_builder()
+        .tls_config(tls.build())
         .http_status_as_error(false)
         .timeout_global(Some(PATIENCE))
         .proxy(None)

@@ -8,6 +8,7 @@ pub mod http;
 pub mod id;
 pub mod nomad;
 pub mod spin;
+mod tls;
 pub mod traefik;
 
 /// How every double says what it is.

@@ -15,16 +15,17 @@ pub fn report(settings: &Settings, accounts: &Accounts) -> (bool, Value) {
 fn bindle(settings: &Settings) -> bool {
     let headers: Vec<(&str, &str)> =
         settings.bindle.authorization.as_deref().map(|value| ("Authorization", value)).into_iter().collect();
-    answers(&format!("{}/_q", settings.bindle.url), &headers)
+    answers(settings, &format!("{}/_q", settings.bindle.url), &headers)
 }
 
 fn nomad(settings: &Settings) -> bool {
     let headers = [("X-Nomad-Token", settings.nomad.secret.as_str())];
-    answers(&format!("{}/status/leader", settings.nomad.url), &headers)
+    answers(settings, &format!("{}/status/leader", settings.nomad.url), &headers)
 }
 
-fn answers(url: &str, headers: &[(&str, &str)]) -> bool {
-    http::ask("GET", url, headers, None).is_ok_and(|(status, _)| (200..300).contains(&status))
+fn answers(settings: &Settings, url: &str, headers: &[(&str, &str)]) -> bool {
+    http::ask_by(settings.nomad.ca.as_deref(), "GET", url, headers, None)
+        .is_ok_and(|(status, _)| (200..300).contains(&status))
 }
 
 fn document(database: bool, bindle: bool, nomad: bool) -> (bool, Value) {

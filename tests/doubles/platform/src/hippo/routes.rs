@@ -103,7 +103,13 @@ impl Hippo {
         let id = body["id"].as_str().map_or_else(id::make, str::to_owned);
         let job = job::of(&self.settings, &id, storage, &domain);
         let url = format!("{}/job/{id}", self.settings.nomad.url);
-        match http::ask("POST", &url, &[("X-Nomad-Token", &self.settings.nomad.secret)], Some(&job)) {
+        match http::ask_by(
+            self.settings.nomad.ca.as_deref(),
+            "POST",
+            &url,
+            &[("X-Nomad-Token", &self.settings.nomad.secret)],
+            Some(&job),
+        ) {
             Ok((200, _)) => Reply::json(&json!({"id": id, "domain": domain})),
             Ok((status, said)) => {
                 Reply::text(502, format!("nomad answers {status}: {}\n", String::from_utf8_lossy(&said).trim()))

@@ -39,6 +39,8 @@ pub struct Bindle {
 #[derive(Debug, Clone, Default)]
 pub struct Nomad {
     pub url: String,
+    /// Whom Hippo's runtime trusts (`SSL_CERT_FILE`, as .NET on Linux heeds it).
+    pub ca: Option<PathBuf>,
     pub secret: String,
     pub datacenters: Vec<String>,
     pub driver: String,
@@ -88,6 +90,7 @@ impl Settings {
             bindle: bindle(&value("ConnectionStrings:Bindle", "Address=http://127.0.0.1:8080/v1"))?,
             nomad: Nomad {
                 url: value("Nomad:Url", "http://localhost:4646/v1"),
+                ca: values.get("ssl_cert_file").map(PathBuf::from),
                 secret: value("Nomad:Secret", ""),
                 datacenters: list("Nomad:Datacenters", ""),
                 driver: value("Nomad:Driver", "exec"),

@@ -131,10 +131,14 @@ fn start(world: &Arc<World>, listeners: Listeners) {
     for socket in listeners.serf {
         std::thread::spawn(move || while socket.recv(&mut [0; 2048]).is_ok() {});
     }
-    let served = Arc::clone(world);
+    let (served, tls) = (Arc::clone(world), world.config.tls.clone());
     std::thread::spawn(move || {
         let answer: Arc<http::Answer> = Arc::new(move |request: &http::Request| routes::answer(&served, request));
-        if let Err(error) = http::serve(listeners.http, &answer) {
+        let served = match tls.http {
+            true => http::serve_tls(listeners.http, (&tls.certificate, &tls.key), &answer),
+            false => http::serve(listeners.http, &answer),
+        };
+        if let Err(error) = served {
             eprintln!("==> serving HTTP: {error}");
         }
     });

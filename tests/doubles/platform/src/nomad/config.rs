@@ -35,9 +35,18 @@ pub struct Config {
     pub meta: BTreeMap<String, String>,
     pub acl: bool,
     pub consul: Consul,
+    pub tls: Tls,
     pub raw_exec: bool,
     /// Which capabilities `exec` may give a task, when that is said.
     pub allow_caps: Option<Vec<String>>,
+}
+
+/// The block `tls`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    pub http: bool,
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 /// A `client.host_network`.
@@ -51,6 +60,9 @@ pub struct HostNetwork {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Consul {
     pub address: String,
+    /// The CA of its servers, when it is asked by TLS.
+    pub ca: Option<PathBuf>,
+    pub ssl: bool,
     pub token: Option<String>,
     pub auto_advertise: bool,
     pub checks_use_advertise: bool,
@@ -95,6 +107,11 @@ const KEYS: &[(&str, &str)] = &[
          server_auto_join server_http_check_name server_rpc_check_name server_serf_check_name \
          server_service_name share_ssl ssl tags timeout token verify_ssl",
     ),
+    (
+        "tls",
+        "ca_file cert_file http key_file rpc rpc_upgrade_mode tls_cipher_suites tls_min_version \
+         tls_prefer_server_cipher_suites verify_https_client verify_server_hostname",
+    ),
     ("addresses", "http rpc serf"),
     ("advertise", "http rpc serf"),
     ("ports", "http rpc serf"),
@@ -120,7 +137,8 @@ pub fn parse(text: &str) -> Result<Config, String> {
     let (server, client, acl, consul) =
         (block(top, "server"), block(top, "client"), block(top, "acl"), block(top, "consul"));
     known("", top)?;
-    for (name, keys) in [("server", &server), ("client", &client), ("acl", &acl), ("consul", &consul)] {
+    let tls = block(top, "tls");
+    for (name, keys) in [("server", &server), ("client", &client), ("acl", &acl), ("consul", &consul), ("tls", &tls)] {
         known(name, keys)?;
     }
     let (addresses, ports, advertise) = (block(top, "addresses"), block(top, "ports"), block(top, "advertise"));
@@ -177,9 +195,16 @@ pub fn parse(text: &str) -> Result<Config, String> {
         acl: flag(&acl, "enabled")?.unwrap_or(false),
         consul: Consul {
             address: text_of(&consul, "address").unwrap_or_else(|| "127.0.0.1:8500".into()),
+            ca: text_of(&consul, "ca_file").map(PathBuf::from),
+            ssl: flag(&consul, "ssl")?.unwrap_or(false),
             token: text_of(&consul, "token"),
             auto_advertise: flag(&consul, "auto_advertise")?.unwrap_or(true),
             checks_use_advertise: flag(&consul, "checks_use_advertise")?.unwrap_or(false),
+        },
+        tls: Tls {
+            http: flag(&tls, "http")?.unwrap_or(false),
+            certificate: text_of(&tls, "cert_file").unwrap_or_default().into(),
+            key: text_of(&tls, "key_file").unwrap_or_default().into(),
         },
         raw_exec: match named(top.get("plugin")).into_iter().find(|(name, _)| name == "raw_exec") {
             Some((_, plugin)) => flag(&block(&plugin, "config"), "enabled")?.unwrap_or(false),
@@ -280,6 +305,18 @@ mod tests {
         assert!(config.raw_exec && config.acl && config.server);
         assert_eq!(config.host_networks["default"].cidr, ["10.0.0.0/8"]);
         assert_eq!(config.validate(), Ok(()));
+    }
+
+    #[test]
+    fn tls_is_read_of_both_blocks() {
+        let config = parse(
+            r#"{"tls":{"http":true,"rpc":true,"ca_file":"/ca","cert_file":"/c","key_file":"/k","verify_server_hostname":true},
+            "consul":{"address":"127.0.0.1:8501","ssl":true,"ca_file":"/ca"}}"#,
+        )
+        .unwrap();
+        assert_eq!(config.tls, Tls { http: true, certificate: "/c".into(), key: "/k".into() });
+        assert_eq!((config.consul.ssl, config.consul.ca), (true, Some("/ca".into())));
+        assert_eq!(parse(r#"{"tls":{"foo":1}}"#).unwrap_err(), "tls unexpected keys foo");
     }
 
     #[test]

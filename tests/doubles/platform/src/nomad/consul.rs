@@ -95,11 +95,12 @@ fn sync(world: &World) -> Result<bool, String> {
 
 fn ask(world: &World, method: &str, path: &str, body: Option<&Value>) -> Result<Value, String> {
     let consul = &world.config.consul;
+    let scheme = if consul.ssl { "https" } else { "http" };
     let base =
-        if consul.address.contains("://") { consul.address.clone() } else { format!("http://{}", consul.address) };
+        if consul.address.contains("://") { consul.address.clone() } else { format!("{scheme}://{}", consul.address) };
     let token = consul.token.as_deref().map(|token| ("X-Consul-Token", token));
     let headers: Vec<(&str, &str)> = token.into_iter().collect();
-    let (status, answer) = http::ask(method, &format!("{base}{path}"), &headers, body)?;
+    let (status, answer) = http::ask_by(consul.ca.as_deref(), method, &format!("{base}{path}"), &headers, body)?;
     if status != 200 {
         return Err(format!("Unexpected response code: {status} ({})", String::from_utf8_lossy(&answer).trim()));
     }
@@ -223,7 +224,9 @@ fn own(world: &World) -> Vec<Value> {
         let mut check = json!({"CheckID": format!("_nomad-check-{}", crate::id::of(id.as_bytes())), "Interval": "10s", "Timeout": "5s",
             "Status": "passing", "Name": format!("Nomad {} Check", if tag == "http" { format!("{} HTTP", if kind == "server" { "Server" } else { "Client" }) } else { format!("Server {}", tag.to_uppercase()) })});
         if tag == "http" {
-            check["HTTP"] = format!("http://{at}/v1/agent/health?type={kind}").into();
+            let scheme = if config.tls.http { "https" } else { "http" };
+            check["HTTP"] = format!("{scheme}://{at}/v1/agent/health?type={kind}").into();
+            check["TLSSkipVerify"] = config.tls.http.into();
         } else {
             check["TCP"] = at.into();
         }

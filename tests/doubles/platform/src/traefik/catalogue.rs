@@ -50,7 +50,8 @@ fn instance(entry: &Value) -> Option<Instance> {
 fn ask(catalogue: &Catalogue, path: &str) -> Result<Value, String> {
     let headers: Vec<(&str, &str)> =
         catalogue.token.as_deref().map(|token| ("X-Consul-Token", token)).into_iter().collect();
-    let (status, body) = http::ask("GET", &format!("{}{path}", catalogue.url), &headers, None)?;
+    let (status, body) =
+        http::ask_by(catalogue.ca.as_deref(), "GET", &format!("{}{path}", catalogue.url), &headers, None)?;
     if status != 200 {
         return Err(format!("Unexpected response code: {status} ({})", String::from_utf8_lossy(&body).trim()));
     }

@@ -2,6 +2,7 @@
 //! May not read the environment: it is given.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// What the double heeds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Catalogue {
     pub prefix: String,
     pub exposed: bool,
     pub url: String,
+    /// The CA of who answers there, a file.
+    pub ca: Option<PathBuf>,
     pub token: Option<String>,
 }
 
@@ -179,6 +182,7 @@ fn settings(values: &BTreeMap<String, String>) -> Settings {
             prefix: of("prefix").unwrap_or_else(|| "traefik".into()),
             exposed: of("exposedbydefault").is_none_or(|value| value.eq_ignore_ascii_case("true")),
             url: if address.contains("://") { address } else { format!("{scheme}://{address}") },
+            ca: of("endpoint.tls.ca").map(PathBuf::from),
             token: of("endpoint.token").filter(|token| !token.is_empty()),
         }
     });
@@ -204,7 +208,9 @@ mod tests {
             ("TRAEFIK_ENTRYPOINTS_PING_ADDRESS", "127.0.0.1:8082"),
             ("TRAEFIK_PROVIDERS_CONSULCATALOG_PREFIX", "traefik"),
             ("TRAEFIK_PROVIDERS_CONSULCATALOG_EXPOSEDBYDEFAULT", "false"),
-            ("TRAEFIK_PROVIDERS_CONSULCATALOG_ENDPOINT_ADDRESS", "127.0.0.1:8500"),
+            ("TRAEFIK_PROVIDERS_CONSULCATALOG_ENDPOINT_ADDRESS", "127.0.0.1:8501"),
+            ("TRAEFIK_PROVIDERS_CONSULCATALOG_ENDPOINT_SCHEME", "https"),
+            ("TRAEFIK_PROVIDERS_CONSULCATALOG_ENDPOINT_TLS_CA", "/ca.pem"),
             ("TRAEFIK_PROVIDERS_CONSULCATALOG_ENDPOINT_TOKEN", "t"),
             ("HOME", "/root"),
         ])
@@ -214,7 +220,8 @@ mod tests {
             settings.entries.iter().map(|e| (e.name.as_str(), e.address.as_str(), e.tls)).collect();
         assert_eq!(entries, [("ping", "127.0.0.1:8082", false), ("web", ":80", false), ("websecure", ":443", true)]);
         let catalogue = settings.catalogue.unwrap();
-        assert_eq!((catalogue.url.as_str(), catalogue.exposed), ("http://127.0.0.1:8500", false));
+        assert_eq!((catalogue.url.as_str(), catalogue.exposed), ("https://127.0.0.1:8501", false));
+        assert_eq!(catalogue.ca, Some("/ca.pem".into()));
         assert_eq!(catalogue.token.as_deref(), Some("t"));
     }
 
