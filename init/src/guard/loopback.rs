@@ -6,18 +6,19 @@ use std::net::{IpAddr, Ipv6Addr};
 use anyhow::ensure;
 use ipnet::IpNet;
 
-use crate::sys::addresses;
+use crate::sys::addresses::Loopback;
 
 /// Makes the prefixes this machine's, and makes sure that the kernel takes them for its own. Adds to `done` what had to be done; nothing, which
 /// takes microseconds, when they were. Fails when something still leads elsewhere, and names it.
 pub(crate) fn own(prefixes: &[IpNet], done: &mut Vec<String>) -> anyhow::Result<()> {
     let wanted: Vec<IpAddr> = prefixes.iter().map(address).collect();
-    let added = addresses::ensure(&wanted)?;
+    let mut loopback = Loopback::open()?;
+    let added = loopback.ensure(&wanted)?;
     done.extend(added.iter().map(|address| format!("{address} is on the loopback")));
     for prefix in prefixes {
         // An address can be there without its route, when somebody has taken that away alone.
-        let first = addresses::is_own(address(prefix))?;
-        if (is_net(prefix) || !first) && addresses::route(*prefix)? {
+        let first = loopback.is_own(address(prefix))?;
+        if (is_net(prefix) || !first) && loopback.route(*prefix)? {
             done.push(format!("{prefix} leads to this machine"));
         }
         if first && !is_net(prefix) {
@@ -25,7 +26,7 @@ pub(crate) fn own(prefixes: &[IpNet], done: &mut Vec<String>) -> anyhow::Result<
         }
         for asked in [address(prefix), last(prefix)] {
             ensure!(
-                addresses::is_own(asked)?,
+                loopback.is_own(asked)?,
                 "{asked} does not lead to this machine although its route is there; hint: see `ip rule` and `ip route get {asked}`"
             );
         }
@@ -42,10 +43,11 @@ fn last(prefix: &IpNet) -> IpAddr {
 /// Gives up prefixes that are the site's no more; to be called when nothing announces them any more.
 pub(crate) fn give_up(prefixes: &[IpNet]) -> anyhow::Result<Vec<String>> {
     let unwanted: Vec<IpAddr> = prefixes.iter().map(address).collect();
-    let removed = addresses::remove(&unwanted)?;
+    let mut loopback = Loopback::open()?;
+    let removed = loopback.remove(&unwanted)?;
     let mut done: Vec<String> = removed.iter().map(|address| format!("{address} is off the loopback")).collect();
     for prefix in prefixes.iter().filter(|prefix| is_net(prefix)) {
-        if addresses::unroute(*prefix)? {
+        if loopback.unroute(*prefix)? {
             done.push(format!("{prefix} does not lead to this machine any more"));
         }
     }

@@ -23,41 +23,70 @@ const NEW: u16 = 0x400 | 0x200;
 /// No search for another machine with the address (`IFA_F_NODAD`): that others have it too is its purpose.
 const NO_DAD: u8 = 2;
 
-/// Makes each of these an address of the loopback, as a host's (/32, /128); gives those that were not before.
-pub(crate) fn ensure(wanted: &[IpAddr]) -> anyhow::Result<Vec<IpAddr>> {
-    change(wanted, "adding", Errno::EEXIST, |address, loopback| host(RTM_NEWADDR, NEW, address, loopback))
+/// The loopback, by one socket to the kernel.
+pub(crate) struct Loopback {
+    kernel: Kernel,
+    index: u32,
 }
 
-/// Takes these addresses from the loopback; gives those that were there.
-pub(crate) fn remove(unwanted: &[IpAddr]) -> anyhow::Result<Vec<IpAddr>> {
-    change(unwanted, "removing", Errno::EADDRNOTAVAIL, |address, loopback| host(RTM_DELADDR, 0, address, loopback))
-}
+impl Loopback {
+    /// Opens it.
+    pub(crate) fn open() -> anyhow::Result<Self> {
+        let index = nix::net::if_::if_nametoindex(LOOPBACK);
+        let index = index.with_context(|| format!("looking for the interface {LOOPBACK}"))?;
+        Ok(Self { kernel: Kernel::open()?, index })
+    }
 
-/// Makes the whole prefix this machine's own (`ip route add local PREFIX dev lo`); says whether it was not before.
-pub(crate) fn route(prefix: IpNet) -> anyhow::Result<bool> {
-    let doing = || format!("adding the local route of {prefix} to {LOOPBACK}");
-    let request = local(RTM_NEWROUTE, NEW, prefix, loopback().with_context(doing)?);
-    unless(Errno::EEXIST, Kernel::open().and_then(|mut kernel| kernel.ask(request))).with_context(doing)
-}
+    /// Makes each of these an address of the loopback, as a host's (/32, /128); gives those that were not before.
+    pub(crate) fn ensure(&mut self, wanted: &[IpAddr]) -> anyhow::Result<Vec<IpAddr>> {
+        self.change(wanted, "adding", Errno::EEXIST, |address, index| host(RTM_NEWADDR, NEW, address, index))
+    }
 
-/// Takes back what [`route`] has added; says whether it was there.
-pub(crate) fn unroute(prefix: IpNet) -> anyhow::Result<bool> {
-    let doing = || format!("removing the local route of {prefix} from {LOOPBACK}");
-    let request = local(RTM_DELROUTE, 0, prefix, loopback().with_context(doing)?);
-    unless(Errno::ESRCH, Kernel::open().and_then(|mut kernel| kernel.ask(request))).with_context(doing)
-}
+    /// Takes these addresses from the loopback; gives those that were there.
+    pub(crate) fn remove(&mut self, unwanted: &[IpAddr]) -> anyhow::Result<Vec<IpAddr>> {
+        self.change(unwanted, "removing", Errno::EADDRNOTAVAIL, |address, index| host(RTM_DELADDR, 0, address, index))
+    }
 
-/// Whether the kernel takes what is sent to this address for this machine's own, so that it cannot leave it.
-pub(crate) fn is_own(address: IpAddr) -> anyhow::Result<bool> {
-    let doing = || format!("asking where {address} leads to");
-    let lengths = [family(address), IpNet::from(address).max_prefix_len(), 0, 0];
-    let fixed = [&lengths[..], &[0; 8]].concat();
-    let request = Request::question(RTM_GETROUTE, &fixed).attribute(RTA_DST, &octets(address));
-    match Kernel::open().and_then(|mut kernel| kernel.answer(request)) {
-        // The kind of the route is the eighth byte of `struct rtmsg`.
-        Ok(route) => Ok(route.get(7) == Some(&RTN_LOCAL)),
-        Err(error) if matches!(error.downcast_ref(), Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH)) => Ok(false),
-        Err(error) => Err(error).with_context(doing),
+    /// Makes the whole prefix this machine's own (`ip route add local PREFIX dev lo`); says whether it was not before.
+    pub(crate) fn route(&mut self, prefix: IpNet) -> anyhow::Result<bool> {
+        let done = self.kernel.ask(local(RTM_NEWROUTE, NEW, prefix, self.index));
+        unless(Errno::EEXIST, done).with_context(|| format!("adding the local route of {prefix} to {LOOPBACK}"))
+    }
+
+    /// Takes back what [`Self::route`] has added; says whether it was there.
+    pub(crate) fn unroute(&mut self, prefix: IpNet) -> anyhow::Result<bool> {
+        let done = self.kernel.ask(local(RTM_DELROUTE, 0, prefix, self.index));
+        unless(Errno::ESRCH, done).with_context(|| format!("removing the local route of {prefix} from {LOOPBACK}"))
+    }
+
+    /// Whether the kernel takes what is sent to this address for this machine's own, so that it cannot leave it.
+    pub(crate) fn is_own(&mut self, address: IpAddr) -> anyhow::Result<bool> {
+        let lengths = [family(address), IpNet::from(address).max_prefix_len(), 0, 0];
+        let fixed = [&lengths[..], &[0; 8]].concat();
+        let request = Request::question(RTM_GETROUTE, &fixed).attribute(RTA_DST, &octets(address));
+        match self.kernel.answer(request) {
+            // The kind of the route is the eighth byte of `struct rtmsg`.
+            Ok(route) => Ok(route.get(7) == Some(&RTN_LOCAL)),
+            Err(error) if matches!(error.downcast_ref(), Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH)) => Ok(false),
+            Err(error) => Err(error).with_context(|| format!("asking where {address} leads to")),
+        }
+    }
+
+    fn change(
+        &mut self,
+        addresses: &[IpAddr],
+        verb: &str,
+        already: Errno,
+        request: impl Fn(IpAddr, u32) -> Request,
+    ) -> anyhow::Result<Vec<IpAddr>> {
+        let mut changed = Vec::new();
+        for address in addresses {
+            let done = unless(already, self.kernel.ask(request(*address, self.index)));
+            if done.with_context(|| format!("{verb} the address {address} on {LOOPBACK}"))? {
+                changed.push(*address);
+            }
+        }
+        Ok(changed)
     }
 }
 
@@ -79,28 +108,6 @@ impl Losses {
             _ => false,
         })
     }
-}
-
-fn change(
-    addresses: &[IpAddr],
-    verb: &str,
-    already: Errno,
-    request: impl Fn(IpAddr, u32) -> Request,
-) -> anyhow::Result<Vec<IpAddr>> {
-    let (mut kernel, loopback) = (Kernel::open()?, loopback()?);
-    let mut changed = Vec::new();
-    for address in addresses {
-        let done = unless(already, kernel.ask(request(*address, loopback)));
-        if done.with_context(|| format!("{verb} the address {address} on {LOOPBACK}"))? {
-            changed.push(*address);
-        }
-    }
-    Ok(changed)
-}
-
-/// The number of the loopback.
-fn loopback() -> anyhow::Result<u32> {
-    nix::net::if_::if_nametoindex(LOOPBACK).with_context(|| format!("looking for the interface {LOOPBACK}"))
 }
 
 /// Whether it was done; not when the kernel says this of it, which means that it was so already.
@@ -188,26 +195,36 @@ mod tests {
         }
         let namespace = Namespace::new(format!("amaddr-{}", std::process::id())).unwrap();
         let wanted: [IpAddr; 2] = ["198.51.100.7".parse().unwrap(), "2001:db8:7::7".parse().unwrap()];
-        let add = |wanted: &[IpAddr]| namespace.inside(|| ensure(wanted)).unwrap();
+        let add = |wanted: &[IpAddr]| namespace.inside(|| Loopback::open().unwrap().ensure(wanted)).unwrap();
         assert_eq!(add(&wanted[..1]), wanted[..1]);
         assert_eq!(add(&wanted), wanted[1..], "the one that was there is not new");
         assert_eq!(add(&wanted), [] as [IpAddr; 0], "the second time nothing is new");
         assert_eq!(hosts(&namespace), ["198.51.100.7/32", "2001:db8:7::7/128 deprecated"]);
-        assert_eq!(namespace.inside(|| remove(&wanted)).unwrap(), wanted);
-        assert_eq!(namespace.inside(|| remove(&wanted)).unwrap(), [] as [IpAddr; 0], "nothing is left to remove");
+        assert_eq!(namespace.inside(|| Loopback::open().unwrap().remove(&wanted)).unwrap(), wanted);
+        assert_eq!(
+            namespace.inside(|| Loopback::open().unwrap().remove(&wanted)).unwrap(),
+            [] as [IpAddr; 0],
+            "nothing is left to remove"
+        );
         assert_eq!(hosts(&namespace), [] as [&str; 0]);
         for (prefix, within) in [("198.51.100.0/28", "198.51.100.9"), ("2001:db8:7::/64", "2001:db8:7::9")] {
             let prefix: IpNet = prefix.parse().unwrap();
             let within: IpAddr = within.parse().unwrap();
             let found =
                 || ip(&namespace, &["route", "get", &within.to_string()])[0]["type"].as_str().map(str::to_owned);
-            assert!(!namespace.inside(|| is_own(within)).unwrap(), "{within} is not this machine's yet");
-            assert!(namespace.inside(|| route(prefix)).unwrap(), "{prefix} is new");
-            assert!(namespace.inside(|| is_own(within)).unwrap(), "{within} is this machine's");
-            assert!(!namespace.inside(|| route(prefix)).unwrap(), "{prefix} is not new");
+            assert!(
+                !namespace.inside(|| Loopback::open().unwrap().is_own(within)).unwrap(),
+                "{within} is not this machine's yet"
+            );
+            assert!(namespace.inside(|| Loopback::open().unwrap().route(prefix)).unwrap(), "{prefix} is new");
+            assert!(
+                namespace.inside(|| Loopback::open().unwrap().is_own(within)).unwrap(),
+                "{within} is this machine's"
+            );
+            assert!(!namespace.inside(|| Loopback::open().unwrap().route(prefix)).unwrap(), "{prefix} is not new");
             assert_eq!(found().as_deref(), Some("local"), "{within} is this machine's");
-            assert!(namespace.inside(|| unroute(prefix)).unwrap(), "{prefix} was there");
-            assert!(!namespace.inside(|| unroute(prefix)).unwrap(), "{prefix} is gone");
+            assert!(namespace.inside(|| Loopback::open().unwrap().unroute(prefix)).unwrap(), "{prefix} was there");
+            assert!(!namespace.inside(|| Loopback::open().unwrap().unroute(prefix)).unwrap(), "{prefix} is gone");
         }
     }
 
@@ -220,7 +237,7 @@ mod tests {
         let namespace = Namespace::new(format!("amlost-{}", std::process::id())).unwrap();
         for (address, lost) in [("198.51.100.7", "address del 198.51.100.7/32"), ("2001:db8:7::7", "address flush")] {
             let losses = namespace.inside(Losses::watch).unwrap();
-            namespace.inside(|| ensure(&[address.parse().unwrap()])).unwrap();
+            namespace.inside(|| Loopback::open().unwrap().ensure(&[address.parse().unwrap()])).unwrap();
             let (teller, reports) = std::sync::mpsc::channel();
             std::thread::scope(|scope| {
                 scope.spawn(|| teller.send(losses.wait().map_err(|error| format!("{error:#}"))));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::guard::certificate::Certificate;
 use crate::guard::tests::document;
 
 fn board() -> Board {
@@ -6,7 +7,10 @@ fn board() -> Board {
     let mut board = Board::new(document().into(), 42, at(1_800_000_000));
     let proven = |name: &str, why: Option<&str>| Proven::new(name, Duration::from_millis(2), why.map(str::to_owned));
     board.round(vec![proven("neighbour", None), proven("consul", Some("no \"leader\""))]);
-    board.round(vec![proven("neighbour", None), proven("consul", None)]);
+    let name = "hippo.example.org".to_owned();
+    let certificate = Some(Certificate { name, expires: 1_830_000_000 });
+    board.round(vec![proven("neighbour", None), Proven { certificate, ..proven("consul", None) }]);
+    board.restored(2);
     board.bird("normal".into(), |name| name == "metal_v4_1");
     let change = Change { from: Stance::Withdrawn, proof: None, why: "every proof has held once".into() };
     board.change(Stance::Announced, &change, at(1_800_000_060));
@@ -36,6 +40,8 @@ fn metrics_have_a_sample_for_everything_that_was_looked_at() {
         "anymetal_guard_proof_holds{proof=\"consul\"} 1",
         "anymetal_guard_proof_duration_seconds{proof=\"neighbour\"} 0.002000",
         "anymetal_guard_proof_failures_total{proof=\"consul\"} 1",
+        "anymetal_guard_addresses_restored_total 2",
+        "anymetal_guard_certificate_expires_seconds{name=\"hippo.example.org\"} 1830000000",
         "anymetal_guard_rounds_total{result=\"bad\"} 1",
         "anymetal_guard_rounds_total{result=\"good\"} 1",
         "anymetal_guard_changes_total{to=\"announced\"} 1",
@@ -48,4 +54,13 @@ fn metrics_have_a_sample_for_everything_that_was_looked_at() {
         let name = line.split(['{', ' ']).next().unwrap();
         assert!(metrics.contains(&format!("# TYPE {name} ")), "{name} has no type");
     }
+}
+
+#[test]
+fn what_bird_was_made_to_hold_is_shown_before_the_next_round_has_looked() {
+    let mut board = board();
+    board.holds("drain".into());
+    let metrics = board.metrics();
+    assert!(metrics.contains("anymetal_guard_bird_holds{what=\"drain\"} 1"), "{metrics}");
+    assert!(metrics.contains("anymetal_guard_bird_holds{what=\"normal\"} 0"), "{metrics}");
 }
