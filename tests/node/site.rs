@@ -36,7 +36,6 @@ architectures: [x86_64]
 anycast: {v4: [198.51.100.7/32], v6: [\"2001:db8:198::7/128\"]}
 origins: [https://origin.example/anymetal]
 reports: [platform]
-expose: plain
 ";
 
 /// What a node does with a release, a plan and a bundle that were tampered with: a script to be run on one that is up.

@@ -29,12 +29,12 @@ impl Authority {
     /// A CA of its own.
     #[expect(clippy::new_without_default, reason = "each is another one")]
     pub fn new() -> Self {
-        Self::of(anymetal_pki::Authority::new_secret().expect("the kernel has random bytes"))
+        Self::of("lab", anymetal_pki::Authority::new_secret().expect("the kernel has random bytes"))
     }
 
-    /// The CA whose key is this secret.
-    pub fn of(secret: String) -> Self {
-        let inner = anymetal_pki::Authority::read("lab", &secret).expect("it is a key");
+    /// The CA of this site, whose key is this secret.
+    pub fn of(site: &str, secret: String) -> Self {
+        let inner = anymetal_pki::Authority::read(site, &secret).expect("it is a key");
         let certificate = inner.certificate().expect("the key signs");
         Self { secret, certificate, inner }
     }
