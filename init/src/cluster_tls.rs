@@ -1,7 +1,7 @@
 //! The certificates by which this node's services know one another: made from the site's CA, kept while they serve.
 //! May not start or restart anything: what runs with them is told by `services` and `jobs` from the files themselves.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Context as _;
 use anymetal_contract::plan::Certificate;
@@ -66,13 +66,12 @@ fn one(world: &World, authority: &Authority, certificate: &Certificate) -> anyho
         None => Some("there was none"),
         Some((certificate_is, key)) => authority.refuses((certificate_is, key), &certificate.names, now),
     };
-    let (bytes, key) = match (there, refused) {
-        (Some(there), None) => there,
-        _ => {
-            let made = authority.issue(&certificate.names, now);
-            let made = made.with_context(|| format!("making the certificate of {}", certificate.name))?;
-            (made.certificate.into_bytes(), made.key.into_bytes())
-        }
+    let (bytes, key) = if let (Some(there), None) = (there, refused) {
+        there
+    } else {
+        let made = authority.issue(&certificate.names, now);
+        let made = made.with_context(|| format!("making the certificate of {}", certificate.name))?;
+        (made.certificate.into_bytes(), made.key.into_bytes())
     };
     keep(&key_path, &key, 0o600)?;
     keep(&path, &bytes, 0o644)?;
@@ -80,7 +79,7 @@ fn one(world: &World, authority: &Authority, certificate: &Certificate) -> anyho
 }
 
 /// Makes it so that the file has these bytes and this mode. Returns whether anything was done.
-fn keep(path: &PathBuf, bytes: &[u8], mode: u32) -> anyhow::Result<bool> {
+fn keep(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<bool> {
     if files::is_so(path, bytes, mode, None)? {
         return Ok(false);
     }

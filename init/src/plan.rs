@@ -205,8 +205,8 @@ fn unsound(plan: &Plan) -> Vec<String> {
     }
     for certificate in &plan.certificates {
         let name = &certificate.name;
-        let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
-        if !plain || name == "ca" || certificate.names.is_empty() {
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        if !is_name || name == "ca" || certificate.names.is_empty() {
             complain(&format!("certificate {name:?}: not a component's name, or good for no name"));
         }
     }

@@ -197,9 +197,12 @@ impl Node {
         let servers = [("127.0.0.1:8501", true), ("127.0.0.1:4646", true), ("[::]:80", false)].map(|(address, tls)| {
             let health = health.clone();
             let answer = move |request: &Request, _: usize| health.answer(request);
-            network.inside(|| match tls {
-                true => Server::start_tls(address, authority.server(), answer),
-                false => Server::start_at(address, answer),
+            network.inside(|| {
+                if tls {
+                    Server::start_tls(address, authority.server(), answer)
+                } else {
+                    Server::start_at(address, answer)
+                }
             })
         });
         let files = Files::of(which, Some(PASSWORD), rules["quorum"]["community"].as_str());

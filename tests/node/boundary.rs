@@ -21,22 +21,22 @@ const PRIVATE: &str = "10.70.17.11";
 struct Raft {
     port: u16,
     gossip: u16,
-    /// The bytes that say what comes next: Raft, TLS.
-    raft: u8,
+    /// The bytes that say what comes next: Raft in the clear, TLS.
+    in_clear: u8,
     tls: u8,
     /// The name that a server's certificate has.
     name: &'static str,
 }
 
 /// hashicorp/consul, agent/pool/conn.go.
-const CONSUL: Raft = Raft { port: 8300, gossip: 8301, raft: 1, tls: 3, name: "server.dc1.consul" };
+const CONSUL: Raft = Raft { port: 8300, gossip: 8301, in_clear: 1, tls: 3, name: "server.dc1.consul" };
 /// hashicorp/nomad, helper/pool/pool.go.
-const NOMAD: Raft = Raft { port: 4647, gossip: 4648, raft: 2, tls: 4, name: "server.global.nomad" };
+const NOMAD: Raft = Raft { port: 4647, gossip: 4648, in_clear: 2, tls: 4, name: "server.global.nomad" };
 
 impl Raft {
-    /// AppendEntries (0) of hashicorp/raft's network transport, of a server that says it leads this term, with nothing to append.
+    /// `AppendEntries` (0) of hashicorp/raft's network transport, of a server that says it leads this term, with nothing to append.
     fn append(&self, term: u32) -> Vec<u8> {
-        let mut message = vec![self.raft, 0, 0x87];
+        let mut message = vec![self.in_clear, 0, 0x87];
         let mut key = |name: &str, value: &[u8]| {
             message.push(0xa0 | u8::try_from(name.len()).unwrap());
             message.extend(name.as_bytes());
@@ -67,7 +67,7 @@ except (TimeoutError, ConnectionError):
     pass
 print(answer.hex())
 "#;
-    let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = message.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     let ran = server.node.inside(|| {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", user, "--regid", user, "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]);

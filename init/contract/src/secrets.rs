@@ -169,7 +169,7 @@ fn is_base64_of_32_bytes(text: &str) -> bool {
         && text.as_bytes().get(42).is_some_and(|byte| last.contains(byte))
 }
 
-/// The base64 of what comes before the 32 secret bytes, the same in every such key: PKCS #8, id-ecPublicKey, prime256v1, ECPrivateKey.
+/// The base64 of what comes before the 32 secret bytes, the same in every such key: PKCS #8, `id-ecPublicKey`, `prime256v1`, `ECPrivateKey`.
 const P256_HEAD: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg";
 
 /// 138 bytes, which end without padding. Whether the two halves of the key belong together is judged by who signs with it.

@@ -16,9 +16,9 @@ const SINCE: &[u8] = b"200101000000Z";
 /// The end of what has no end (RFC 5280 section 4.1.2.5).
 const NEVER: &str = "99991231235959Z";
 
-/// ecdsa-with-SHA256 (RFC 5758 section 3.2), as an AlgorithmIdentifier.
+/// `ecdsa-with-SHA256` (RFC 5758 section 3.2), as an `AlgorithmIdentifier`.
 const ECDSA_SHA256: &[u8] = &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
-/// id-ecPublicKey with prime256v1 (RFC 5480 section 2.1), as an AlgorithmIdentifier.
+/// `id-ecPublicKey` with prime256v1 (RFC 5480 section 2.1), as an `AlgorithmIdentifier`.
 const P256: &[u8] = &[
     0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03,
     0x01, 0x07,

@@ -21,15 +21,14 @@ pub(crate) const fn context(number: u8, constructed: bool) -> u8 {
 pub(crate) fn value(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let mut out = vec![tag];
-    match length {
-        0..0x80 => out.push(length.to_be_bytes()[size_of::<usize>() - 1]),
-        _ => {
-            let bytes = length.to_be_bytes();
-            let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-            let digits = &bytes[zeros..];
-            out.push(0x80 | u8::try_from(digits.len()).expect("a length has at most eight bytes"));
-            out.extend_from_slice(digits);
-        }
+    let bytes = length.to_be_bytes();
+    if length < 0x80 {
+        out.push(bytes[bytes.len() - 1]);
+    } else {
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        let digits = &bytes[zeros..];
+        out.push(0x80 | u8::try_from(digits.len()).expect("a length has at most eight bytes"));
+        out.extend_from_slice(digits);
     }
     out.extend(parts.iter().copied().flatten());
     out

@@ -44,7 +44,7 @@ pub(crate) fn of(at: SocketAddr) -> Option<Holder> {
     Some(Holder { user, process: process(&format!("socket:[{inode}]")) })
 }
 
-/// The user and the inode of who listens, in the kernel's table (proc_pid_net(5)): at this address, or at every one.
+/// The user and the inode of who listens, in the kernel's table (`proc_pid_net(5)`): at this address, or at every one.
 fn listener(table: &str, at: SocketAddr) -> Option<(u32, u64)> {
     let port = format!("{:04X}", at.port());
     let exact = match at.ip() {
@@ -64,7 +64,7 @@ fn listener(table: &str, at: SocketAddr) -> Option<(u32, u64)> {
 /// Words of 32 bits in the machine's own order, as the table has them.
 fn hex(bytes: &[u8]) -> String {
     let word = |four: &[u8]| u32::from_ne_bytes(four.try_into().expect("an address has a multiple of four bytes"));
-    bytes.chunks(4).map(|four| format!("{:08X}", word(four))).collect()
+    bytes.chunks(4).map(|four| format!("{:08X}", word(four))).collect::<Vec<_>>().concat()
 }
 
 /// The process that has a socket open.
