@@ -89,7 +89,8 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Answers requests for ever.
 pub fn serve(listener: TcpListener, answer: &Arc<Answer>) -> std::io::Result<()> {
-    answer_all(&tiny_http::Server::from_listener(listener, None).map_err(std::io::Error::other)?, answer)
+    answer_all(&tiny_http::Server::from_listener(listener, None).map_err(std::io::Error::other)?, answer);
+    Ok(())
 }
 
 /// Answers requests by TLS for ever, with this certificate and this key, files in PEM.
@@ -99,10 +100,11 @@ pub fn serve_tls(
     answer: &Arc<Answer>,
 ) -> std::io::Result<()> {
     let inner = crate::tls::terminate(listener, certificate, key)?;
-    answer_all(&tiny_http::Server::from_listener(inner, None).map_err(std::io::Error::other)?, answer)
+    answer_all(&tiny_http::Server::from_listener(inner, None).map_err(std::io::Error::other)?, answer);
+    Ok(())
 }
 
-fn answer_all(server: &tiny_http::Server, answer: &Arc<Answer>) -> std::io::Result<()> {
+fn answer_all(server: &tiny_http::Server, answer: &Arc<Answer>) {
     for mut asked in server.incoming_requests() {
         let answer = Arc::clone(answer);
         std::thread::spawn(move || {
@@ -111,7 +113,6 @@ fn answer_all(server: &tiny_http::Server, answer: &Arc<Answer>) -> std::io::Resu
             let _ = asked.respond(write(reply));
         });
     }
-    Ok(())
 }
 
 fn read(asked: &mut tiny_http::Request) -> Request {

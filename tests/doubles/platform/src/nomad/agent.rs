@@ -134,9 +134,10 @@ fn start(world: &Arc<World>, listeners: Listeners) {
     let (served, tls) = (Arc::clone(world), world.config.tls.clone());
     std::thread::spawn(move || {
         let answer: Arc<http::Answer> = Arc::new(move |request: &http::Request| routes::answer(&served, request));
-        let served = match tls.http {
-            true => http::serve_tls(listeners.http, (&tls.certificate, &tls.key), &answer),
-            false => http::serve(listeners.http, &answer),
+        let served = if tls.http {
+            http::serve_tls(listeners.http, (&tls.certificate, &tls.key), &answer)
+        } else {
+            http::serve(listeners.http, &answer)
         };
         if let Err(error) = served {
             eprintln!("==> serving HTTP: {error}");

@@ -100,7 +100,7 @@ fn wait_for(child: Pid) -> ExitCode {
     // No thread can be made any more: the next process is to be the first of other namespaces.
     let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2]).ok();
     loop {
-        for signal in signals.iter_mut().flat_map(|signals| signals.pending()) {
+        for signal in signals.iter_mut().flat_map(signal_hook::iterator::SignalsInfo::pending) {
             if let Ok(signal) = Signal::try_from(signal) {
                 // It may be gone already.
                 let _ = kill(child, signal);

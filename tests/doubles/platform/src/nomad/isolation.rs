@@ -1,5 +1,5 @@
 //! What Nomad's driver `exec` shuts a task into: a cgroup below nomad.slice, namespaces of its own for mounts, processes and IPC, a chroot, a
-//! user, and of the capabilities those that its plugin allows, as ambient ones (drivers/shared/executor/executor_linux_cgo.go of 2.0.5).
+//! user, and of the capabilities those that its plugin allows, as ambient ones (`drivers/shared/executor/executor_linux_cgo.go` of 2.0.5).
 //! May not touch the host but for the task's own folder and its cgroup. Needs root.
 
 use std::collections::BTreeMap;
