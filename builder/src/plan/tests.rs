@@ -50,7 +50,7 @@ fn features_packages_and_users_come_from_the_description_unless_the_site_says_ot
     site.components.get_mut("spin").unwrap().packages = Some(vec!["libc6".into()]);
     let plan = draft(&site).unwrap();
     let component = |name: &str| plan.components.iter().find(|component| component.name == name).unwrap();
-    assert_eq!(component("nomad").features, BTreeSet::from(["notify".to_owned()]));
+    assert_eq!(component("nomad").features, BTreeSet::from(["denied-uids".to_owned(), "notify".to_owned()]));
     assert_eq!(component("bindle").packages, ["libssl1.1"]);
     assert_eq!(component("bindle").user.as_deref(), Some("bindle"));
     assert_eq!(component("spin").packages, ["libc6"]);
