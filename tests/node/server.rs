@@ -122,14 +122,20 @@ impl Server {
         for place in [place::OPT, "/etc", place::STORE] {
             collect(&self.node.disk(place), &mut state, &self.node.disk("/"));
         }
-        // Where the platform answers differs from one simulation to the next, and stands in the firewall and in what the guard reports to.
+        // Where the platform answers differs from one simulation to the next, and stands in the firewall and in what the guard reports to; with it
+        // differs the firewall's generation, which is the digest of the rest.
+        let firewall = state.get("etc/anymetal/firewall/anymetal.nft").map(|(_, content)| content.clone());
+        let firewall = String::from_utf8(firewall.unwrap_or_default()).unwrap();
+        let generation =
+            firewall.split("\"generation ").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("none").to_owned();
         let port = self.platform.url().rsplit(':').next().unwrap_or_default().to_owned();
         for (path, port, name) in [
             ("etc/anymetal/firewall/anymetal.nft", format!("{{ {port} }}"), "{ PORT }"),
             ("etc/anymetal/guard.json", format!(":{port}/"), ":PORT/"),
         ] {
             if let Some((_, content)) = state.get_mut(path) {
-                *content = String::from_utf8_lossy(content).replace(&port, name).into_bytes();
+                let text = String::from_utf8_lossy(content).replace(&port, name);
+                *content = text.replace(&generation, "GENERATION").into_bytes();
             }
         }
         state
