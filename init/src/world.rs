@@ -26,7 +26,7 @@ use anymetal_supply::http::Http;
 /// The world a phase works on.
 pub(crate) struct World {
     /// Every path of the node lies below this; `/` on a node.
-    root: PathBuf,
+    pub(crate) root: PathBuf,
     pub(crate) arch: Arch,
     pub(crate) overrides: Overrides,
     /// Where the plan is; its place below the root unless the command line says otherwise.
