@@ -124,7 +124,8 @@ mod tests {
     fn said<T>(of: Acl, body: &str, ask: impl FnOnce(&Api<'_>) -> Result<T, Missing>) -> Result<T, String> {
         let body = body.to_owned();
         let server = Server::start(move |_, _| Response::ok(body.clone()));
-        ask(&Api::new(&http(), of, &format!("{}/", server.url()), None)).map_err(|missing| format!("{:#}", missing.error))
+        ask(&Api::new(&http(), of, &format!("{}/", server.url()), None))
+            .map_err(|missing| format!("{:#}", missing.error))
     }
 
     #[test]

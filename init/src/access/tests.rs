@@ -206,8 +206,7 @@ fn a_nomad_that_another_node_bootstrapped_meanwhile_is_not_refused() {
     let (ensured, _) = against(&world, Acl::Nomad, script);
     assert_eq!(self::done(ensured), ["namespace default"]);
     // At once, the later of two gets 500 with the same words.
-    let script: Script =
-        vec![(own, 403, "ACL token not found".into()), ("PUT /v1/acl/bootstrap", 500, done.into())];
+    let script: Script = vec![(own, 403, "ACL token not found".into()), ("PUT /v1/acl/bootstrap", 500, done.into())];
     let (ensured, _) = against(&world, Acl::Nomad, script);
     assert!(matches!(ensured.unwrap(), Ensured::NotYet(_)));
 }

@@ -48,7 +48,9 @@ impl Teller {
     pub(super) fn started(&self, stance: Stance) {
         let prefixes = &self.prefixes;
         let message = if stance.is_announced() {
-            format!("{prefixes} stays announced: the guard was restarted in order, and goes on proving that this node serves")
+            format!(
+                "{prefixes} stays announced: the guard was restarted in order, and goes on proving that this node serves"
+            )
         } else {
             format!("{prefixes} is withdrawn until it is proven that this node serves")
         };

@@ -47,7 +47,7 @@ const ALIASES: [(&str, &str); 11] = [
     ("arm64", "aarch64"),
 ];
 /// Keys that are looked for in the wrong place, and where they belong.
-const HOMES: [(&str, &str); 38] = [
+const HOMES: [(&str, &str); 39] = [
     ("v4", "anycast"),
     ("v6", "anycast"),
     ("local_asn", "bgp"),
@@ -66,6 +66,7 @@ const HOMES: [(&str, &str); 38] = [
     ("udp", "firewall"),
     ("interval", "guard"),
     ("fast_interval", "guard"),
+    ("grace", "guard"),
     ("timeout", "guard"),
     ("rise", "guard"),
     ("fall", "guard"),

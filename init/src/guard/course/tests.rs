@@ -136,7 +136,10 @@ fn what_is_away_is_waited_for_while_the_rest_serves_and_no_longer_than_the_grace
     let back = [vec![(0, Seen::Good), (1, Seen::Good), (2, away())], vec![(3, Seen::Good), (4, Seen::Good)]].concat();
     assert_eq!(course(Stance::Withdrawn, &rules, &back), "");
     let none = Guard { grace: 0, ..RULES() };
-    assert_eq!(course(Stance::Announced, &none, &each(0..2)), "1 withdrawn: nomad has failed twice: it has no leader yet");
+    assert_eq!(
+        course(Stance::Announced, &none, &each(0..2)),
+        "1 withdrawn: nomad has failed twice: it has no leader yet"
+    );
     let pause = State { away_since: Some(at(1)), ..standing(Stance::Announced) }.pause(&rules);
     assert_eq!(pause, at(1), "it is not looked at closer");
 }
@@ -156,7 +159,11 @@ fn rounds_come_fast_while_they_speak_against_what_is_announced_or_for_what_is_no
         (Stance::Drained, 1, 0, 5),
         (Stance::Maintenance, 0, 1, 5),
     ] {
-        assert_eq!(State { stance, good, bad, away_since: None }.pause(&RULES()), at(pause), "{stance:?}, {good} good, {bad} bad");
+        assert_eq!(
+            State { stance, good, bad, away_since: None }.pause(&RULES()),
+            at(pause),
+            "{stance:?}, {good} good, {bad} bad"
+        );
     }
 }
 
