@@ -37,6 +37,17 @@ impl fmt::Display for NotText {
 
 impl std::error::Error for NotText {}
 
+impl NotText {
+    /// Whether it looks like UTF-16, of which nothing can be read.
+    pub fn is_wide(&self) -> bool {
+        self.hint == WIDE
+    }
+}
+
+/// The byte order mark that some editors put before UTF-8.
+pub const MARK: &[u8] = "\u{FEFF}".as_bytes();
+const WIDE: &str = "this looks like UTF-16: save it as UTF-8";
+
 /// Returns the text, without the byte order mark that some editors put before it. Fails when it is not UTF-8.
 pub fn decode(bytes: &[u8]) -> Result<&str, NotText> {
     let error = match std::str::from_utf8(bytes) {
@@ -46,7 +57,7 @@ pub fn decode(bytes: &[u8]) -> Result<&str, NotText> {
     };
     if is_wide(bytes) {
         let start = Place { line: 1, column: 1 };
-        return Err(NotText { at: start, what: "not UTF-8".into(), hint: "this looks like UTF-16: save it as UTF-8" });
+        return Err(NotText { at: start, what: "not UTF-8".into(), hint: WIDE });
     }
     let good = error.map_or(0, |error| error.valid_up_to());
     let before = std::str::from_utf8(&bytes[..good]).unwrap_or_default();
