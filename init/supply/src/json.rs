@@ -50,6 +50,15 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, NotJson> {
     serde_json::from_str(text).map_err(|error| explain(text, &error))
 }
 
+/// Reads a document that is known by its digest. Fails too when an editor has saved it, which makes it another.
+pub fn exact<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, NotJson> {
+    if bytes.starts_with(text::MARK) || bytes.contains(&b'\r') {
+        let what = "an editor has saved it, with a byte order mark or other line ends, so that its digest is another: take it as `anymetal build` wrote it";
+        return Err(NotJson { what: what.to_owned(), at: None, lookalike: None });
+    }
+    read(bytes)
+}
+
 fn no_text(error: &NotText) -> NotJson {
     NotJson { what: format!("it is {error}"), at: Some(error.at), lookalike: None }
 }
@@ -216,6 +225,14 @@ mod tests {
             assert!(said.starts_with(&format!("`{key}` is not of its type: invalid ")), "{text}: {said}");
         }
         assert!(said(b"7").starts_with("it has another form: invalid type: "));
+    }
+
+    #[test]
+    fn a_document_that_is_known_by_its_digest_is_not_what_an_editor_saved() {
+        assert!(exact::<Document>(b"{}\n").is_ok());
+        for bytes in [&b"\xEF\xBB\xBF{}"[..], b"{}\r\n"] {
+            assert!(exact::<Document>(bytes).unwrap_err().to_string().starts_with("an editor has saved it, "));
+        }
     }
 
     #[test]
