@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod date;
 pub mod failure;
 pub mod http;
+pub mod json;
 mod lane;
 pub mod origin;
 pub mod part;
