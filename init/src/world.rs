@@ -15,6 +15,7 @@ use crate::install::Prepared;
 use crate::jobs;
 use crate::ledger::Keeper;
 use crate::metadata::Machine;
+use crate::outside::Way;
 use crate::release::Released;
 use crate::secret::Hidden;
 use crate::secrets::Secrets;
@@ -29,6 +30,8 @@ pub(crate) struct World {
     root: PathBuf,
     pub(crate) arch: Arch,
     pub(crate) overrides: Overrides,
+    /// The way out that the environment names; with what the plan adds it is [`World::way`].
+    pub(crate) way: Way,
     /// Where the plan is; its place below the root unless the command line says otherwise.
     pub(crate) plan_file: PathBuf,
     /// Whether a release that is older than what the node has run is taken, as somebody said.
@@ -106,6 +109,7 @@ impl World {
             root,
             arch,
             overrides,
+            way: Way::default(),
             allow_rollback: false,
             ledger: OnceLock::new(),
             plan: OnceLock::new(),

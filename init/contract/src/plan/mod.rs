@@ -83,6 +83,9 @@ pub struct Plan {
     pub deadlines: BTreeMap<Phase, u32>,
     /// Where events go, besides the console, the journal and the node's own files.
     pub reports: Vec<Report>,
+    /// Certificates of authorities, each in PEM, that are believed beside the web's own of origins, upstream's mirrors and reports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ca: Vec<String>,
 }
 
 impl Default for Plan {
@@ -111,6 +114,7 @@ impl Default for Plan {
             secrets: None,
             deadlines: BTreeMap::new(),
             reports: Vec::new(),
+            ca: Vec::new(),
         }
     }
 }
