@@ -375,7 +375,7 @@ fn systemd_accepts_the_unit() {
         anymetal_lab::program::put(place(program), "#!/bin/sh\n");
     }
     // The programs it names are looked for on this machine: for this check they are where the test can put them.
-    let unit = host::unit().unwrap().body;
+    let unit = host::unit(None).unwrap().body;
     let here = unit
         .replace("=/etc/", &format!("={}/", place("etc").display()))
         .replace("=/opt/", &format!("={}/", place("opt").display()));

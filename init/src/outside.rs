@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use anymetal_contract::Plan;
 use anymetal_supply::http::{Authority, Outside};
 use anymetal_supply::proxy::Proxies;
 use serde::{Deserialize, Serialize};
@@ -42,9 +43,13 @@ impl Way {
         Self { proxies: set.collect(), ca: Vec::new() }
     }
 
-    /// The same, to where these authorities are believed too.
-    pub(crate) fn believing(&self, ca: &[String]) -> Self {
-        Self { ca: ca.to_vec(), ..self.clone() }
+    /// The same with what a plan says: the authorities that are believed too, and the proxy, unless the environment names one.
+    pub(crate) fn by(&self, plan: &Plan) -> Self {
+        let mut way = Self { ca: plan.ca.clone(), ..self.clone() };
+        if let (true, Some(proxy)) = (way.proxies.is_empty(), &plan.proxy) {
+            way.proxies = proxy.variables().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        }
+        way
     }
 
     /// Whether nothing is said.
@@ -89,7 +94,7 @@ impl Way {
 impl World {
     /// The way out of this node, by all that is known of it by now.
     pub(crate) fn way(&self) -> Way {
-        self.way.believing(self.plan.get().map(|planned| planned.plan.ca.as_slice()).unwrap_or_default())
+        self.plan.get().map_or_else(|| self.way.clone(), |planned| self.way.by(&planned.plan))
     }
 
     /// The same, for clients.
@@ -108,6 +113,8 @@ fn near(machine: &Machine) -> impl Iterator<Item = (IpAddr, u8)> {
 
 #[cfg(test)]
 mod tests {
+    use anymetal_contract::plan::Proxy;
+
     use super::*;
 
     fn way(variables: &[(&str, &str)]) -> Way {
@@ -126,6 +133,20 @@ mod tests {
                 ("no_proxy", "a.example,localhost,127.0.0.1,::1".to_owned()),
             ]
         );
+    }
+
+    #[test]
+    fn a_plan_adds_what_the_environment_does_not_say() {
+        let proxy = Proxy { url: "http://p:1".into(), no_proxy: vec!["a.example".into()] };
+        let plan = Plan { proxy: Some(proxy), ca: vec!["PEM".into()], ..Plan::default() };
+        let variables = |way: &Way| way.by(&plan).proxies.into_iter().collect::<Vec<_>>();
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            variables(&Way::default()),
+            [pair("http_proxy", "http://p:1"), pair("https_proxy", "http://p:1"), pair("no_proxy", "a.example")]
+        );
+        assert_eq!(variables(&way(&[("all_proxy", "http://q:2")])), [pair("all_proxy", "http://q:2")]);
+        assert_eq!(Way::default().by(&plan).ca, ["PEM"]);
     }
 
     #[test]

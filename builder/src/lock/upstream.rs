@@ -12,10 +12,11 @@ use crate::component::Checksums;
 
 /// Who has upstreams' files. Asked by upstream's own addresses; whether a mirror or a folder answers is its business.
 pub trait Files {
-    /// A document of at most `most` bytes. Of a folder it is the file of that name, in a folder named for the component or in itself.
-    fn document(&self, component: &str, url: &str, most: u64) -> Result<Vec<u8>, Refusal>;
+    /// A document of at most `most` bytes. Of a folder it is the file of that name, in a folder named for the component or in itself. Where it is
+    /// `signed`, nothing else has to vouch for it.
+    fn document(&self, component: &str, url: &str, most: u64, signed: bool) -> Result<Vec<u8>, Refusal>;
 
-    /// How long an archive is, and its digest when all of it was at hand.
+    /// How long an archive is whose digest is known, and its digest when all of it was at hand.
     fn measure(&self, component: &str, url: &str) -> Result<Measured, Refusal>;
 }
 
@@ -63,7 +64,8 @@ impl Sums {
         keyring: Option<&Keyring>,
         now: SystemTime,
     ) -> Result<Self, Silent> {
-        let get = |url: &str| files.document(component, url, sums::LARGEST).map_err(Silent::Refused);
+        let signed = checksums.signature.is_some();
+        let get = |url: &str| files.document(component, url, sums::LARGEST, signed).map_err(Silent::Refused);
         let bytes = get(&checksums.url)?;
         let mut witness = Witness::Checksums;
         if let Some(url) = &checksums.signature {

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
     StreamOwned,
@@ -21,6 +23,7 @@ use ureq::unversioned::transport::{
 };
 
 use crate::proxy::Proxies;
+use crate::validity;
 
 /// Who is believed.
 #[derive(Debug, Clone)]
@@ -52,6 +55,11 @@ impl Authority {
             .map_err(|error| anyhow::anyhow!("it is not whole PEM: {error}"))
     }
 
+    /// Its bytes, DER.
+    pub fn der(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The certificate of these bytes, DER.
     pub fn from_der(bytes: &[u8]) -> Self {
         Self(bytes.into())
@@ -76,9 +84,17 @@ impl Trust {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .expect("ring has the suites of both versions");
-        match self {
-            Self::Web(_) | Self::Only(_) => builder.with_root_certificates(roots),
-            Self::Anybody => builder.dangerous().with_custom_certificate_verifier(Arc::new(Whatever(provider))),
+        let (roots, verified) = (Arc::new(roots), Arc::clone(&provider));
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), verified).build();
+        match (self, verifier) {
+            (Self::Web(authorities), Ok(inner)) if !authorities.is_empty() => {
+                let own = Arc::clone(authorities);
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(Believing { inner, own }))
+            }
+            (Self::Anybody, _) => {
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(Whatever(provider)))
+            }
+            (Self::Web(_) | Self::Only(_), _) => builder.with_root_certificates(roots),
         }
         .with_no_client_auth()
     }
@@ -261,6 +277,63 @@ impl<In: Transport> Transport for TlsTransport<In> {
 
     fn is_tls(&self) -> bool {
         true
+    }
+}
+
+/// Takes what the roots vouch for; and a server's own certificate that stands among the authorities itself, as `openssl req -x509` makes one: the
+/// web's rules know such a certificate for an authority's only.
+#[derive(Debug)]
+struct Believing {
+    inner: Arc<WebPkiServerVerifier>,
+    own: Arc<[Authority]>,
+}
+
+impl ServerCertVerifier for Believing {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        stapled: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let judged = self.inner.verify_server_cert(certificate, between, name, stapled, now);
+        if judged.is_ok() || !self.own.iter().any(|own| own.0[..] == certificate[..]) {
+            return judged;
+        }
+        verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+        let at = |seconds: i64| UnixTime::since_unix_epoch(Duration::from_secs(seconds.try_into().unwrap_or(0)));
+        let (from, until) = validity::period(certificate).ok_or(CertificateError::BadEncoding)?;
+        let (not_before, not_after) = (at(from), at(until));
+        if now < not_before {
+            return Err(CertificateError::NotValidYetContext { time: now, not_before }.into());
+        }
+        if now > not_after {
+            return Err(CertificateError::ExpiredContext { time: now, not_after }.into());
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
     }
 }
 
