@@ -2,9 +2,12 @@
 //! May not touch the disk itself: `sys::tree` does. Never looks into an archive but through `unpack`.
 
 mod account;
+mod apt;
 mod host;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod not_yet;
 mod limits;
 mod packages;
 mod pinned;
