@@ -44,8 +44,9 @@ pub(super) enum Ended {
 impl Apt<'_> {
     /// Renews the lists and installs these. What was cut off earlier is done to its end first; `tell` hears of that.
     pub(super) fn install(&self, packages: &[&str], tell: impl Fn(&str)) -> Ended {
-        let Ok(renewed) = self.run(&[&APT[..], &["update"]].concat()) else {
-            return Ended::NotYet("apt-get update took longer than ten minutes".to_owned());
+        let renewed = match self.run(&[&APT[..], &["update"]].concat()) {
+            Ok(said) => said,
+            Err(error) => return Ended::NotYet(format!("{error:#}")),
         };
         let install = [&APT[..], &["install", "--no-install-recommends", "--"], packages].concat();
         let mut said = self.run(&install);
