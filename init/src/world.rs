@@ -23,6 +23,7 @@ use crate::services::Doings;
 use crate::settle::Verdict;
 use crate::siblings::Siblings;
 use anymetal_supply::http::Http;
+use anymetal_supply::origin::lower;
 
 /// The world a phase works on.
 pub(crate) struct World {
@@ -93,10 +94,11 @@ impl Overrides {
                 command_line.split_ascii_whitespace().filter_map(|word| word.strip_prefix(name)?.strip_prefix('='));
             values.next_back().map(|value| value.trim_matches('"').to_owned()).filter(|value| !value.is_empty())
         };
+        let url = |name: &str| value(name).map(|url| lower(&url));
         Self {
-            metadata: value(place::ARG_METADATA),
-            origin: value(place::ARG_ORIGIN),
-            report: value(place::ARG_REPORT),
+            metadata: url(place::ARG_METADATA),
+            origin: url(place::ARG_ORIGIN),
+            report: url(place::ARG_REPORT),
         }
     }
 }
@@ -198,7 +200,7 @@ mod tests {
     fn the_kernel_command_line_overrides_by_name() {
         assert_eq!(
             Overrides::of(
-                "quiet anymetal.metadata=http://10.0.2.2:8000 anymetal.metadatax=no anymetal.report=\"http://a/b\" \
+                "quiet anymetal.metadata=HTTP://10.0.2.2:8000 anymetal.metadatax=no anymetal.report=\"http://a/b\" \
                  anymetal.origin=http://one anymetal.origin=http://two console=ttyS0\n"
             ),
             Overrides {

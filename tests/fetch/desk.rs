@@ -16,6 +16,10 @@ use tempfile::TempDir;
 /// A URL at which nobody listens.
 pub const DEAD: &str = "http://127.0.0.1:1";
 
+/// The variables of an environment that may name proxies.
+pub const PROXIES: [&str; 8] =
+    ["http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
+
 /// An archive of the site.
 #[derive(Clone)]
 pub struct Blob {
@@ -111,7 +115,7 @@ impl Desk {
     pub fn anymetal(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_anymetal"));
         command.args(words).current_dir(self.folder.path()).stdin(Stdio::null());
-        for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        for name in PROXIES {
             command.env_remove(name);
         }
         command

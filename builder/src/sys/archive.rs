@@ -40,6 +40,12 @@ impl Fetch for Mirrors {
         let Some((bases, rest)) = split(&self.mirrors, url) else { return self.ask(url, most) };
         first(bases.iter().map(|base| self.ask(&format!("{}/{rest}", base.trim_end_matches('/')), most)))
     }
+
+    fn place(&self, url: &str) -> String {
+        let Some((bases, rest)) = split(&self.mirrors, url) else { return url.to_owned() };
+        let places: Vec<_> = bases.iter().map(|base| format!("{}/{rest}", base.trim_end_matches('/'))).collect();
+        places.join(" or ")
+    }
 }
 
 /// Archives that somebody carried in: folders with `dists` and `pool`.
@@ -58,6 +64,12 @@ impl Fetch for Folders {
             read::bounded(&path, most)
                 .map_err(|refused| refused.told(most).context(format!("reading {}", path.display())))
         }))
+    }
+
+    fn place(&self, url: &str) -> String {
+        let Some((folders, rest)) = split(&self.0, url) else { return url.to_owned() };
+        let paths: Vec<_> = folders.iter().map(|folder| folder.join(rest).display().to_string()).collect();
+        paths.join(" or ")
     }
 }
 

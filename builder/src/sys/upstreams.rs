@@ -35,6 +35,10 @@ impl Files for Network {
         Ok(answer.body)
     }
 
+    fn place(&self, _: &str, url: &str) -> String {
+        sources::instead(&self.bases, url)
+    }
+
     fn measure(&self, _: &str, url: &str) -> Result<Measured, Refusal> {
         let url = sources::instead(&self.bases, url);
         // not HEAD: what releases are redirected to is often signed for GET alone
@@ -76,6 +80,10 @@ impl Files for Folder {
             why: format!("reading {}: {}", place.display(), refused.told(most)),
             absent: false,
         })
+    }
+
+    fn place(&self, component: &str, url: &str) -> String {
+        Self::place(self, component, url).map_or_else(|refusal| refusal.why, |place| place.display().to_string())
     }
 
     fn measure(&self, component: &str, url: &str) -> Result<Measured, Refusal> {

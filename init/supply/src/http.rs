@@ -210,7 +210,7 @@ impl Http {
 
     /// Makes an answer that is a proxy's own into an error.
     fn heard<T>(&self, verb: &str, url: &str, answer: Result<ureq::http::Response<T>, ureq::Error>) -> anyhow::Result<ureq::http::Response<T>> {
-        let answer = answer.with_context(|| self.doing(verb, url))?;
+        let answer = answer.map_err(ours).with_context(|| self.doing(verb, url))?;
         if answer.status() == 407
             && let Ok(uri) = url.parse::<Uri>()
             && let Ok(Some(proxy)) = self.proxies.route(&uri)
@@ -270,18 +270,28 @@ impl Http {
 pub fn certificate_refused(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| match cause.downcast_ref::<ureq::Error>() {
         Some(ureq::Error::Rustls(_) | ureq::Error::Tls(_)) => true,
-        Some(ureq::Error::Other(inner)) => inner.is::<Refused>(),
         // rustls reports through the stream, as invalid data, what goes wrong after the handshake.
         Some(ureq::Error::Io(inner)) => inner.kind() == io::ErrorKind::InvalidData,
-        _ => false,
+        _ => cause.is::<Refused>(),
     })
+}
+
+/// The client's error; of those that it only passes on, because our own layers of the connection made them, the error itself.
+pub(crate) fn ours(error: ureq::Error) -> anyhow::Error {
+    let ureq::Error::Other(inner) = error else { return error.into() };
+    let inner = match inner.downcast::<Refused>() {
+        Ok(refused) => return (*refused).into(),
+        Err(inner) => inner,
+    };
+    match inner.downcast::<Unusable>() {
+        Ok(unusable) => (*unusable).into(),
+        Err(inner) => ureq::Error::Other(inner).into(),
+    }
 }
 
 /// Whether a request was never made, as a variable of the environment names no proxy that can be used: no use to ask again.
 pub fn proxy_unusable(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        matches!(cause.downcast_ref::<ureq::Error>(), Some(ureq::Error::Other(inner)) if inner.is::<Unusable>())
-    })
+    error.chain().any(|cause| cause.is::<Unusable>())
 }
 
 /// Whether reading a body failed because nothing, or nearly nothing, came any more.

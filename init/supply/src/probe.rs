@@ -15,7 +15,7 @@ use ureq::http::uri::PathAndQuery;
 use ureq::unversioned::resolver::ResolvedSocketAddrs;
 use ureq::unversioned::transport::{Connector as _, NextTimeout};
 
-use crate::http::{Answered, answered};
+use crate::http::{Answered, answered, ours};
 use crate::resolve::Resolver;
 use crate::tls::{Shown, Tls, Trust};
 use crate::validity;
@@ -89,7 +89,7 @@ impl Probe {
             .build();
         let agent = ureq::Agent::with_parts(config, connector, At(way.at.map(str::to_owned)));
         let shown = || way.at.map_or_else(|| format!("asking {url}"), |at| format!("asking {at}"));
-        answered(agent.get(url).call().with_context(shown)?, url, most)
+        answered(agent.get(url).call().map_err(ours).with_context(shown)?, url, most)
     }
 }
 

@@ -187,10 +187,7 @@ pub struct Refused(CertificateError);
 impl Refused {
     /// The refusal that an error is about, when it is about one.
     pub fn of(error: &anyhow::Error) -> Option<&Self> {
-        error.chain().find_map(|cause| match cause.downcast_ref::<Error>()? {
-            Error::Other(inner) => inner.downcast_ref::<Self>(),
-            _ => None,
-        })
+        error.chain().find_map(|cause| cause.downcast_ref())
     }
 
     /// Whether a clock that shows another time would believe it.
@@ -207,14 +204,16 @@ impl Refused {
 
     /// Whether nobody who is believed has signed it.
     pub fn is_of_a_stranger(&self) -> bool {
-        matches!(self.0, CertificateError::UnknownIssuer)
+        // Of its own making, which webpki names by another of its errors.
+        let is_its_own = |why: &CertificateError| format!("{why:?}").contains("CaUsedAsEndEntity");
+        matches!(self.0, CertificateError::UnknownIssuer) || is_its_own(&self.0)
     }
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            CertificateError::UnknownIssuer => f.write_str("its certificate is of an authority that is not known here"),
+            _ if self.is_of_a_stranger() => f.write_str("its certificate is of an authority that is not known here"),
             CertificateError::ExpiredContext { not_after, .. } => {
                 write!(f, "its certificate has expired: it was good until {}", moment(*not_after))
             }
@@ -224,7 +223,7 @@ impl fmt::Display for Refused {
             }
             CertificateError::NotValidYet => f.write_str("its certificate is not good yet"),
             CertificateError::NotValidForNameContext { expected, presented } => {
-                let presented = presented.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+                let presented = presented.iter().take(3).map(|name| bare(name)).collect::<Vec<_>>().join(", ");
                 let presented = if presented.is_empty() { "no name at all".to_owned() } else { presented };
                 write!(f, "its certificate is for another name: for {presented}, not {}", expected.to_str())
             }
@@ -235,6 +234,11 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+/// A name out of webpki's words for it: `DnsName("mirror.example")`.
+fn bare(name: &str) -> &str {
+    name.split('"').nth(1).unwrap_or(name)
+}
 
 /// A moment as a person reads it: `2026-11-04T10:16:37Z`.
 fn moment(time: UnixTime) -> impl fmt::Display {

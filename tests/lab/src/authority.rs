@@ -10,7 +10,7 @@ use anymetal_pki::Identity as Pem;
 use rustls::client::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::ServerConfig;
+pub use rustls::server::ServerConfig;
 use rustls::{ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 
 /// A CA.

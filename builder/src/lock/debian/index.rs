@@ -59,9 +59,10 @@ pub fn fetch(
     let most = release.file(&format!("{folder}/Packages")).map_or(LARGEST_UNPACKED, |plain| plain.size);
     ensure!(most <= LARGEST_UNPACKED, "{folder}/Packages has {most} bytes, more than {LARGEST_UNPACKED}");
     let suite = format!("{}/dists/{}/{folder}", source.url, source.name);
+    let place = || fetch.place(&format!("{suite}/Packages.{form}"));
     let packed = packed(fetch, &suite, form, release.by_hash, listed)?;
-    let text = unpack(form, &packed, most).with_context(|| format!("unpacking {suite}/Packages.{form}"))?;
-    String::from_utf8(text).with_context(|| format!("reading {suite}/Packages.{form}: it is no text"))
+    let text = unpack(form, &packed, most).with_context(|| format!("unpacking {}", place()))?;
+    String::from_utf8(text).with_context(|| format!("reading {}: it is no text", place()))
 }
 
 /// The bytes that are listed: by their digest where the archive offers that, else by their name.
@@ -73,7 +74,8 @@ fn packed(fetch: &dyn Fetch, folder: &str, form: &str, by_hash: bool, listed: &L
         return Ok(bytes);
     }
     let url = format!("{folder}/Packages.{form}");
-    fetch.get(&url, listed.size).and_then(|bytes| fits(bytes, listed)).with_context(|| format!("fetching {url}"))
+    let bytes = fetch.get(&url, listed.size)?;
+    fits(bytes, listed).with_context(|| format!("reading {}", fetch.place(&url)))
 }
 
 fn fits(bytes: Vec<u8>, listed: &Listed) -> Result<Vec<u8>> {

@@ -69,9 +69,9 @@ pub fn closure(ask: &Ask<'_>) -> Result<Closure> {
 /// The signed list of a suite's indexes.
 fn release_of(ask: &Ask<'_>, source: &Source) -> Result<Release> {
     let url = format!("{}/dists/{}/InRelease", source.url, source.name);
-    let bytes = ask.fetch.get(&url, release::LARGEST).with_context(|| format!("fetching {url}"))?;
+    let bytes = ask.fetch.get(&url, release::LARGEST)?;
     let previous = ask.previous.and_then(|previous| previous.suites.get(&source.name));
-    Release::read(&source.name, &bytes, ask.keyring, ask.now, previous).with_context(|| format!("reading {url}"))
+    Release::read(&source.name, &bytes, ask.keyring, ask.now, previous).with_context(|| format!("reading {}", ask.fetch.place(&url)))
 }
 
 /// The same from the indexes' texts.

@@ -9,6 +9,7 @@ use anymetal_contract::secrets::CUSTOMDATA;
 use ipnet::Ipv4Net;
 use serde_json::Value;
 
+use anymetal_supply::origin::lower;
 use super::super::findings::{Findings, quoted};
 use super::super::{Machine, Management};
 use super::neighbours;
@@ -54,7 +55,7 @@ fn ours(customdata: &Value) -> Option<Secret> {
 }
 
 fn url(at: &str, url: Option<String>, findings: &mut Findings) -> Option<String> {
-    let url = url.filter(|url| !url.is_empty())?;
+    let url = lower(&url.filter(|url| !url.is_empty())?);
     let good =
         ["http://", "https://"].iter().any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
             && !url.chars().any(|c| c.is_control() || c.is_whitespace());
