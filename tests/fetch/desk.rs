@@ -169,7 +169,7 @@ fn site(blobs: &[Blob], origins: &[&str]) -> String {
         "version: 1\nsite: demo\nplatform: equinix-metal\nos: debian-12\narchitectures: [{}]\n\
          anycast: {{v4: [192.0.2.1/32]}}\ntls: {{mode: files, certificate: /etc/ssl/a, key: /etc/ssl/b}}\norigins: [{}]\ncomponents:\n",
         arches.join(", "),
-        origins.join(", ")
+        origins.iter().map(|origin| format!("'{origin}'")).collect::<Vec<_>>().join(", ")
     );
     let mut by_component: BTreeMap<&str, Vec<&Blob>> = BTreeMap::new();
     for blob in blobs {
