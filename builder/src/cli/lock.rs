@@ -20,6 +20,7 @@ use crate::site::{self, Site};
 use crate::sources;
 use crate::sys::archive::{Folders, Mirrors};
 use crate::sys::clock;
+use crate::sys::outside;
 use crate::sys::read::{self, Refused};
 use crate::sys::upstreams::{Folder, Network};
 use crate::sys::write::{self, Entry};
@@ -216,8 +217,15 @@ impl World {
         }
         let mirrors =
             packages::UPSTREAMS.iter().filter_map(|name| Some((upstream(name), vec![bases.get(*name)?.clone()])));
-        Ok(Self { archive: Box::new(Mirrors::new(mirrors.collect())), files: Box::new(Network::new(bases)) })
+        let outside = outside::outside(&site.ca, tell);
+        let archive = Mirrors::new(mirrors.collect(), &outside, tell);
+        Ok(Self { archive: Box::new(archive), files: Box::new(Network::new(bases, &outside, tell)) })
     }
+}
+
+/// Says a sentence on stderr.
+fn tell(words: &str) {
+    talk(words);
 }
 
 /// All troubles, one after the other; one that somebody has to decide makes it his.

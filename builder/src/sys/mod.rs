@@ -11,6 +11,7 @@ pub mod inits;
 pub mod interrupt;
 pub mod listen;
 pub mod machine;
+pub mod outside;
 pub mod parts;
 pub mod password;
 pub mod private;

@@ -181,7 +181,8 @@ fn is_htpasswd(text: &str) -> bool {
 }
 
 fn is_url(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let is_ours = |scheme: &str| scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    let rest = text.split_once("://").filter(|(scheme, _)| is_ours(scheme)).map(|(_, rest)| rest).unwrap_or_default();
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = host.rsplit('@').next().unwrap_or_default();
     !host.trim_start_matches(':').is_empty()
@@ -237,6 +238,8 @@ mod tests {
             (Shape::MadeOnTheNode, uuid, false),
             (Shape::Url, "https://hook.example/T0K3N?key=abc", true),
             (Shape::Url, "http://user:pw@[fd00::1]:80/x", true),
+            (Shape::Url, "HTTPS://Hook.Example/x", true),
+            (Shape::Url, "ftp://hook.example/x", false),
             (Shape::Url, "https://", false),
             (Shape::Url, "https:///x", false),
             (Shape::Url, "https://user@/x", false),

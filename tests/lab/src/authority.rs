@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::client::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::ServerConfig;
+pub use rustls::server::ServerConfig;
 use rustls::{ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 
 /// A CA.
