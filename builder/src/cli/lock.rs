@@ -84,10 +84,11 @@ pub fn run(args: &Args) -> Outcome {
     let wish = wish(&site, args).map_err(Failed::Input)?;
     let world = World::of(&site, args).map_err(Failed::Input)?;
     let now = clock::now();
-    let resolved = resolve::archives(&site, previous.as_ref(), &wish, world.files.as_ref(), now).map_err(failed)?;
+    let resolved = resolve::archives(&site, previous.as_ref(), &wish, world.files.as_ref(), now)
+        .map_err(|troubles| failed(&troubles))?;
     resolved.notes.iter().for_each(talk);
     let packages = packages::closures(&site, previous.as_ref(), &wish, world.archive.as_ref(), now);
-    let lock = resolve::lock(&site, resolved.components, packages.map_err(|trouble| failed(vec![trouble]))?);
+    let lock = resolve::lock(&site, resolved.components, packages.map_err(|trouble| failed(&[trouble]))?);
     let new = lock.text();
     // as it is on the disk, its lines may end otherwise
     let changed = previous.as_ref() != Some(&lock);
@@ -229,10 +230,9 @@ fn tell(words: &str) {
 }
 
 /// All troubles, one after the other; one that somebody has to decide makes it his.
-fn failed(troubles: Vec<Trouble>) -> Failed {
+fn failed(troubles: &[Trouble]) -> Failed {
     let decides = troubles.iter().any(|trouble| matches!(trouble, Trouble::Wrong(_)));
-    let texts: Vec<_> = troubles.into_iter().map(|(Trouble::Wrong(text) | Trouble::World(text))| text).collect();
-    let error = anyhow!("{}", texts.join("\n"));
+    let error = anyhow!("{}", resolve::told(troubles));
     if decides { Failed::Input(error) } else { Failed::Fault(error) }
 }
 
