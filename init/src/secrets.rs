@@ -31,23 +31,37 @@ impl Secrets {
             let what = format!("they are those of the site {:?}, and this plan is of {:?}", document.site, plan.site);
             return Err(invalid(what));
         }
-        let wanted = plan.wanted_secrets();
         let odd: Vec<String> = document.values.iter().filter_map(|(name, value)| judge(name, value)).collect();
         if !odd.is_empty() {
             return Err(invalid(odd.join("; ")));
         }
-        let has = |name: &str| {
-            if name == ACME { !document.acme.is_empty() } else { document.values.contains_key(name) }
-        };
-        let missing: Vec<&str> = wanted.into_iter().filter(|name| !has(name)).collect();
-        if !missing.is_empty() {
-            let what =
-                format!("reading the secrets {from}: the plan wants {}, which are not among them", missing.join(", "));
-            return Err(Failure::new(Reason::SecretsMissing, what));
-        }
         let kept =
             |map: BTreeMap<String, String>| map.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
-        Ok(Self { values: kept(document.values), acme: kept(document.acme) })
+        let secrets = Self { values: kept(document.values), acme: kept(document.acme) };
+        let missing = secrets.missing(plan);
+        if missing.is_empty() {
+            return Ok(secrets);
+        }
+        let what =
+            format!("reading the secrets {from}: the plan wants {}, which are not among them", missing.join(", "));
+        Err(Failure::new(Reason::SecretsMissing, what))
+    }
+
+    /// Puts a word that names it in the place of every secret that the plan wants and that is not there: for a look at what is rendered, never
+    /// for a node. Returns their names.
+    pub(crate) fn stand_in(&mut self, plan: &Plan) -> Vec<String> {
+        let missing: Vec<String> = self.missing(plan).into_iter().map(str::to_owned).collect();
+        for name in &missing {
+            let word = Secret::new(format!("<secret {name}>"));
+            if name == ACME { &mut self.acme } else { &mut self.values }.insert(name.clone(), word);
+        }
+        missing
+    }
+
+    /// What the plan wants and is not there.
+    fn missing<'p>(&self, plan: &'p Plan) -> Vec<&'p str> {
+        let has = |name: &str| if name == ACME { !self.acme.is_empty() } else { self.values.contains_key(name) };
+        plan.wanted_secrets().into_iter().filter(|name| !has(name)).collect()
     }
 
     /// Every value, to be hidden wherever it might be said.

@@ -9,6 +9,7 @@
 mod cached;
 mod desk;
 mod opened;
+mod proxied;
 mod shared;
 
 use std::fs;

@@ -4,6 +4,7 @@
 
 mod kept;
 mod refused;
+mod trusted;
 mod world;
 
 use std::fs;

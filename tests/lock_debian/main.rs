@@ -14,6 +14,7 @@ use anymetal::sys::archive::{Folders, Mirrors};
 use anymetal_contract::plan::Arch;
 use anymetal_lab::debian::{Files, write};
 use anymetal_lab::http::{Response, Server};
+use anymetal_supply::http::Outside;
 
 use lab::{DATE, Lab, SECURITY, UPSTREAM};
 
@@ -70,7 +71,7 @@ fn a_mirror_and_a_folder_give_the_same_closure() {
         files.get(path).map_or_else(Response::not_found, |bytes| Response::ok(bytes.clone()))
     });
     let mirrors = lab.files.keys().enumerate().map(|(at, url)| (url.clone(), vec![format!("{}/{at}", server.url())]));
-    let mirrors = Mirrors::new(mirrors.collect());
+    let mirrors = Mirrors::new(mirrors.collect(), &Outside::default(), |_| ());
     assert_eq!(closure(&lab.ask(&["bird2".to_owned()].into(), &mirrors)).unwrap(), expected);
     assert_eq!(server.requests().len(), 4, "an InRelease and an index of each suite");
 }

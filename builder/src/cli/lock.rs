@@ -20,6 +20,7 @@ use crate::site::{self, Site};
 use crate::sources;
 use crate::sys::archive::{Folders, Mirrors};
 use crate::sys::clock;
+use crate::sys::outside;
 use crate::sys::read::{self, Refused};
 use crate::sys::upstreams::{Folder, Network};
 use crate::sys::write::{self, Entry};
@@ -83,10 +84,11 @@ pub fn run(args: &Args) -> Outcome {
     let wish = wish(&site, args).map_err(Failed::Input)?;
     let world = World::of(&site, args).map_err(Failed::Input)?;
     let now = clock::now();
-    let resolved = resolve::archives(&site, previous.as_ref(), &wish, world.files.as_ref(), now).map_err(failed)?;
+    let resolved = resolve::archives(&site, previous.as_ref(), &wish, world.files.as_ref(), now)
+        .map_err(|troubles| failed(&troubles))?;
     resolved.notes.iter().for_each(talk);
     let packages = packages::closures(&site, previous.as_ref(), &wish, world.archive.as_ref(), now);
-    let lock = resolve::lock(&site, resolved.components, packages.map_err(|trouble| failed(vec![trouble]))?);
+    let lock = resolve::lock(&site, resolved.components, packages.map_err(|trouble| failed(&[trouble]))?);
     let new = lock.text();
     // as it is on the disk, its lines may end otherwise
     let changed = previous.as_ref() != Some(&lock);
@@ -216,15 +218,21 @@ impl World {
         }
         let mirrors =
             packages::UPSTREAMS.iter().filter_map(|name| Some((upstream(name), vec![bases.get(*name)?.clone()])));
-        Ok(Self { archive: Box::new(Mirrors::new(mirrors.collect())), files: Box::new(Network::new(bases)) })
+        let outside = outside::outside(&site.ca, tell);
+        let archive = Mirrors::new(mirrors.collect(), &outside, tell);
+        Ok(Self { archive: Box::new(archive), files: Box::new(Network::new(bases, &outside, tell)) })
     }
 }
 
+/// Says a sentence on stderr.
+fn tell(words: &str) {
+    talk(words);
+}
+
 /// All troubles, one after the other; one that somebody has to decide makes it his.
-fn failed(troubles: Vec<Trouble>) -> Failed {
+fn failed(troubles: &[Trouble]) -> Failed {
     let decides = troubles.iter().any(|trouble| matches!(trouble, Trouble::Wrong(_)));
-    let texts: Vec<_> = troubles.into_iter().map(|(Trouble::Wrong(text) | Trouble::World(text))| text).collect();
-    let error = anyhow!("{}", texts.join("\n"));
+    let error = anyhow!("{}", resolve::told(troubles));
     if decides { Failed::Input(error) } else { Failed::Fault(error) }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! bytes → `text` → `yaml` (nodes that know their place) → `schema` (keys) → `model::Site`, or everything that is wrong.
 
+mod authority;
 mod beside;
 mod cloud_config;
 pub mod diagnostic;
@@ -76,6 +77,11 @@ fn complete(path: &Path, draft: Draft, findings: &mut Findings) -> (Option<Site>
         let mirror = beside::mirror(said, folder, findings);
         all &= mirror.is_some();
         site.sources.extend(mirror);
+    }
+    for said in draft.ca {
+        let certificates = beside::authorities(said, folder, findings);
+        all &= certificates.is_some();
+        site.ca.extend(certificates.into_iter().flatten());
     }
     for Part { at, name, content } in draft.cloud_config {
         let document = match content {

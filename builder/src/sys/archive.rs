@@ -6,28 +6,32 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use anymetal_supply::http::{Certificates, Http, Limits};
+use anymetal_supply::http::{Limits, Outside};
 
+use super::outside::{Asker, Tell, Vouched};
 use super::read;
 use crate::lock::debian::{Absent, Fetch};
 
 /// Where an upstream's files are: its own base address, and what stands in its place, tried in this order.
 pub type Mirror<P> = (String, Vec<P>);
 
+/// What vouches for an archive's files; Debian's own is asked by plain http.
+const SIGNED: &str = "the archive's signature and digests vouch for what comes";
+
 /// Archives on the network.
 pub struct Mirrors {
-    http: Http,
+    asker: Asker,
     mirrors: Vec<Mirror<String>>,
 }
 
 impl Mirrors {
     /// An upstream that none of these names is asked itself; one that is named is asked only where it says.
-    pub fn new(mirrors: Vec<Mirror<String>>) -> Self {
-        Self { http: Http::new(Limits::TRANSFER, Certificates::Checked), mirrors }
+    pub fn new(mirrors: Vec<Mirror<String>>, outside: &Outside, tell: Tell) -> Self {
+        Self { asker: Asker::new(Limits::TRANSFER, outside, tell), mirrors }
     }
 
     fn ask(&self, url: &str, most: u64) -> Result<Vec<u8>> {
-        let answer = self.http.get(url, most)?;
+        let answer = self.asker.get(url, most, Vouched::Otherwise(SIGNED))?;
         if matches!(answer.status, 404 | 410) {
             bail!(Absent(format!("asking {url}: it answered {}", answer.status)));
         }
@@ -40,6 +44,12 @@ impl Fetch for Mirrors {
     fn get(&self, url: &str, most: u64) -> Result<Vec<u8>> {
         let Some((bases, rest)) = split(&self.mirrors, url) else { return self.ask(url, most) };
         first(bases.iter().map(|base| self.ask(&format!("{}/{rest}", base.trim_end_matches('/')), most)))
+    }
+
+    fn place(&self, url: &str) -> String {
+        let Some((bases, rest)) = split(&self.mirrors, url) else { return url.to_owned() };
+        let places: Vec<_> = bases.iter().map(|base| format!("{}/{rest}", base.trim_end_matches('/'))).collect();
+        places.join(" or ")
     }
 }
 
@@ -65,6 +75,12 @@ impl Fetch for Folders {
                 other => other.told(most).context(format!("reading {}", path.display())),
             })
         }))
+    }
+
+    fn place(&self, url: &str) -> String {
+        let Some((folders, rest)) = split(&self.0, url) else { return url.to_owned() };
+        let paths: Vec<_> = folders.iter().map(|folder| folder.join(rest).display().to_string()).collect();
+        paths.join(" or ")
     }
 }
 
@@ -123,7 +139,7 @@ mod tests {
             other => panic!("nobody was to ask for {other}"),
         });
         let bases = ["behind", "copy/"].map(|name| format!("{}/{name}", server.url()));
-        let mirrors = Mirrors::new(vec![(UPSTREAM.into(), bases.to_vec())]);
+        let mirrors = Mirrors::new(vec![(UPSTREAM.into(), bases.to_vec())], &Outside::default(), |_| ());
         assert_eq!(mirrors.get(&format!("{UPSTREAM}/dists/x"), 9).unwrap(), b"here");
         let error = mirrors.get(&format!("{UPSTREAM}/dists/x"), 3).unwrap_err().to_string();
         let url = server.url();
@@ -137,7 +153,8 @@ mod tests {
     #[test]
     fn an_upstream_without_mirrors_is_asked_itself() {
         let server = Server::start(|_, _| Response::ok("itself"));
-        let mirrors = Mirrors::new(vec![(UPSTREAM.into(), vec!["http://mirror.invalid".into()])]);
+        let mirrors =
+            Mirrors::new(vec![(UPSTREAM.into(), vec!["http://mirror.invalid".into()])], &Outside::default(), |_| ());
         assert_eq!(mirrors.get(&format!("{}/debian-security/x", server.url()), 9).unwrap(), b"itself");
     }
 

@@ -2,7 +2,10 @@
 //! May not touch the disk itself: `sys::tree` does. Never looks into an archive but through `anymetal_archive`.
 
 mod account;
+mod apt;
 mod host;
+#[cfg(test)]
+mod not_yet;
 mod packages;
 mod pinned;
 mod record;

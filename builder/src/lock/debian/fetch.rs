@@ -26,6 +26,11 @@ impl std::error::Error for Absent {}
 pub trait Fetch {
     /// The file at this address, when it has at most `most` bytes.
     fn get(&self, url: &str, most: u64) -> Result<Vec<u8>>;
+
+    /// Where that is, for messages: the address that is asked, or the file that is read.
+    fn place(&self, url: &str) -> String {
+        url.to_owned()
+    }
 }
 
 /// Asks another but once for each address, so that the closures of two architectures come from one and the same signed index, although a mirror
@@ -50,6 +55,10 @@ impl Fetch for Once<'_> {
         let bytes = self.inner.get(url, most)?;
         self.seen.borrow_mut().insert(url.to_owned(), bytes.clone());
         Ok(bytes)
+    }
+
+    fn place(&self, url: &str) -> String {
+        self.inner.place(url)
     }
 }
 

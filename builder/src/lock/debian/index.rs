@@ -88,7 +88,8 @@ pub fn fetch(
             }
             Err(why) => return Err(why),
         };
-        let text = unpack(form, packed, most).with_context(|| format!("unpacking {suite}/Packages{form}"))?;
+        let text = unpack(form, packed, most)
+            .with_context(|| format!("unpacking {}", fetch.place(&format!("{suite}/Packages{form}"))))?;
         return Ok(text_of(text));
     }
     Err(refused.expect("one at least is listed"))
@@ -110,7 +111,8 @@ fn packed(fetch: &dyn Fetch, folder: &str, form: &str, by_hash: bool, listed: &L
         return Ok(bytes);
     }
     let url = format!("{folder}/Packages{form}");
-    fetch.get(&url, listed.size).and_then(|bytes| fits(bytes, listed)).with_context(|| format!("fetching {url}"))
+    let bytes = fetch.get(&url, listed.size)?;
+    fits(bytes, listed).with_context(|| format!("reading {}", fetch.place(&url)))
 }
 
 fn fits(bytes: Vec<u8>, listed: &Listed) -> Result<Vec<u8>> {

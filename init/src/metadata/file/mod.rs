@@ -30,7 +30,8 @@
 //! | `addresses.…` | the machine has none of that kind; templates that need it say so |
 //! | `addresses.….gateway` | the link has none |
 //! | `private_subnets` | the link of `private4` |
-//! | `neighbours[].source` | the machine's address on whose link the neighbour is |
+//! | `neighbours[].source` | the machine's address on whose link the neighbour is; for a link-local neighbour the interface's own |
+//! | `neighbours[].interface` | not needed, but for a link-local neighbour (`fe80::1%eth0` says the same) |
 //! | `neighbours[].multihop` | 1, for a neighbour on the link of `source`; must be given for any other |
 //! | `neighbours[].gateway` | none for a neighbour on the link; the gateway of `source`'s link for any other |
 //! | `neighbours[].password` | none, unless the site says that it is among the secrets |
