@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anymetal_pki::Identity as Pem;
+pub use anymetal_pki::Identity as Pem;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::client::ClientConfig;
