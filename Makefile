@@ -109,7 +109,7 @@ traefik:
 
 # BIRD 3, which the suites run beside the operating system's: fetched once.
 bird3:
-	@tests/setup-bird3 target/bird3
+	@tests/setup-trixie target/bird3 bird3 usr/sbin/bird
 
 # Rewrites every golden from what the code does now; read the difference in review.
 goldens:

@@ -5,6 +5,7 @@
 
 mod beside;
 mod cloud_config;
+mod cloud_init;
 pub mod diagnostic;
 mod fields;
 pub mod model;
