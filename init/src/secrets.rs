@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::secret::Secret;
 use anymetal_supply::failure::Failure;
+use anymetal_supply::json;
 
 /// What templates call the variables for the DNS provider.
 const ACME: &str = "acme";
@@ -104,14 +105,12 @@ fn parse(bytes: &[u8]) -> Result<secrets::Secrets, String> {
         kind: Option<String>,
         version: Option<u32>,
     }
-    let placed = |error: serde_json::Error| {
-        format!("they are not a document of secrets (line {}, column {})", error.line(), error.column())
-    };
-    let peek: Peek = serde_json::from_slice(bytes).map_err(placed)?;
+    let placed = |error: json::NotJson| format!("they are not a document of secrets ({})", error.place());
+    let peek: Peek = json::read(bytes).map_err(placed)?;
     if peek.kind.as_deref() != Some(KIND) || peek.version != Some(VERSION) {
         return Err(format!("they are not of kind {KIND:?} and version {VERSION}"));
     }
-    serde_json::from_slice(bytes).map_err(placed)
+    json::read(bytes).map_err(placed)
 }
 
 fn judge(name: &str, value: &str) -> Option<String> {
@@ -180,12 +179,7 @@ mod tests {
                 "consul_agent is not a UUID in lower case, 36 characters; hippo_password is not 8 to 200 printable characters, \
                  without spaces, quotes, backslashes and dollar signs; there is no secret named \"mood\"",
             ),
-            (
-                document("demo", &json!({"hippo_password": ["hunter2"]})),
-                &[],
-                Reason::SecretsInvalid,
-                "(line 1, column ",
-            ),
+            (document("demo", &json!({"hippo_password": ["hunter2"]})), &[], Reason::SecretsInvalid, "(at 1:"),
             ("{\"hunter2".to_owned(), &[], Reason::SecretsInvalid, "not a document of secrets"),
             ("{}".to_owned(), &[], Reason::SecretsInvalid, "not of kind \"anymetal.secrets\" and version 1"),
         ] {

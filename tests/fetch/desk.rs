@@ -16,6 +16,10 @@ use tempfile::TempDir;
 /// A URL at which nobody listens.
 pub const DEAD: &str = "http://127.0.0.1:1";
 
+/// The variables of an environment that may name proxies.
+pub const PROXIES: [&str; 8] =
+    ["http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
+
 /// An archive of the site.
 #[derive(Clone)]
 pub struct Blob {
@@ -111,7 +115,7 @@ impl Desk {
     pub fn anymetal(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_anymetal"));
         command.args(words).current_dir(self.folder.path()).stdin(Stdio::null());
-        for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        for name in PROXIES {
             command.env_remove(name);
         }
         command
@@ -165,7 +169,7 @@ fn site(blobs: &[Blob], origins: &[&str]) -> String {
         "version: 1\nsite: demo\nplatform: equinix-metal\nos: debian-12\narchitectures: [{}]\n\
          anycast: {{v4: [192.0.2.1/32]}}\ntls: {{mode: files, certificate: /etc/ssl/a, key: /etc/ssl/b}}\norigins: [{}]\ncomponents:\n",
         arches.join(", "),
-        origins.join(", ")
+        origins.iter().map(|origin| format!("'{origin}'")).collect::<Vec<_>>().join(", ")
     );
     let mut by_component: BTreeMap<&str, Vec<&Blob>> = BTreeMap::new();
     for blob in blobs {

@@ -8,6 +8,7 @@
 
 mod cached;
 mod desk;
+mod proxied;
 mod shared;
 
 use std::fs;

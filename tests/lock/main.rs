@@ -5,6 +5,7 @@
 mod kept;
 mod newcomer;
 mod refused;
+mod trusted;
 mod world;
 
 use std::fs;

@@ -14,6 +14,9 @@ fn refused(lines: &str, change: impl Fn(&Upstreams)) -> Said {
     let said = anymetal(folder.path(), &["lock", "site.yaml"]);
     assert!(!lock(folder.path()).exists(), "{said:?}");
     assert_eq!(said.out, "");
+    // What was asked is named, not what it stands for.
+    let canonical = ["https://releases.hashicorp.com", "http://deb.debian.org"];
+    assert!(!canonical.iter().any(|upstream| said.err.contains(upstream)), "{}", said.err);
     said
 }
 
@@ -23,7 +26,7 @@ fn checksums_that_another_signed_are_not_believed() {
     let said = refused(SMALL, |upstreams| upstreams.consul(&"ab".repeat(32), &stranger));
     assert_eq!(said.code, Some(1));
     let expected = format!(
-        "by https://releases.hashicorp.com/consul/{CONSUL}/consul_{CONSUL}_SHA256SUMS.sig: it is signed by the key {}, and the only keys known are ",
+        "/hashicorp/consul/{CONSUL}/consul_{CONSUL}_SHA256SUMS.sig: it is signed by the key {}, and the only keys known are ",
         stranger.fingerprint()
     );
     assert!(said.err.contains(&expected), "{}", said.err);
@@ -109,11 +112,7 @@ fn an_index_of_packages_that_another_signed_is_not_believed() {
         upstreams.put(&path, String::from_utf8(text).unwrap().replace("Origin: Lab", "Origin: Lob"));
     });
     assert_eq!(said.code, Some(1));
-    assert!(
-        said.err.contains("reading http://deb.debian.org/debian/dists/bookworm/InRelease: checking its signature: "),
-        "{}",
-        said.err
-    );
+    assert!(said.err.contains("/debian/dists/bookworm/InRelease: checking its signature: "), "{}", said.err);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use anymetal_supply::transfer::Got;
 
 use super::{Failed, Outcome, say, talk};
 use crate::cache::{self, Cache, Had, How, Show, Sought};
-use crate::sys::carried;
+use crate::sys::{carried, outside};
 
 /// What `fetch --help` says besides.
 const PLACES: &str = "A blob is looked for in the folders of --from, by its digest or by its name at
@@ -51,7 +51,8 @@ pub fn run(args: &Args) -> Outcome {
     let sought = cache::sought(&site, needs, &args.from);
     let cache = Cache::open(args.cache.as_deref())?;
     let how = How { jobs: args.jobs.into(), retries: args.retries, verify: args.verify };
-    let had = cache::fetch(&cache, &sought, how, &Show::on_stderr())?;
+    let outside = outside::outside(&site.ca, |words| talk(words));
+    let had = cache::fetch(&cache, &sought, &outside, how, &Show::on_stderr())?;
     tell(&cache, &sought, &had)
 }
 

@@ -73,4 +73,8 @@ impl Fetch for Watched<'_> {
     fn get(&self, url: &str, most: u64) -> Result<Vec<u8>> {
         self.inner.get(url, most).inspect_err(|_| self.failed.set(true))
     }
+
+    fn place(&self, url: &str) -> String {
+        self.inner.place(url)
+    }
 }

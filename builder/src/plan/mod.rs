@@ -108,6 +108,8 @@ fn sketch(site: &Site) -> Result<(Plan, Vec<Missing>)> {
         settings: settings(site),
         deadlines: site.deadlines.clone(),
         reports: site.reports.clone(),
+        proxy: site.proxy.clone(),
+        ca: site.ca.clone(),
         ..Plan::default()
     };
     plan.packages =

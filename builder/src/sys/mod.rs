@@ -12,6 +12,7 @@ pub mod interrupt;
 pub mod judges;
 pub mod listen;
 pub mod machine;
+pub mod outside;
 pub mod parts;
 pub mod password;
 pub mod private;

@@ -126,7 +126,7 @@ fn dropped(cargo: Cargo<'_>) -> Result<Vec<Dropped>> {
     let pins = release::pins(release, text, &plan.origins)?.to_string();
     let mut files = vec![
         file("fetch-init", host::fetch_init()?),
-        file("anymetal.service", host::unit()?),
+        file("anymetal.service", host::unit(plan.proxy.as_ref())?),
         open("pins", place::PINS, "0644", pins),
     ];
     if !release.signers.is_empty() {

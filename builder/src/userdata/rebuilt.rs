@@ -107,7 +107,7 @@ impl Found {
         );
         let cargo = Cargo { release, text, signature, plan, inline, secrets, machine };
         ensure!(
-            (release.stub.clone(), release.unit.clone()) == own_host()?,
+            (release.stub.clone(), release.unit.clone()) == own_host(plan)?,
             "its release pins a {} or {} of another anymetal\nhint: verify it with the anymetal that built it",
             place::FETCH,
             place::UNIT
@@ -170,10 +170,10 @@ impl Found {
     }
 }
 
-/// The digests of the stub and the unit of this anymetal.
-fn own_host() -> Result<(Digest, Digest)> {
+/// The digests of the stub and the unit of this anymetal, for this plan.
+fn own_host(plan: &Plan) -> Result<(Digest, Digest)> {
     let digest = |file: anymetal_contract::plan::File| plan::digest(file.body.as_bytes());
-    Ok((digest(super::host::fetch_init()?), digest(super::host::unit()?)))
+    Ok((digest(super::host::fetch_init()?), digest(super::host::unit(plan.proxy.as_ref())?)))
 }
 
 fn keys(document: &Mapping) -> String {

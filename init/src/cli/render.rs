@@ -23,7 +23,7 @@ pub(crate) fn run(typed: &Render) -> Result<ExitCode, Trouble> {
     let plan = fs::read(&typed.plan).map_err(|error| Trouble::given(&error))?;
     let plan = plan::read(&plan).and_then(|plan| plan::check(&plan, arch).map(|()| plan));
     let plan = plan.map_err(|failure| Trouble::failed(&failure))?;
-    let document = fs::read_text(&typed.metadata).map_err(|error| Trouble::given(&error))?;
+    let document = fs::read(&typed.metadata).map_err(|error| Trouble::given(&error))?;
     let machine = metadata::read(&plan.platform, &document).map_err(|failure| Trouble::failed(&failure))?;
     let mut secrets = match &typed.secrets {
         Some(file) => {

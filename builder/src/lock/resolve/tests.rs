@@ -44,7 +44,7 @@ impl Memory {
 }
 
 impl Files for Memory {
-    fn document(&self, _: &str, url: &str, _: u64) -> Result<Vec<u8>, Refusal> {
+    fn document(&self, _: &str, url: &str, _: u64, _: bool) -> Result<Vec<u8>, Refusal> {
         self.asked.borrow_mut().push(url.to_owned());
         self.files.get(url).cloned().map_or_else(|| self.refuse(url), Ok)
     }

@@ -44,6 +44,7 @@ fn what_is_said_of_the_guard_is_taken_as_written() {
         fall: 3,
         drain: 0,
         metrics: 9100,
+        grace: 10,
         canaries: vec![
             canary("https://app.example.org/healthz", 200, None),
             canary("http://app.example.org/old?x", 301, None),

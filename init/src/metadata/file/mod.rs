@@ -39,6 +39,8 @@
 //! A gateway that is on none of the machine's links, as `fe80::1` is, can be reached by an interface only, which the document does not
 //! know: such a neighbour goes by the machine's own default route.
 
+use anymetal_contract::text::{first_lookalike, place};
+
 use super::node::Node;
 use super::{Machine, Platform, Whence};
 use anymetal_supply::failure::Failure;
@@ -48,11 +50,26 @@ mod fields;
 pub(super) mod look;
 mod neighbours;
 
-pub(super) const PLATFORM: Platform =
-    Platform { name: "file", whence: Whence::File, read, remedy: "add a neighbour of that family to the document" };
+pub(super) const PLATFORM: Platform = Platform {
+    name: "file",
+    whence: Whence::File,
+    read,
+    document: "the machine's own document, which begins with `\"kind\": \"anymetal.machine\"`",
+    marks: &["kind"],
+    remedy: "add a neighbour of that family to the document",
+};
 
 fn read(text: &str) -> Result<Machine, Failure> {
-    convert::machine(&super::answer::document::<Node>(text)?)
+    let machine = convert::machine(&super::answer::document::<Node>(text)?);
+    // what looks like a blank or a quote may be all that is wrong, so it is said first
+    machine.map_err(|failure| match first_lookalike(text) {
+        None => failure,
+        Some((offset, found)) => {
+            let (at, hint) = (place(text, offset), found.hint);
+            let error = failure.error.context(format!("the character {found} stands at {at}: {hint}"));
+            Failure { error, ..failure }
+        }
+    })
 }
 
 #[cfg(test)]
