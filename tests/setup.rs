@@ -14,13 +14,16 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/setup-packag
 fn run(apt: &str, wait: &str) -> (Option<i32>, String, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path().display();
-    let put = |name: &str, body: &str| program::put(folder.path().join(name), format!("#!/bin/sh\nhere={here}\n{body}\n"));
+    let put =
+        |name: &str, body: &str| program::put(folder.path().join(name), format!("#!/bin/sh\nhere={here}\n{body}\n"));
     put("id", "echo 0");
     put("dpkg-query", "exit 1");
     put("dpkg", "echo \"dpkg $*\" >>\"$here/asked\"");
     put(
         "apt-get",
-        &format!("for word; do case $word in update|install) echo \"$word\" >>\"$here/asked\";; esac; done\nn=$(grep -vc dpkg \"$here/asked\")\n{apt}"),
+        &format!(
+            "for word; do case $word in update|install) echo \"$word\" >>\"$here/asked\";; esac; done\nn=$(grep -vc dpkg \"$here/asked\")\n{apt}"
+        ),
     );
     let path = format!("{here}:/usr/bin:/bin");
     let ran = Command::new("sh")
@@ -43,9 +46,13 @@ fn locks_and_mirrors_that_pass_are_waited_for_with_a_word() {
         "900",
     );
     assert_eq!((code, asked.join(" ").as_str()), (Some(0), "update update update install install"), "{said}");
-    let words = "waiting, 900 s at most: E: Could not get lock /var/lib/apt/lists/lock. It is held by process 9 (apt-get)\n";
+    let words =
+        "waiting, 900 s at most: E: Could not get lock /var/lib/apt/lists/lock. It is held by process 9 (apt-get)\n";
     assert_eq!(said.matches(words).count(), 1, "{said}");
-    assert!(said.contains("waiting, 900 s at most: E: Failed to fetch http://deb.debian.org/x.deb  Hash Sum mismatch\n"), "{said}");
+    assert!(
+        said.contains("waiting, 900 s at most: E: Failed to fetch http://deb.debian.org/x.deb  Hash Sum mismatch\n"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -159,7 +159,10 @@ fn a_proxy_is_asked_for_what_is_far_and_never_for_what_is_near() {
                     machine.variables.push((name, proxy.url()));
                 }
                 let before = proxy.requests().len();
-                let near = [format!("{}/good", origins.url()), format!("{}/good", origins.url().replace("127.0.0.1", "localhost"))];
+                let near = [
+                    format!("{}/good", origins.url()),
+                    format!("{}/good", origins.url().replace("127.0.0.1", "localhost")),
+                ];
                 for origin in near {
                     let output = machine.run(shell, &[origin]);
                     machine.assert_in_place(&output);

@@ -5,9 +5,9 @@ use anyhow::Context as _;
 use anymetal_contract::{Outcome, Reason, place};
 
 use crate::guard::{self, Document, Firewall, Proven};
+use crate::outside::Way;
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
-use crate::outside::Way;
 use crate::report;
 use crate::sys::fs;
 use crate::world::World;

@@ -95,11 +95,7 @@ impl Overrides {
             values.next_back().map(|value| value.trim_matches('"').to_owned()).filter(|value| !value.is_empty())
         };
         let url = |name: &str| value(name).map(|url| lower(&url));
-        Self {
-            metadata: url(place::ARG_METADATA),
-            origin: url(place::ARG_ORIGIN),
-            report: url(place::ARG_REPORT),
-        }
+        Self { metadata: url(place::ARG_METADATA), origin: url(place::ARG_ORIGIN), report: url(place::ARG_REPORT) }
     }
 }
 

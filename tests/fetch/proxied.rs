@@ -66,7 +66,8 @@ fn a_proxy_that_refuses_or_cannot_be_used_is_named_with_its_variable() {
     let words = format!("the proxy {} of HTTPS_PROXY answered 403 to CONNECT mirror.invalid:443", proxy.url());
     assert!(ran.code == Some(2) && ran.times(&words) > 0, "{}", ran.stderr);
     let ran = fetched(&blob, "http://mirror.invalid/am", &[("all_proxy", "socks5://user:hunter2@127.0.0.1:9")]);
-    let words = "all_proxy of the environment names a proxy of the kind \"socks5\", and only http and https proxies are used";
+    let words =
+        "all_proxy of the environment names a proxy of the kind \"socks5\", and only http and https proxies are used";
     assert!(ran.code == Some(2) && ran.times(words) > 0 && ran.times("hunter2") == 0, "{}", ran.stderr);
 }
 

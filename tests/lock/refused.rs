@@ -112,11 +112,7 @@ fn an_index_of_packages_that_another_signed_is_not_believed() {
         upstreams.put(&path, String::from_utf8(text).unwrap().replace("Origin: Lab", "Origin: Lob"));
     });
     assert_eq!(said.code, Some(1));
-    assert!(
-        said.err.contains("/debian/dists/bookworm/InRelease: checking its signature: "),
-        "{}",
-        said.err
-    );
+    assert!(said.err.contains("/debian/dists/bookworm/InRelease: checking its signature: "), "{}", said.err);
 }
 
 #[test]

@@ -9,10 +9,10 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use anymetal_lab::archive::{noise, sha256};
+use anymetal_lab::authority::ServerConfig;
 use anymetal_lab::debian::{Deb, Suite};
 use anymetal_lab::http::{Request, Response, Server};
 use anymetal_lab::openpgp::Key;
-use anymetal_lab::authority::ServerConfig;
 use tempfile::TempDir;
 
 /// Files by their path, which begins with the upstream's name.
@@ -162,7 +162,8 @@ pub fn run(folder: &Path, args: &[&str]) -> Said {
 /// The same with these variables in its environment.
 pub fn run_with(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_anymetal"));
-    for name in ["http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
+    for name in ["http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"]
+    {
         command.env_remove(name);
     }
     let Output { stdout, stderr, status } =

@@ -31,7 +31,10 @@ fn what_is_locked_is_what_apt_would_install() {
     let Some(mirrors) = mirrors() else { return };
     let archive = Archive::named("debian-12").unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let copy = Copy { mirrors: Mirrors::new(mirrors, &outside::outside(&[], |_| ()), |_| ()), folder: folder.path().to_owned() };
+    let copy = Copy {
+        mirrors: Mirrors::new(mirrors, &outside::outside(&[], |_| ()), |_| ()),
+        folder: folder.path().to_owned(),
+    };
     // Once by the keys Debian installs, once by those that come with anymetal.
     for (arch, debian, keys, wanted) in [
         (Arch::X86_64, "amd64", fs::read(KEYS).unwrap(), WANTED),

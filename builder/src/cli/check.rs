@@ -8,6 +8,7 @@ use anymetal_contract::Plan;
 use anymetal_contract::plan::Arch;
 
 use super::{Failed, Outcome};
+use crate::plan::Missing;
 use crate::site::Site;
 use crate::site::diagnostic::Severity;
 use crate::userdata::{self, Cargo};
@@ -60,7 +61,7 @@ fn rehearsed(site: &Site, plan: &Plan) -> Outcome {
 }
 
 /// What is no mistake, but to be done before anything is built.
-fn to_do(site: &Site, missing: &[String]) -> Vec<String> {
+fn to_do(site: &Site, missing: &[Missing]) -> Vec<String> {
     let origins = site.origins.is_empty().then(|| {
         "to do: name a URL under `origins`, from which nodes fetch anymetal-init and what `anymetal build` writes to sha256/"
             .to_owned()

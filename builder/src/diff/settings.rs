@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 
 use anymetal_contract::Phase;
-use anymetal_contract::plan::{Canary, Certificate, Delivery, Guard, Plan, Proxy, Quorum, Report, Settings, Supply, Tls};
+use anymetal_contract::plan::{
+    Canary, Certificate, Delivery, Guard, Plan, Proxy, Quorum, Report, Settings, Supply, Tls,
+};
 use anymetal_supply::origin::shown;
 
-use crate::plan;
 use super::pair::{arrow, keyed, lists, pairs, perhaps, sets};
+use crate::plan;
 
 /// What the whole site is.
 pub(super) fn site(old: &Plan, new: &Plan) -> Vec<String> {
@@ -125,7 +127,8 @@ pub(super) fn course(old: &Plan, new: &Plan) -> Vec<String> {
         })
     };
     words.extend(perhaps("proxy", proxy(old).as_ref(), proxy(new).as_ref(), "none"));
-    let ca = |plan: &Plan| plan.ca.iter().map(|text| plan::digest(text.as_bytes()).short().to_owned()).collect::<Vec<_>>();
+    let ca =
+        |plan: &Plan| plan.ca.iter().map(|text| plan::digest(text.as_bytes()).short().to_owned()).collect::<Vec<_>>();
     words.extend(lists("ca", &ca(old), &ca(new)));
     words
 }

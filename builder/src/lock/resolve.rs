@@ -46,6 +46,76 @@ pub enum Trouble {
     Wrong(String),
     /// Nobody answered.
     World(String),
+    /// Nobody answered when something of an archive was asked for.
+    Unanswered(Unanswered),
+}
+
+/// What was asked for in vain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unanswered {
+    /// The component and its version.
+    pub component: String,
+    /// Of which of its archives, and what is not known: `bindle 0.8.2 for aarch64: nobody knows its sha256`.
+    pub what: String,
+    /// Who was asked, and why that failed: `asking https://…: …`.
+    pub why: String,
+    /// What would do without an answer.
+    pub hint: String,
+}
+
+impl Unanswered {
+    /// Why it failed, without the address: the same for all when this machine has no network.
+    fn cause(&self) -> &str {
+        self.why.split_once(": ").map_or(&self.why, |(_, cause)| cause)
+    }
+
+    /// Who was asked.
+    fn host(&self) -> &str {
+        let rest = self.why.split_once("://").map_or("", |(_, rest)| rest);
+        rest.split(['/', ':', ' ']).next().unwrap_or_default()
+    }
+}
+
+/// Troubles in words. Those with one cause are one of them, however many archives they keep from being locked.
+pub fn told(troubles: &[Trouble]) -> String {
+    let mut said: Vec<String> = Vec::new();
+    let unanswered: Vec<&Unanswered> = troubles
+        .iter()
+        .filter_map(|trouble| match trouble {
+            Trouble::Unanswered(one) => Some(one),
+            Trouble::Wrong(_) | Trouble::World(_) => None,
+        })
+        .collect();
+    for trouble in troubles {
+        let text = match trouble {
+            Trouble::Wrong(text) | Trouble::World(text) => text.clone(),
+            Trouble::Unanswered(one) => {
+                let same: Vec<&Unanswered> =
+                    unanswered.iter().copied().filter(|other| other.cause() == one.cause()).collect();
+                if same.len() == 1 { format!("{}; {}\nhint: {}", one.what, one.why, one.hint) } else { together(&same) }
+            }
+        };
+        if !said.contains(&text) {
+            said.push(text);
+        }
+    }
+    said.join("\n")
+}
+
+/// Several with one cause.
+fn together(same: &[&Unanswered]) -> String {
+    let each = |of: fn(&Unanswered) -> &str| {
+        let all: BTreeSet<&str> = same.iter().map(|one| of(one)).filter(|word| !word.is_empty()).collect();
+        all.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        "nobody answers for {} archives, of {}; asking {}: {}\nhint: look whether this machine reaches the network; without one, `sources` of the \
+         site names mirrors, and `--from DIR` takes files that you carry in",
+        same.len(),
+        each(|one| &one.component),
+        each(Unanswered::host),
+        same[0].cause()
+    )
 }
 
 /// Every archive of the site. What the previous lock has, and still fits, is kept as it is, and nobody is asked. All troubles are said at once.
@@ -169,8 +239,11 @@ impl One<'_> {
             Err(Silent::Wrong(why)) => Err(Trouble::Wrong(format!("{} {version}: {why}", self.known.name))),
             Err(Silent::Refused(refusal)) => {
                 let Some((_, witness)) = others.first() else {
-                    let text = format!("{name}: nobody knows its sha256; {}\n{pin_it}", refusal.why);
-                    return Err(if refusal.absent { Trouble::Wrong(text) } else { Trouble::World(text) });
+                    let (what, why) = (format!("{name}: nobody knows its sha256"), &refusal.why);
+                    if refusal.absent {
+                        return Err(Trouble::Wrong(format!("{what}; {why}\n{pin_it}")));
+                    }
+                    return Err(self.unanswered(what, why.clone(), pin_it.trim_start_matches("hint: ")));
                 };
                 notes.push(format!(
                     "{name}: upstream's checksums cannot be had, so its sha256 is the one {}; {}",
@@ -229,10 +302,13 @@ impl One<'_> {
                 },
             }
         }
-        Err(Trouble::World(format!(
-            "{name}: nobody tells its size; {}\nhint: `--from DIR` takes it from a file of that name",
-            refused.join("; ")
-        )))
+        let hint = "`--from DIR` takes it from a file of that name";
+        Err(self.unanswered(format!("{name}: nobody tells its size"), refused.join("; "), hint))
+    }
+
+    fn unanswered(&self, what: String, why: String, hint: &str) -> Trouble {
+        let component = format!("{} {}", self.known.name, self.choice.version);
+        Trouble::Unanswered(Unanswered { component, what, why, hint: hint.to_owned() })
     }
 }
 

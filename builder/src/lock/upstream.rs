@@ -79,8 +79,7 @@ impl Sums {
             let signature = get(url)?;
             let keyring = keyring.ok_or_else(|| Silent::Wrong(format!("nobody is known who signs {place}")))?;
             let signer = keyring.verify_detached(&bytes, &signature, now);
-            let signer =
-                signer.map_err(|why| {
+            let signer = signer.map_err(|why| {
                 Silent::Wrong(format!("verifying {place} by {}: {why:#}", files.place(component, url)))
             })?;
             witness = Witness::Signed(signer);

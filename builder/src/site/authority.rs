@@ -42,9 +42,8 @@ pub(super) fn read(name: &str, text: &[u8], now: SystemTime) -> Result<Brought, 
     }
     let mut brought = Brought { certificates: Vec::new(), warnings: Vec::new() };
     for authority in found {
-        let judged = Certificate::from_der(authority.der()).map_err(|_| {
-            Complaint::new(format!("{name} has something in it that is no certificate"), LIKE)
-        })?;
+        let judged = Certificate::from_der(authority.der())
+            .map_err(|_| Complaint::new(format!("{name} has something in it that is no certificate"), LIKE))?;
         brought.warnings.extend(judge(name, &judged, now)?);
         brought.certificates.push(pem(authority.der()));
     }
@@ -55,8 +54,8 @@ pub(super) fn read(name: &str, text: &[u8], now: SystemTime) -> Result<Brought, 
 fn judge(name: &str, certificate: &Certificate, now: SystemTime) -> Result<Option<Complaint>, Complaint> {
     let inner = &certificate.tbs_certificate;
     let whose = quoted(&inner.subject.to_string());
-    let [from, until] =
-        [inner.validity.not_before, inner.validity.not_after].map(|time| SystemTime::UNIX_EPOCH + time.to_unix_duration());
+    let [from, until] = [inner.validity.not_before, inner.validity.not_after]
+        .map(|time| SystemTime::UNIX_EPOCH + time.to_unix_duration());
     let date = |time: SystemTime| humantime::format_rfc3339_seconds(time).to_string();
     if now > until {
         let what = format!("{name}: the certificate of {whose} has expired: it was good until {}", date(until));
@@ -69,7 +68,8 @@ fn judge(name: &str, certificate: &Certificate, now: SystemTime) -> Result<Optio
     let constraints = inner.get::<BasicConstraints>().ok().flatten();
     if !constraints.is_some_and(|(_, constraints)| constraints.ca) {
         let what = format!("{name}: the certificate of {whose} is not that of an authority");
-        let hint = "bring the certificate that signed it: the last of the chain, with `CA:TRUE` in `openssl x509 -text`";
+        let hint =
+            "bring the certificate that signed it: the last of the chain, with `CA:TRUE` in `openssl x509 -text`";
         return Err(Complaint::new(what, hint));
     }
     Ok((now + SOON > until).then(|| {
@@ -81,7 +81,8 @@ fn judge(name: &str, certificate: &Certificate, now: SystemTime) -> Result<Optio
 /// A certificate in PEM (RFC 7468).
 fn pem(der: &[u8]) -> String {
     let text = base64::prelude::BASE64_STANDARD.encode(der);
-    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("it is ASCII")).collect();
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("it is ASCII")).collect();
     format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 

@@ -69,8 +69,7 @@ pub(super) fn lock(path: &Path, site: &Site) -> (Option<Lock>, Vec<Diagnostic>) 
             None
         }
         Ok(bytes) => {
-            let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned());
-            let lock = text.and_then(|text| Lock::read(&text).map_err(|error| format!("{error:#}")));
+            let lock = Lock::read(&bytes).map_err(|error| format!("{error:#}"));
             lock.map_err(|what| findings.unusable(Complaint::new(what, hint(path)))).ok()
         }
     };

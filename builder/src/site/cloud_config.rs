@@ -8,6 +8,7 @@ use serde_yaml::{Mapping, Number, Value};
 
 use super::diagnostic::{Findings, Mark, quoted};
 use super::text;
+use super::yaml::lookalikes::{self, Strictness};
 use super::yaml::{self, Kind, Node, Scalar};
 
 /// The first line cloud-init asks for.
@@ -25,6 +26,7 @@ pub(super) fn document(bytes: &[u8], findings: &mut Findings) -> Option<Mapping>
         );
         return None;
     }
+    lookalikes::refuse(text, Strictness::Anybodys, findings)?;
     keys(&yaml::parse(text, findings)?, findings)
 }
 

@@ -14,6 +14,7 @@ mod prefix;
 mod schema;
 pub mod sets;
 mod text;
+pub(crate) use text::decode;
 pub(crate) mod url;
 pub mod yaml;
 
@@ -23,6 +24,7 @@ use diagnostic::{Complaint, Diagnostic, Findings, Severity, quoted};
 use model::Extra;
 pub use model::Site;
 use schema::{Content, Draft, Part};
+use yaml::lookalikes::{self, Strictness};
 
 use crate::sys::read::{self, Refused};
 
@@ -58,7 +60,8 @@ pub fn unlocked(path: &Path) -> Result<(Site, Vec<Diagnostic>), Vec<Diagnostic>>
 
 /// The site in these bytes, but for what other files have to say.
 fn draft(bytes: &[u8], findings: &mut Findings) -> Option<Draft> {
-    let text = text::decode(bytes, findings)?;
+    let text = decode(bytes, findings)?;
+    lookalikes::refuse(text, Strictness::Ours, findings)?;
     let root = yaml::parse(text, findings)?;
     schema::draft(&root, findings)
 }

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod converse;
 pub mod inits;
 pub mod interrupt;
+pub mod judges;
 pub mod listen;
 pub mod machine;
 pub mod outside;

@@ -66,7 +66,8 @@ impl<'a> Supplies<'a> {
     pub(super) fn of(world: &'a World, store: &'a Store, steps: &'a dyn Steps, times: Times) -> Self {
         let order = asks(&world.plan().supplies);
         let bundle = if order.contains(&Ask::Bundle) { bundle::find(world, steps) } else { None };
-        let (clients, damaged, began) = (Clients::new(times.limits, &world.outside()), Mutex::default(), clock::monotonic());
+        let (clients, damaged, began) =
+            (Clients::new(times.limits, &world.outside()), Mutex::default(), clock::monotonic());
         let pending = AtomicUsize::new(0);
         Self { world, store, steps, clients, times, pending, bundle, damaged, began, order }
     }

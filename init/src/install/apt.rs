@@ -17,11 +17,13 @@ const APT: [&str; 5] = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300"];
 /// What dpkg left half done when it was cut off, done to its end, as apt says one has to.
 const RESUME: [&str; 5] = ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"];
 /// apt's words for a package that is in none of its lists.
-const UNKNOWN: [&str; 3] = ["Unable to locate package", "has no installation candidate", "Couldn't find any package by"];
+const UNKNOWN: [&str; 3] =
+    ["Unable to locate package", "has no installation candidate", "Couldn't find any package by"];
 /// apt's word for what [`RESUME`] mends.
 const INTERRUPTED: &str = "dpkg was interrupted";
 /// What apt says of lists that it could not renew, although it ends with 0.
-const INCOMPLETE: [&str; 5] = ["W: Failed to fetch", "Some index files failed to download", "Err:", "E:", "W: An error occurred"];
+const INCOMPLETE: [&str; 5] =
+    ["W: Failed to fetch", "Some index files failed to download", "Err:", "E:", "W: An error occurred"];
 
 /// The apt-get of this machine.
 pub(super) struct Apt<'a> {
@@ -64,7 +66,8 @@ impl Apt<'_> {
     fn run(&self, words: &[&str]) -> anyhow::Result<Said> {
         let mut path = OsString::from("PATH=");
         path.push(self.path);
-        let arguments: Vec<OsString> = PLAIN.iter().map(OsString::from).chain([path]).chain(words.iter().map(OsString::from)).collect();
+        let arguments: Vec<OsString> =
+            PLAIN.iter().map(OsString::from).chain([path]).chain(words.iter().map(OsString::from)).collect();
         process::run_in("env", &arguments, &self.variables, WORK)
     }
 }
@@ -75,7 +78,8 @@ fn judge(renewed: &Said, said: &Said) -> Ended {
     if said.success {
         return Ended::Installed;
     }
-    let is_new = renewed.success && !renewed.output.lines().any(|line| INCOMPLETE.iter().any(|word| line.starts_with(word)));
+    let is_new =
+        renewed.success && !renewed.output.lines().any(|line| INCOMPLETE.iter().any(|word| line.starts_with(word)));
     let is_unknown = UNKNOWN.iter().any(|word| said.output.contains(word));
     // env(1): there is no such program.
     let is_absent = said.ending == "exit status 127";
@@ -97,26 +101,54 @@ mod tests {
     #[test]
     fn only_a_package_that_new_lists_do_not_have_is_never_to_come() {
         let unknown = "Reading package lists...\nE: Unable to locate package libx\n";
-        let ignored = Said { success: true, ..said("W: Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  Temporary failure resolving 'deb.debian.org'\nW: Some index files failed to download. They have been ignored, or old ones used instead.\n") };
-        let locked = said("E: Could not get lock /var/lib/apt/lists/lock. It is held by process 411 (apt-get)\nE: Unable to lock directory /var/lib/apt/lists/\n");
+        let ignored = Said {
+            success: true,
+            ..said(
+                "W: Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  Temporary failure resolving 'deb.debian.org'\nW: Some index files failed to download. They have been ignored, or old ones used instead.\n",
+            )
+        };
+        let locked = said(
+            "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 411 (apt-get)\nE: Unable to lock directory /var/lib/apt/lists/\n",
+        );
         assert!(matches!(judge(&said("fine"), &said(unknown)), Ended::Never(_)));
-        assert!(matches!(judge(&said("fine"), &said("E: Package 'libx' has no installation candidate")), Ended::Never(_)));
-        assert!(matches!(judge(&said("fine"), &Said { ending: "exit status 127".into(), ..said("env: 'apt-get': No such file") }), Ended::Never(_)));
+        assert!(matches!(
+            judge(&said("fine"), &said("E: Package 'libx' has no installation candidate")),
+            Ended::Never(_)
+        ));
+        assert!(matches!(
+            judge(&said("fine"), &Said { ending: "exit status 127".into(), ..said("env: 'apt-get': No such file") }),
+            Ended::Never(_)
+        ));
         assert_eq!(judge(&locked, &said("fine")), Ended::Installed);
         for (renewed, outcome) in [
             (locked, unknown),
             (ignored, unknown),
             (said("E: The repository does not have a Release file."), unknown),
             (said("fine"), "E: Failed to fetch http://deb.debian.org/x.deb  Hash Sum mismatch"),
-            (said("fine"), "E: Failed to fetch http://deb.debian.org/x.deb  File has unexpected size (1 != 2). Mirror sync in progress?"),
-            (said("fine"), "E: Failed to fetch http://deb.debian.org/x.deb  503  Service Unavailable [IP: 192.0.2.1 80]"),
-            (said("fine"), "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 9 (unattended-upgr)"),
+            (
+                said("fine"),
+                "E: Failed to fetch http://deb.debian.org/x.deb  File has unexpected size (1 != 2). Mirror sync in progress?",
+            ),
+            (
+                said("fine"),
+                "E: Failed to fetch http://deb.debian.org/x.deb  503  Service Unavailable [IP: 192.0.2.1 80]",
+            ),
+            (
+                said("fine"),
+                "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 9 (unattended-upgr)",
+            ),
             (said("fine"), "E: Sub-process /usr/bin/dpkg returned an error code (1)"),
-            (said("fine"), "debconf: DbDriver \"config\": /var/cache/debconf/config.dat is locked by another process: Resource temporarily unavailable"),
+            (
+                said("fine"),
+                "debconf: DbDriver \"config\": /var/cache/debconf/config.dat is locked by another process: Resource temporarily unavailable",
+            ),
         ] {
             let ended = judge(&renewed, &said(outcome));
             let Ended::NotYet(words) = ended else { panic!("{outcome} is {ended:?}") };
-            assert!(words.starts_with("exit status 100\n") && words.contains(outcome.trim_end().lines().last().unwrap()), "{words}");
+            assert!(
+                words.starts_with("exit status 100\n") && words.contains(outcome.trim_end().lines().last().unwrap()),
+                "{words}"
+            );
         }
     }
 }

@@ -58,7 +58,10 @@ fn lists_that_somebody_else_holds_are_waited_for() {
          install-1) echo 'E: Unable to locate package libx'; exit 100;; install-2) {GOOD};; esac"
     ));
     let Became::Waits(words) = host.ensure().unwrap() else { panic!("it does not wait") };
-    assert!(words.starts_with("packages: the system lacks libx, and apt-get cannot install that yet: exit status 100\n"), "{words}");
+    assert!(
+        words.starts_with("packages: the system lacks libx, and apt-get cannot install that yet: exit status 100\n"),
+        "{words}"
+    );
     assert!(words.contains("Could not get lock /var/lib/apt/lists/lock"), "{words}");
     assert_eq!(host.ensure().unwrap(), Became::Changed);
     assert_eq!(host.ensure().unwrap(), Became::Same);
@@ -90,7 +93,12 @@ fn apt_goes_the_nodes_way_outside() {
     host.world.way = serde_json::from_str(r#"{"proxies":{"ALL_PROXY":"http://user:hunter2@p:1"}}"#).unwrap();
     assert_eq!(host.ensure().unwrap(), Became::Changed);
     let environment = std::fs::read_to_string(host.folder.path().join("apt-get.env")).unwrap();
-    for line in ["http_proxy=http://user:hunter2@p:1", "https_proxy=http://user:hunter2@p:1", "no_proxy=localhost,127.0.0.1,::1", "LC_ALL=C"] {
+    for line in [
+        "http_proxy=http://user:hunter2@p:1",
+        "https_proxy=http://user:hunter2@p:1",
+        "no_proxy=localhost,127.0.0.1,::1",
+        "LC_ALL=C",
+    ] {
         assert!(environment.lines().any(|is| is == line), "{line} is not in\n{environment}");
     }
     assert!(!host.asked("apt-get").concat().contains("hunter2"), "a password is for all to see");

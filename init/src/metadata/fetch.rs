@@ -82,7 +82,7 @@ fn patience(world: &World) -> Duration {
 fn go_by(world: &World, steps: &dyn Steps, platform: &Platform, kept: Kept, why: &str) -> Result<Answer, Failure> {
     let Kept { from, since, service, document, .. } = kept;
     let whence = format!("what was kept of {from}");
-    let mut machine = match (platform.read)(&document) {
+    let mut machine = match platform.machine(document.as_bytes()) {
         Ok(machine) => machine,
         Err(failure) => {
             return Ok(Answer::waiting(failure.reason, format!("{why}; {whence} is not used: {}", failure.chain())));
@@ -182,7 +182,8 @@ fn ask(http: &Http, url: &str, platform: &Platform, service: &Service) -> Result
         let excuse = (service.excuse)(answered.status, &body);
         return Err(trouble(Reason::MetadataUnreachable, format!("asking {url}: it answers {excuse}")));
     }
-    let machine = (platform.read)(&body)
+    let machine = platform
+        .machine(&answered.body)
         .map_err(|failure| trouble(failure.reason, format!("asking {url}: {}", failure.chain())))?;
     Ok((machine, body))
 }

@@ -209,7 +209,12 @@ impl Http {
     }
 
     /// Makes an answer that is a proxy's own into an error.
-    fn heard<T>(&self, verb: &str, url: &str, answer: Result<ureq::http::Response<T>, ureq::Error>) -> anyhow::Result<ureq::http::Response<T>> {
+    fn heard<T>(
+        &self,
+        verb: &str,
+        url: &str,
+        answer: Result<ureq::http::Response<T>, ureq::Error>,
+    ) -> anyhow::Result<ureq::http::Response<T>> {
         let answer = answer.map_err(ours).with_context(|| self.doing(verb, url))?;
         if answer.status() == 407
             && let Ok(uri) = url.parse::<Uri>()

@@ -7,6 +7,7 @@ pub mod date;
 pub mod failure;
 mod flow;
 pub mod http;
+pub mod json;
 mod lane;
 pub mod origin;
 pub mod part;

@@ -66,14 +66,9 @@ impl Probe {
         Heard { answer, expires: certificate.as_deref().and_then(validity::expires) }
     }
 
-    fn ask(
-        &self,
-        url: &str,
-        way: Way<'_>,
-        most: u64,
-        certificate: &Shown,
-    ) -> anyhow::Result<Answered> {
-        let tls = if way.verify { self.checked.get_or_init(|| config(&Trust::Web([].into()))) } else { &self.unchecked };
+    fn ask(&self, url: &str, way: Way<'_>, most: u64, certificate: &Shown) -> anyhow::Result<Answered> {
+        let tls =
+            if way.verify { self.checked.get_or_init(|| config(&Trust::Web([].into()))) } else { &self.unchecked };
         let tls = Tls::keeping(Arc::clone(tls), Arc::clone(certificate));
         let connector = Tcp { within: way.within }.chain(tls);
         let config = ureq::Agent::config_builder()

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -91,9 +91,7 @@ impl Trust {
                 let own = Arc::clone(authorities);
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(Believing { inner, own }))
             }
-            (Self::Anybody, _) => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(Whatever(provider)))
-            }
+            (Self::Anybody, _) => builder.dangerous().with_custom_certificate_verifier(Arc::new(Whatever(provider))),
             (Self::Web(_) | Self::Only(_), _) => builder.with_root_certificates(roots),
         }
         .with_no_client_auth()

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use ureq::Error;
 use ureq::http::Uri;
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, NextTimeout, Transport, TransportAdapter,
-};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport, TransportAdapter};
 
 use crate::proxy::{Proxies, Proxy};
 
@@ -40,7 +38,8 @@ impl Connector for Via {
         if details.needs_tls() {
             return tunnel(transport, proxy, details).map(|inner| Some(Proxied { inner, head: None, used: false }));
         }
-        let head = Head { target: format!("http://{}", authority(details.uri)), authorization: proxy.authorization.clone() };
+        let head =
+            Head { target: format!("http://{}", authority(details.uri)), authorization: proxy.authorization.clone() };
         Ok(Some(Proxied { inner: transport, head: Some(head), used: false }))
     }
 }

@@ -3,8 +3,24 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use anyhow::Result;
+
+/// Whoever was asked answers, and has no such file.
+#[derive(Debug)]
+pub struct Absent(
+    /// Who, and what was asked for.
+    pub String,
+);
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Absent {}
 
 /// Who has the files of an archive. Asked by upstream's own addresses; whether a mirror answers is its business.
 pub trait Fetch {

@@ -73,7 +73,8 @@ fn exempted(node: &Node, findings: &mut Findings) -> Vec<String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._:/[]".contains(c);
         if text != "*" && !text.chars().all(plain) {
             let what = format!("{} is no host, address or network", quoted(text));
-            let hint = "write a name, which stands for what is below it too, an address, or a network like `192.0.2.0/24`";
+            let hint =
+                "write a name, which stands for what is below it too, an address, or a network like `192.0.2.0/24`";
             findings.mistake(item.at, what, hint);
             continue;
         }

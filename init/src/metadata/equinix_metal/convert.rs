@@ -9,13 +9,13 @@ use anymetal_contract::secrets::CUSTOMDATA;
 use ipnet::Ipv4Net;
 use serde_json::Value;
 
-use anymetal_supply::origin::lower;
 use super::super::findings::{Findings, quoted};
 use super::super::{Machine, Management};
 use super::neighbours;
 use super::wire::{EquinixAddress, EquinixMetadata};
 use crate::secret::Secret;
 use anymetal_supply::failure::Failure;
+use anymetal_supply::origin::lower;
 
 /// What is reached through the private gateway when a document does not say: all documents that say it have this.
 const PRIVATE_SUBNETS: &str = "10.0.0.0/8";

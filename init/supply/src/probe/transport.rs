@@ -40,10 +40,7 @@ fn open(address: SocketAddr, within: bool, limit: NextTimeout) -> io::Result<Tcp
     }
     if let Some(limit) = limit.not_zero() {
         // It also limits connect(2), which then says EINPROGRESS (socket(7)).
-        let limit = TimeVal::new(
-            limit.as_secs().try_into().unwrap_or(i64::MAX),
-            nix::libc::suseconds_t::from(limit.subsec_micros().try_into().unwrap_or(0i32)),
-        );
+        let limit = TimeVal::new(limit.as_secs().try_into().unwrap_or(i64::MAX), limit.subsec_micros().into());
         setsockopt(&socket, sockopt::SendTimeout, &limit)?;
     }
     connect(socket.as_raw_fd(), &SockaddrStorage::from(address))?;

@@ -23,7 +23,11 @@ fn a_variable_is_for_its_own_scheme_and_read_in_the_cases_that_curl_reads() {
         (&[("HTTPS_PROXY", "http://p:1")], "direct", "the proxy http://p:1 of HTTPS_PROXY"),
         (&[("HTTP_PROXY", "http://p:1")], "direct", "direct"),
         (&[("ALL_PROXY", "p:1")], "the proxy http://p:1 of ALL_PROXY", "the proxy http://p:1 of ALL_PROXY"),
-        (&[("http_proxy", ""), ("all_proxy", "p")], "the proxy http://p:1080 of all_proxy", "the proxy http://p:1080 of all_proxy"),
+        (
+            &[("http_proxy", ""), ("all_proxy", "p")],
+            "the proxy http://p:1080 of all_proxy",
+            "the proxy http://p:1080 of all_proxy",
+        ),
         (
             &[("https_proxy", "HTTPS://p"), ("HTTPS_PROXY", "http://q:1"), ("all_proxy", "http://r:1")],
             "the proxy http://r:1 of all_proxy",
@@ -45,7 +49,10 @@ fn another_kind_of_proxy_is_an_error_that_names_the_variable_and_only_where_it_w
     assert_eq!(route(&socks, "http://b.example/"), "direct");
     for value in ["http://", "http://p:x", "http://p:99999", "http://:80", "http://a b:1", "http://user:hunter2@"] {
         let said = route(&proxies(&[("http_proxy", value)]), "http://a.example/");
-        assert!(said.starts_with("error: http_proxy of the environment is not like http://host:port"), "{value}: {said}");
+        assert!(
+            said.starts_with("error: http_proxy of the environment is not like http://host:port"),
+            "{value}: {said}"
+        );
         assert!(!said.contains("hunter2"), "{said}");
     }
 }

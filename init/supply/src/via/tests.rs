@@ -65,8 +65,7 @@ fn serve(client: TcpStream, answer: &str, kept: &Mutex<Vec<String>>) {
 fn client(variables: &[(&str, &str)]) -> Http {
     let variables: Vec<(String, String)> =
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let proxies =
-        Proxies::of(|name| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()));
+    let proxies = Proxies::of(|name| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()));
     Http::outward(Limits::QUESTION, Certificates::Checked, &Outside::new(proxies, Vec::new()))
 }
 
@@ -120,7 +119,10 @@ fn https_asks_for_a_tunnel_and_says_what_became_of_it() {
         let url = format!("http://127.0.0.1:{}", proxy.port);
         let error = client(&[("https_proxy", &url)]).get("https://a.invalid/x", 9).err().unwrap();
         let error = format!("{error:#}");
-        assert!(error.starts_with(&format!("asking https://a.invalid/x through the proxy {url} of https_proxy: ")), "{error}");
+        assert!(
+            error.starts_with(&format!("asking https://a.invalid/x through the proxy {url} of https_proxy: ")),
+            "{error}"
+        );
         assert!(error.contains(said), "{error}");
         assert!(proxy.heads()[0].starts_with("CONNECT a.invalid:443 HTTP/1.1\r\nHost: a.invalid:443\r\n"));
     }
@@ -157,5 +159,8 @@ fn a_proxy_that_wants_credentials_or_is_not_there_is_named() {
     assert!(error.starts_with(&format!("asking http://a.invalid/ through the proxy {url} of http_proxy: ")), "{error}");
     let error = client(&[("http_proxy", "socks5://127.0.0.1:9")]).get("http://a.invalid/", 9).err().unwrap();
     assert!(crate::http::proxy_unusable(&error), "{error:#}");
-    assert!(format!("{error:#}").contains("http_proxy of the environment names a proxy of the kind \"socks5\""), "{error:#}");
+    assert!(
+        format!("{error:#}").contains("http_proxy of the environment names a proxy of the kind \"socks5\""),
+        "{error:#}"
+    );
 }

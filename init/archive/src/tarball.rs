@@ -10,8 +10,8 @@ use anymetal_contract::plan::Member;
 use flate2::bufread::MultiGzDecoder;
 use tar::{Archive, Entry, EntryType};
 
-use super::limits::{Census, Kind, MOST_HEADER, bomb, broken};
-use super::unpack::{Exactly, OverLimit, Sink, unreadable};
+use crate::limits::{Census, Kind, MOST_HEADER, bomb, broken};
+use crate::unpack::{Exactly, OverLimit, Sink, unreadable};
 use anymetal_supply::failure::Failure;
 use anymetal_supply::pump::BUFFER;
 
@@ -37,7 +37,7 @@ struct Given<R> {
     meter: Rc<Meter>,
 }
 
-pub(super) fn unpack(archive: impl BufRead, members: &[Member], sink: &mut dyn Sink) -> Result<(), Failure> {
+pub(crate) fn unpack(archive: impl BufRead, members: &[Member], sink: &mut dyn Sink) -> Result<(), Failure> {
     let meter = Rc::new(Meter::default());
     let taken = Taken { inner: archive, meter: Rc::clone(&meter) };
     let given = Given { inner: MultiGzDecoder::new(taken), meter: Rc::clone(&meter) };

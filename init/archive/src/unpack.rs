@@ -6,19 +6,19 @@ use std::io::{self, BufRead, Read, Seek};
 
 use anymetal_contract::plan::{Format, Member};
 
-use super::limits::{broken, hostile};
-use super::{tarball, zipped};
+use crate::limits::{broken, hostile};
+use crate::{tarball, zipped};
 use anymetal_supply::failure::Failure;
 
 /// Where members go.
-pub(super) trait Sink {
+pub trait Sink {
     /// Takes one member's content, to its end. An error of reading is given back through [`unreadable`].
     fn file(&mut self, member: &Member, from: &mut dyn Read) -> Result<(), Failure>;
 }
 
 /// Gives every asked-for member to the sink. What the sink got counts only when this ends well: an archive may turn out hostile,
 /// or to lack a member, at its very end.
-pub(super) fn unpack(
+pub fn unpack(
     archive: impl BufRead + Seek,
     format: Format,
     members: &[Member],
@@ -31,7 +31,7 @@ pub(super) fn unpack(
 }
 
 /// What a failed read of an archive means: hostile when one of our own limits stopped it, else damaged.
-pub(super) fn unreadable(error: &io::Error) -> Failure {
+pub fn unreadable(error: &io::Error) -> Failure {
     if let Some(limit) = error.get_ref().and_then(|inner| inner.downcast_ref::<OverLimit>()) {
         return hostile(limit.to_string());
     }
@@ -43,7 +43,7 @@ pub(super) fn unreadable(error: &io::Error) -> Failure {
 
 /// An error of reading that says a limit was passed.
 #[derive(Debug)]
-pub(super) struct OverLimit(pub(super) String);
+pub(crate) struct OverLimit(pub(crate) String);
 
 impl fmt::Display for OverLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,13 +54,13 @@ impl fmt::Display for OverLimit {
 impl std::error::Error for OverLimit {}
 
 /// A member's content, which is exactly as long as its header says or an error.
-pub(super) struct Exactly<R> {
+pub(crate) struct Exactly<R> {
     inner: R,
     left: u64,
 }
 
 impl<R> Exactly<R> {
-    pub(super) fn new(inner: R, length: u64) -> Self {
+    pub(crate) fn new(inner: R, length: u64) -> Self {
         Self { inner, left: length }
     }
 }

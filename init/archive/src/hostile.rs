@@ -8,7 +8,7 @@ use anymetal_contract::plan::{Format, Member};
 use anymetal_lab::archive::{Entry, Kind, gzip, noise, patched, tar, tar_gz, tar_member, zip, zip_streamed};
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
 
-use super::unpack::{Sink, unpack, unreadable};
+use crate::unpack::{Sink, unpack, unreadable};
 use anymetal_supply::failure::Failure;
 
 #[derive(Default)]
