@@ -656,7 +656,8 @@ fn node_of_all_ways(blob: &[u8]) -> (Node, [Server; 2]) {
     plan["phases"] = json!(["metadata", "acquire", "install", "services"]);
     plan["origins"] = json!(["http://origin.invalid/am"]);
     let member = json!({"member": "nomad", "file": "nomad", "executable": true});
-    let artefact = json!({"sha256": sha256(blob), "size": blob.len(), "urls": [], "format": "zip", "members": [member]});
+    let artefact =
+        json!({"sha256": sha256(blob), "size": blob.len(), "urls": [], "format": "zip", "members": [member]});
     plan["components"] = json!([{"name": "nomad", "version": "1.10.5", "source": {"artefacts": {"x86_64": artefact}}}]);
     plan["services"][0]["component"] = json!("nomad");
     plan["services"][1]["component"] = json!("nomad");
@@ -695,7 +696,11 @@ fn a_proxy_of_the_plans_own_is_used_when_the_environment_names_none() {
     let blob = archive::zip(&[archive::Entry::file("nomad", "#!/bin/sh\n")]);
     let (node, _near) = node_of_all_ways(&blob);
     let proxy = Server::start(move |request, _| {
-        if request.path.starts_with("http://origin.invalid/") { Response::file(request, &blob) } else { Response::ok("") }
+        if request.path.starts_with("http://origin.invalid/") {
+            Response::file(request, &blob)
+        } else {
+            Response::ok("")
+        }
     });
     let mut plan: Value = serde_json::from_str(&node.read(place::PLAN)).unwrap();
     plan["proxy"] = json!({"url": proxy.url()});
