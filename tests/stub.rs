@@ -39,6 +39,8 @@ fn program(name: &str) -> PathBuf {
 /// A machine as the script sees it: a root, and a PATH with these tools only.
 struct Machine {
     folder: TempDir,
+    /// What its environment has besides a PATH.
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Machine {
@@ -47,7 +49,7 @@ impl Machine {
     }
 
     fn having(tools: &[&str]) -> Self {
-        let machine = Self { folder: tempfile::tempdir().unwrap() };
+        let machine = Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() };
         for folder in ["bin", "root/dev", "root/proc", "root/etc/anymetal"] {
             fs::create_dir_all(machine.path(folder)).unwrap();
         }
@@ -87,7 +89,8 @@ impl Machine {
         fs::write(self.path("fetch-init"), script).unwrap();
         let mut command = Command::new(program("timeout"));
         command.arg("120").arg(program(shell[0])).args(&shell[1..]).arg(self.path("fetch-init")).arg(self.path("root"));
-        command.env_clear().env("PATH", self.path("bin")).output().unwrap()
+        command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.env("PATH", self.path("bin")).output().unwrap()
     }
 
     fn slept(&self) -> Vec<u32> {
@@ -135,6 +138,44 @@ fn origins() -> Server {
 fn asked(server: &Server) -> Vec<String> {
     let first = |request: Request| request.path.split('/').nth(1).unwrap_or_default().to_owned();
     server.requests().into_iter().map(first).collect()
+}
+
+/// A proxy that has the init, for whichever server it is asked.
+fn proxy() -> Server {
+    Server::start(|request: &Request, _| match request.path.starts_with("http://") {
+        true => Response::ok(INIT),
+        false => Response::not_found(),
+    })
+}
+
+#[test]
+fn a_proxy_is_asked_for_what_is_far_and_never_for_what_is_near() {
+    let (origins, proxy) = (origins(), proxy());
+    for shell in SHELLS {
+        for tool in ["curl", "wget", "busybox wget", "python3"] {
+            for tools in [&[tool][..], &[tool, "ip"]] {
+                let mut machine = Machine::with(tools);
+                for name in ["http_proxy", "https_proxy"] {
+                    machine.variables.push((name, proxy.url()));
+                }
+                let before = proxy.requests().len();
+                let near = [
+                    format!("{}/good", origins.url()),
+                    format!("{}/good", origins.url().replace("127.0.0.1", "localhost")),
+                ];
+                for origin in near {
+                    let output = machine.run(shell, &[origin]);
+                    machine.assert_in_place(&output);
+                    fs::remove_file(machine.init()).unwrap();
+                }
+                assert_eq!(proxy.requests().len(), before, "{shell:?} with {tools:?} went through the proxy");
+                let output = machine.run(shell, &["http://origin.invalid/am".to_owned()]);
+                machine.assert_in_place(&output);
+                let path = format!("http://origin.invalid/am/sha256/{}", digest());
+                assert_eq!(proxy.requests().last().unwrap().path, path, "{shell:?} with {tools:?}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -375,7 +416,7 @@ fn systemd_accepts_the_unit() {
         anymetal_lab::program::put(place(program), "#!/bin/sh\n");
     }
     // The programs it names are looked for on this machine: for this check they are where the test can put them.
-    let unit = host::unit().unwrap().body;
+    let unit = host::unit(None).unwrap().body;
     let here = unit
         .replace("=/etc/", &format!("={}/", place("etc").display()))
         .replace("=/opt/", &format!("={}/", place("opt").display()));

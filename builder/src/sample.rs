@@ -37,6 +37,8 @@ pub(crate) fn site() -> Site {
         signers: vec![],
         cloud_config: vec![],
         deadlines: BTreeMap::new(),
+        proxy: None,
+        ca: vec![],
         lock: None,
     }
 }

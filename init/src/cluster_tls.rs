@@ -52,7 +52,7 @@ pub(crate) fn ensure(world: &World, steps: &dyn Steps) -> Result<Vec<String>, Fa
 fn own(world: &World, authority: &Authority) -> anyhow::Result<bool> {
     let path = world.at(place::CA);
     let there = fs::read_if_there(&path)?.filter(|there| authority.is_own(there));
-    let bytes = there.map_or_else(|| authority.certificate().map(String::into_bytes), Ok)?;
+    let bytes = there.unwrap_or_else(|| authority.certificate().into_bytes());
     keep(&path, &bytes, 0o644)
 }
 

@@ -56,7 +56,7 @@ const NAMES: [&str; 2] = ["server.dc1.consul", "127.0.0.1"];
 
 #[test]
 fn certificates_are_made_once_and_left_alone_while_they_serve() {
-    let (root, secret) = (tempfile::tempdir().unwrap(), Authority::new_secret().unwrap());
+    let (root, secret) = (tempfile::tempdir().unwrap(), anymetal_lab::authority::new_secret());
     let (written, said) = run(root.path(), &secret, &NAMES);
     assert_eq!(written, ["tls/ca.pem", "tls/consul.pem"]);
     assert_eq!(said[1], "tls/consul.pem done: a new certificate: there was none");
@@ -70,7 +70,7 @@ fn certificates_are_made_once_and_left_alone_while_they_serve() {
 
 #[test]
 fn what_no_longer_serves_is_made_anew_and_nothing_else() {
-    let (root, secret) = (tempfile::tempdir().unwrap(), Authority::new_secret().unwrap());
+    let (root, secret) = (tempfile::tempdir().unwrap(), anymetal_lab::authority::new_secret());
     run(root.path(), &secret, &NAMES);
     let tls = root.path().join("etc/anymetal/tls");
     let again = |secret: &str, names: &[&str]| run(root.path(), secret, names);
@@ -84,7 +84,7 @@ fn what_no_longer_serves_is_made_anew_and_nothing_else() {
     std::fs::write(tls.join("ca.pem"), "").unwrap();
     assert_eq!(again(&secret, &["server.dc1.consul", "127.0.0.1", "::1"]).0, ["tls/ca.pem"]);
     let names = ["server.dc1.consul", "127.0.0.1", "::1"];
-    let other = Authority::new_secret().unwrap();
+    let other = anymetal_lab::authority::new_secret();
     let (written, said) = again(&other, &names);
     assert_eq!(written, ["tls/ca.pem", "tls/consul.pem"]);
     assert!(said[1].ends_with("the site's CA has not signed it"), "{said:?}");

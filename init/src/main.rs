@@ -20,6 +20,7 @@ mod install;
 mod jobs;
 mod ledger;
 mod metadata;
+mod outside;
 mod packages;
 mod phase;
 mod plan;

@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use anymetal_contract::{Outcome, Reason, place};
 
 use crate::guard::{self, Document, Firewall, Proven};
+use crate::outside::Way;
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
 use crate::report;
@@ -57,8 +58,10 @@ fn write(world: &World, document: &Document, steps: &dyn Steps) -> anyhow::Resul
 
 fn document(world: &World) -> anyhow::Result<Document> {
     let places = (world.at(place::BIRD_SOCKET), world.at(place::CA));
-    let document = Document::make(places, world.plan(), world.facts(), &world.secrets(), report::known(world))?;
-    Ok(document.with_firewall(firewall(world)?))
+    let reports = report::known(world);
+    let way = if reports.is_empty() { Way::default() } else { world.way() };
+    let document = Document::make(places, world.plan(), world.facts(), &world.secrets(), reports)?;
+    Ok(document.with_way(way).with_firewall(firewall(world)?))
 }
 
 /// What the plan's firewall puts in force, when it has one.

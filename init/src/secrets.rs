@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::secret::Secret;
 use anymetal_supply::failure::Failure;
+use anymetal_supply::json;
 
 /// What templates call the variables for the DNS provider.
 const ACME: &str = "acme";
@@ -30,23 +31,37 @@ impl Secrets {
             let what = format!("they are those of the site {:?}, and this plan is of {:?}", document.site, plan.site);
             return Err(invalid(what));
         }
-        let wanted = plan.wanted_secrets();
         let odd: Vec<String> = document.values.iter().filter_map(|(name, value)| judge(name, value)).collect();
         if !odd.is_empty() {
             return Err(invalid(odd.join("; ")));
         }
-        let has = |name: &str| {
-            if name == ACME { !document.acme.is_empty() } else { document.values.contains_key(name) }
-        };
-        let missing: Vec<&str> = wanted.into_iter().filter(|name| !has(name)).collect();
-        if !missing.is_empty() {
-            let what =
-                format!("reading the secrets {from}: the plan wants {}, which are not among them", missing.join(", "));
-            return Err(Failure::new(Reason::SecretsMissing, what));
-        }
         let kept =
             |map: BTreeMap<String, String>| map.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
-        Ok(Self { values: kept(document.values), acme: kept(document.acme) })
+        let secrets = Self { values: kept(document.values), acme: kept(document.acme) };
+        let missing = secrets.missing(plan);
+        if missing.is_empty() {
+            return Ok(secrets);
+        }
+        let what =
+            format!("reading the secrets {from}: the plan wants {}, which are not among them", missing.join(", "));
+        Err(Failure::new(Reason::SecretsMissing, what))
+    }
+
+    /// Puts a word that names it in the place of every secret that the plan wants and that is not there: for a look at what is rendered, never
+    /// for a node. Returns their names.
+    pub(crate) fn stand_in(&mut self, plan: &Plan) -> Vec<String> {
+        let missing: Vec<String> = self.missing(plan).into_iter().map(str::to_owned).collect();
+        for name in &missing {
+            let word = Secret::new(format!("<secret {name}>"));
+            if name == ACME { &mut self.acme } else { &mut self.values }.insert(name.clone(), word);
+        }
+        missing
+    }
+
+    /// What the plan wants and is not there.
+    fn missing<'p>(&self, plan: &'p Plan) -> Vec<&'p str> {
+        let has = |name: &str| if name == ACME { !self.acme.is_empty() } else { self.values.contains_key(name) };
+        plan.wanted_secrets().into_iter().filter(|name| !has(name)).collect()
     }
 
     /// Every value, to be hidden wherever it might be said.
@@ -90,14 +105,12 @@ fn parse(bytes: &[u8]) -> Result<secrets::Secrets, String> {
         kind: Option<String>,
         version: Option<u32>,
     }
-    let placed = |error: serde_json::Error| {
-        format!("they are not a document of secrets (line {}, column {})", error.line(), error.column())
-    };
-    let peek: Peek = serde_json::from_slice(bytes).map_err(placed)?;
+    let placed = |error: json::NotJson| format!("they are not a document of secrets ({})", error.place());
+    let peek: Peek = json::read(bytes).map_err(placed)?;
     if peek.kind.as_deref() != Some(KIND) || peek.version != Some(VERSION) {
         return Err(format!("they are not of kind {KIND:?} and version {VERSION}"));
     }
-    serde_json::from_slice(bytes).map_err(placed)
+    json::read(bytes).map_err(placed)
 }
 
 fn judge(name: &str, value: &str) -> Option<String> {
@@ -166,12 +179,7 @@ mod tests {
                 "consul_agent is not a UUID in lower case, 36 characters; hippo_password is not 8 to 200 printable characters, \
                  without spaces, quotes, backslashes and dollar signs; there is no secret named \"mood\"",
             ),
-            (
-                document("demo", &json!({"hippo_password": ["hunter2"]})),
-                &[],
-                Reason::SecretsInvalid,
-                "(line 1, column ",
-            ),
+            (document("demo", &json!({"hippo_password": ["hunter2"]})), &[], Reason::SecretsInvalid, "(at 1:"),
             ("{\"hunter2".to_owned(), &[], Reason::SecretsInvalid, "not a document of secrets"),
             ("{}".to_owned(), &[], Reason::SecretsInvalid, "not of kind \"anymetal.secrets\" and version 1"),
         ] {

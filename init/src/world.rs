@@ -15,6 +15,7 @@ use crate::install::Prepared;
 use crate::jobs;
 use crate::ledger::Keeper;
 use crate::metadata::Machine;
+use crate::outside::Way;
 use crate::release::Released;
 use crate::secret::Hidden;
 use crate::secrets::Secrets;
@@ -22,6 +23,7 @@ use crate::services::Doings;
 use crate::settle::Verdict;
 use crate::siblings::Siblings;
 use anymetal_supply::http::Http;
+use anymetal_supply::origin::lower;
 
 /// The world a phase works on.
 pub(crate) struct World {
@@ -29,6 +31,8 @@ pub(crate) struct World {
     pub(crate) root: PathBuf,
     pub(crate) arch: Arch,
     pub(crate) overrides: Overrides,
+    /// The way out that the environment names; with what the plan adds it is [`World::way`].
+    pub(crate) way: Way,
     /// Where the plan is; its place below the root unless the command line says otherwise.
     pub(crate) plan_file: PathBuf,
     /// Whether a release that is older than what the node has run is taken, as somebody said.
@@ -90,11 +94,8 @@ impl Overrides {
                 command_line.split_ascii_whitespace().filter_map(|word| word.strip_prefix(name)?.strip_prefix('='));
             values.next_back().map(|value| value.trim_matches('"').to_owned()).filter(|value| !value.is_empty())
         };
-        Self {
-            metadata: value(place::ARG_METADATA),
-            origin: value(place::ARG_ORIGIN),
-            report: value(place::ARG_REPORT),
-        }
+        let url = |name: &str| value(name).map(|url| lower(&url));
+        Self { metadata: url(place::ARG_METADATA), origin: url(place::ARG_ORIGIN), report: url(place::ARG_REPORT) }
     }
 }
 
@@ -106,6 +107,7 @@ impl World {
             root,
             arch,
             overrides,
+            way: Way::default(),
             allow_rollback: false,
             ledger: OnceLock::new(),
             plan: OnceLock::new(),
@@ -194,7 +196,7 @@ mod tests {
     fn the_kernel_command_line_overrides_by_name() {
         assert_eq!(
             Overrides::of(
-                "quiet anymetal.metadata=http://10.0.2.2:8000 anymetal.metadatax=no anymetal.report=\"http://a/b\" \
+                "quiet anymetal.metadata=HTTP://10.0.2.2:8000 anymetal.metadatax=no anymetal.report=\"http://a/b\" \
                  anymetal.origin=http://one anymetal.origin=http://two console=ttyS0\n"
             ),
             Overrides {

@@ -13,6 +13,7 @@ mod gobgp;
 mod platform;
 #[path = "../node/site.rs"]
 mod site;
+mod tenant;
 
 use std::io::Read as _;
 use std::net::IpAddr;

@@ -21,6 +21,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::bench;
 use crate::gobgp::GoBgp;
 use crate::site::{self, Site};
+use crate::tenant;
 
 /// What one look at the machine may take; most take a second or two, a search of its whole disk under emulation a minute.
 const LOOK: Duration = Duration::from_mins(5);
@@ -160,6 +161,7 @@ fn the_platform_comes_up_answers_under_both_names_and_gives_nothing_away() {
         look_from_beyond(&beyond, ANYCAST);
         look_from_outside(&outside, &site);
         run_an_application(visit, &outside);
+        tenant::look(visit);
         assert_eq!(lines(visit, site::TAMPERED), site::TAMPERED_TOLD);
     })
     .unwrap();
@@ -189,7 +191,8 @@ fn keep(serial_log: &Path, summary: &str) {
     println!("{summary}");
 }
 
-fn lines(visit: &Visit<'_>, script: &str) -> Vec<String> {
+/// What a script inside the machine says, line by line; it must end well.
+pub fn lines(visit: &Visit<'_>, script: &str) -> Vec<String> {
     let Ran { status, output } = visit.run(script, LOOK).unwrap();
     assert_eq!(status, 0, "{output}");
     output.lines().map(|line| line.trim().to_owned()).collect()

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 
 use anymetal_contract::Digest;
 use anymetal_contract::plan::Arch;
+use anymetal_lab::archive::zip_of;
 use anymetal_lab::init_double::Double;
 use anymetal_lab::program;
 use sha2::{Digest as _, Sha256};
@@ -15,14 +16,7 @@ use tempfile::TempDir;
 
 /// What stands for Consul's archives: no one is a whole number of blocks.
 pub fn archives() -> Vec<(Arch, Vec<u8>)> {
-    let bytes = |seed: u8, length: usize| {
-        let mut hash = Sha256::digest([seed]).to_vec();
-        while hash.len() < length {
-            hash = [hash.clone(), Sha256::digest(&hash).to_vec()].concat();
-        }
-        hash[..length].to_vec()
-    };
-    vec![(Arch::X86_64, bytes(1, 3001)), (Arch::Aarch64, bytes(2, 1500))]
+    vec![(Arch::X86_64, zip_of("consul", 3001, 1)), (Arch::Aarch64, zip_of("consul", 1500, 2))]
 }
 
 /// Where the cache has these bytes.
@@ -57,7 +51,7 @@ origins: [http://192.0.2.80/anymetal]
 /// What all of that site's builds say first.
 pub const SECRETS: &str = "version: 1
 site: demo
-cluster_ca: MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgd+w9atQHJqKtbrj3/pvl4GZKnqnWlagw2NmB+fz23D+hRANCAAR+mLRnv82bt5qyaUP3rfcd8QwJlJ7j33oWAys0q3Zu3C1D7KqFOFisU6UCQHmlseOkXr3Ge+y1IjEH39wv8koU
+cluster_ca: Y2x1c3Rlci1jYS1jbHVzdGVyLWNhLWNsdXN0ZXItY2E=
 consul_agent: c0000000-0000-4000-8000-000000000001
 consul_guard: c0000000-0000-4000-8000-000000000005
 consul_gossip: Y29uc3VsLWdvc3NpcC1jb25zdWwtZ29zc2lwLWNvbnM=

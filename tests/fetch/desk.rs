@@ -9,12 +9,16 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anymetal_lab::archive::{noise, sha256};
+use anymetal_lab::archive::{sha256, tar_gz_of, zip_of};
 use anymetal_lab::http::{Request, Response, Server};
 use tempfile::TempDir;
 
 /// A URL at which nobody listens.
 pub const DEAD: &str = "http://127.0.0.1:1";
+
+/// The variables of an environment that may name proxies.
+pub const PROXIES: [&str; 8] =
+    ["http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
 
 /// An archive of the site.
 #[derive(Clone)]
@@ -37,9 +41,14 @@ impl Blob {
         Self { name, component, version, arch, bytes, sized: true, urls: vec![format!("{DEAD}/{component}.zip")] }
     }
 
-    /// Consul for one architecture.
-    pub fn consul(bytes: Vec<u8>) -> Self {
-        Self::new("consul", "1.21.5", "x86_64", bytes)
+    /// Consul for one architecture, an archive of so many bytes.
+    pub fn consul(length: usize, seed: u64) -> Self {
+        Self::packed("consul", "1.21.5", "x86_64", zip_of("consul", length, seed))
+    }
+
+    /// Consul, as these bytes.
+    pub fn packed(component: &'static str, version: &'static str, arch: &'static str, bytes: Vec<u8>) -> Self {
+        Self::new(component, version, arch, bytes)
     }
 
     pub fn hex(&self) -> String {
@@ -63,8 +72,19 @@ pub fn platform(length: usize) -> Vec<Blob> {
         ("traefik", "2.11.55"),
     ];
     let each = all.into_iter().flat_map(|(name, version)| ["aarch64", "x86_64"].map(|arch| (name, version, arch)));
-    let blob = |(seed, (name, version, arch))| Blob::new(name, version, arch, noise(length, 100 + seed));
+    let blob = |(seed, (name, version, arch))| Blob::new(name, version, arch, archive(name, arch, length, 100 + seed));
     (0_u64..).zip(each).map(blob).collect()
+}
+
+/// An archive as upstream packs that component.
+fn archive(name: &str, arch: &str, length: usize, seed: u64) -> Vec<u8> {
+    match (name, arch) {
+        ("consul" | "nomad", _) => zip_of(name, length, seed),
+        ("hippo", "x86_64") => tar_gz_of("linux-x64/Hippo.Web", length, seed),
+        ("hippo", _) => tar_gz_of("linux-arm64/Hippo.Web", length, seed),
+        ("bindle", _) => tar_gz_of("bindle-server", length, seed),
+        _ => tar_gz_of(name, length, seed),
+    }
 }
 
 /// A folder, its site and its cache.
@@ -111,7 +131,7 @@ impl Desk {
     pub fn anymetal(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_anymetal"));
         command.args(words).current_dir(self.folder.path()).stdin(Stdio::null());
-        for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        for name in PROXIES {
             command.env_remove(name);
         }
         command
@@ -165,7 +185,7 @@ fn site(blobs: &[Blob], origins: &[&str]) -> String {
         "version: 1\nsite: demo\nplatform: equinix-metal\nos: debian-12\narchitectures: [{}]\n\
          anycast: {{v4: [192.0.2.1/32]}}\ntls: {{mode: files, certificate: /etc/ssl/a, key: /etc/ssl/b}}\norigins: [{}]\ncomponents:\n",
         arches.join(", "),
-        origins.join(", ")
+        origins.iter().map(|origin| format!("'{origin}'")).collect::<Vec<_>>().join(", ")
     );
     let mut by_component: BTreeMap<&str, Vec<&Blob>> = BTreeMap::new();
     for blob in blobs {

@@ -20,6 +20,36 @@ fn a_second_run_changes_nothing_and_asks_nobody() {
     assert!(asked > 0);
 }
 
+/// As git checks it out on Windows, and as editors save it.
+#[test]
+fn a_lock_whose_line_ends_changed_is_the_same_lock() {
+    let upstreams = Upstreams::start();
+    let folder = upstreams.site(SMALL);
+    let first = anymetal(folder.path(), &["lock", "site.yaml"]);
+    let text = locked(folder.path());
+    drop(upstreams);
+    let crlf = text.replace('\n', "\r\n");
+    for saved in [crlf.clone(), format!("\u{FEFF}{text}"), format!("\u{FEFF}{crlf}"), text.trim_end().to_owned()] {
+        fs::write(lock(folder.path()), &saved).unwrap();
+        for arguments in [&["lock", "site.yaml"][..], &["lock", "site.yaml", "--check"]] {
+            let said = anymetal(folder.path(), arguments);
+            assert_eq!((said.err.as_str(), said.code), ("", Some(0)), "{arguments:?} {saved:?}");
+            assert!(said.out.ends_with("lock site.lock unchanged\n"), "{}", said.out);
+            assert!(first.out.starts_with(said.out.trim_end_matches("lock site.lock unchanged\n")), "{}", said.out);
+        }
+        assert_eq!(anymetal(folder.path(), &["check", "site.yaml"]).code, Some(0));
+        assert_eq!(locked(folder.path()), saved, "nobody asked for it to be written");
+    }
+    // what an editor or a shell spoiled is not thrown away
+    let wide: Vec<u8> = format!("\u{FEFF}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(lock(folder.path()), &wide).unwrap();
+    let said = anymetal(folder.path(), &["lock", "site.yaml"]);
+    let expected =
+        "anymetal: site.lock is not UTF-8 at 1:1: this looks like UTF-16: save it as UTF-8\nhint: save it as UTF-8, ";
+    assert!(said.err.starts_with(expected) && said.code == Some(1), "{said:?}");
+    assert_eq!(fs::read(lock(folder.path())).unwrap(), wide);
+}
+
 #[test]
 fn a_version_that_changed_is_resolved_and_the_rest_is_kept() {
     let upstreams = Upstreams::start();

@@ -14,6 +14,9 @@ fn refused(lines: &str, change: impl Fn(&Upstreams)) -> Said {
     let said = anymetal(folder.path(), &["lock", "site.yaml"]);
     assert!(!lock(folder.path()).exists(), "{said:?}");
     assert_eq!(said.out, "");
+    // What was asked is named, not what it stands for.
+    let canonical = ["https://releases.hashicorp.com", "http://deb.debian.org"];
+    assert!(!canonical.iter().any(|upstream| said.err.contains(upstream)), "{}", said.err);
     said
 }
 
@@ -23,7 +26,7 @@ fn checksums_that_another_signed_are_not_believed() {
     let said = refused(SMALL, |upstreams| upstreams.consul(&"ab".repeat(32), &stranger));
     assert_eq!(said.code, Some(1));
     let expected = format!(
-        "by https://releases.hashicorp.com/consul/{CONSUL}/consul_{CONSUL}_SHA256SUMS.sig: it is signed by the key {}, and the only keys known are ",
+        "/hashicorp/consul/{CONSUL}/consul_{CONSUL}_SHA256SUMS.sig: it is signed by the key {}, and the only keys known are ",
         stranger.fingerprint()
     );
     assert!(said.err.contains(&expected), "{}", said.err);
@@ -109,11 +112,7 @@ fn an_index_of_packages_that_another_signed_is_not_believed() {
         upstreams.put(&path, String::from_utf8(text).unwrap().replace("Origin: Lab", "Origin: Lob"));
     });
     assert_eq!(said.code, Some(1));
-    assert!(
-        said.err.contains("reading http://deb.debian.org/debian/dists/bookworm/InRelease: checking its signature: "),
-        "{}",
-        said.err
-    );
+    assert!(said.err.contains("/debian/dists/bookworm/InRelease: checking its signature: "), "{}", said.err);
 }
 
 #[test]
@@ -170,13 +169,7 @@ fn what_nobody_vouches_for_is_not_taken_at_first_sight_unless_that_is_asked_for(
         ("spin 0.10.0", "spin-v0.10.0-linux-amd64.tar.gz"),
         ("traefik 2.11.54", "traefik_v2.11.54_linux_amd64.tar.gz"),
     ] {
-        let (component, _) = name.split_once(' ').unwrap();
-        let expected = format!(
-            "{name} for x86_64: its sha256 is {} by upstream's checksums alone, which nobody signed: whoever has that server could have written both\n\
-             hint: compare it with what others have, and pin it in the site, `components.{component}.artefacts.x86_64.sha256`; or take it as it is now: \
-             `--accept-first {component}`\n",
-            upstreams.digest(archive)
-        );
+        let expected = format!("\n  {name} x86_64 sha256:{}\n", upstreams.digest(archive));
         assert!(said.err.contains(&expected), "{expected} is not in:\n{}", said.err);
     }
     assert!(!said.err.contains("consul"), "what HashiCorp signed needs nobody else: {}", said.err);

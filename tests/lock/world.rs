@@ -9,8 +9,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use anymetal_lab::archive::{noise, sha256};
+use anymetal_lab::authority::ServerConfig;
 use anymetal_lab::debian::{Deb, Suite};
-use anymetal_lab::http::{Response, Server};
+use anymetal_lab::http::{Request, Response, Server};
 use anymetal_lab::openpgp::Key;
 use tempfile::TempDir;
 
@@ -61,14 +62,20 @@ impl Upstreams {
 
     fn of(hashicorp: Key, debian: Key, files: Files) -> Self {
         let files = Arc::new(Mutex::new(files));
-        let shared = Arc::clone(&files);
-        let server = Server::start(move |request, _| {
-            let files = shared.lock().unwrap();
-            files
-                .get(request.path.trim_start_matches('/'))
-                .map_or_else(Response::not_found, |file| Response::file(request, file))
-        });
+        let server = Server::start(serving(&files));
         Self { hashicorp, debian, files, server }
+    }
+
+    /// The same on a server by TLS.
+    pub fn by_tls(self, tls: Arc<ServerConfig>) -> Self {
+        let server = Server::start_tls("127.0.0.1:0", tls, serving(&self.files));
+        Self { server, ..self }
+    }
+
+    /// Writes the keys that a site names into a folder.
+    pub fn keys(&self, folder: &Path) {
+        fs::write(folder.join("hashicorp.asc"), self.hashicorp.public()).unwrap();
+        fs::write(folder.join("debian.asc"), self.debian.public()).unwrap();
     }
 
     /// The file whose path ends so.
@@ -102,8 +109,7 @@ impl Upstreams {
     /// A folder with a site of these lines, for which all upstreams are here.
     pub fn site(&self, lines: &str) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("hashicorp.asc"), self.hashicorp.public()).unwrap();
-        fs::write(folder.path().join("debian.asc"), self.debian.public()).unwrap();
+        self.keys(folder.path());
         self.write(folder.path(), lines);
         folder
     }
@@ -138,11 +144,30 @@ pub fn anymetal(folder: &Path, args: &[&str]) -> Said {
     run(folder, &args.iter().copied().chain(believing).collect::<Vec<_>>())
 }
 
+/// What a server of these files does.
+fn serving(files: &Arc<Mutex<Files>>) -> impl Fn(&Request, usize) -> Response + Send + Sync + use<> {
+    let shared = Arc::clone(files);
+    move |request, _| {
+        let files = shared.lock().unwrap();
+        let file = files.get(request.path.trim_start_matches('/'));
+        file.map_or_else(Response::not_found, |file| Response::file(request, file))
+    }
+}
+
 /// Runs `anymetal` in that folder with these words and no more.
 pub fn run(folder: &Path, args: &[&str]) -> Said {
+    run_with(folder, args, &[])
+}
+
+/// The same with these variables in its environment.
+pub fn run_with(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_anymetal"));
+    for name in ["http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"]
+    {
+        command.env_remove(name);
+    }
     let Output { stdout, stderr, status } =
-        command.args(args).current_dir(folder).stdin(Stdio::null()).output().unwrap();
+        command.args(args).envs(variables.iter().copied()).current_dir(folder).stdin(Stdio::null()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Said { out: text(stdout), err: text(stderr), code: status.code() }
 }

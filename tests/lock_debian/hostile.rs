@@ -165,11 +165,11 @@ fn a_bomb_is_not_unpacked_beyond_what_is_listed() {
 fn an_index_that_leads_out_of_the_archive_is_refused() {
     let [(_, main), _] = suites();
     for (old, new, expected) in [
-        ("Filename: pool/", "Filename: ../pool/", "is no plain path of a .deb below the archive"),
-        ("Filename: pool/", "Filename: /pool/", "is no plain path of a .deb below the archive"),
+        ("Filename: pool/", "Filename: ../pool/", "is no path of a .deb below the archive"),
+        ("Filename: pool/", "Filename: pool/../../pool/", "is no path of a .deb below the archive"),
         ("Filename: pool/", "File: pool/", "it has no `Filename`"),
         ("Package: libssh", "Pack: libssh", "it has a stanza without `Package`"),
-        ("\nVersion: 0.10.6", "", "it has a stanza of libssh-gcrypt-4 without `Version`"),
+        ("\nVersion: 0.10.6", "", "libssh-gcrypt-4 (>= 0.8.0), which the archive does not have"),
         (
             "\nPackage: libssh",
             "\nno field at all\nPackage: libssh",

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use anymetal::lock::debian::{Archive, Ask, Base, Fetch, Source, closure};
+use anymetal::lock::debian::{Absent, Archive, Ask, Base, Fetch, Source, closure};
 use anymetal::lock::document::Closure;
 use anymetal::lock::openpgp::Keyring;
 use anymetal_contract::plan::Arch;
@@ -113,7 +113,7 @@ impl Fetch for Lab {
     fn get(&self, url: &str, most: u64) -> anyhow::Result<Vec<u8>> {
         let below = |base: &String| url.strip_prefix(base.as_str())?.strip_prefix('/');
         let found = self.files.iter().find_map(|(base, files)| files.get(below(base)?));
-        let bytes = found.ok_or_else(|| anyhow::anyhow!("the lab has no {url}"))?;
+        let bytes = found.ok_or_else(|| Absent(format!("the lab has no {url}")))?;
         anyhow::ensure!(bytes.len() as u64 <= most, "{url} is longer than {most} bytes");
         Ok(bytes.clone())
     }

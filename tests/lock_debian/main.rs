@@ -2,6 +2,7 @@
 //! May not look inside: what is locked is compared with what was asked, and with what apt itself would install.
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a suite plays the world around the program")]
 
+mod habits;
 mod hostile;
 mod lab;
 mod real;
@@ -13,6 +14,7 @@ use anymetal::sys::archive::{Folders, Mirrors};
 use anymetal_contract::plan::Arch;
 use anymetal_lab::debian::{Files, write};
 use anymetal_lab::http::{Response, Server};
+use anymetal_supply::http::Outside;
 
 use lab::{DATE, Lab, SECURITY, UPSTREAM};
 
@@ -69,7 +71,7 @@ fn a_mirror_and_a_folder_give_the_same_closure() {
         files.get(path).map_or_else(Response::not_found, |bytes| Response::ok(bytes.clone()))
     });
     let mirrors = lab.files.keys().enumerate().map(|(at, url)| (url.clone(), vec![format!("{}/{at}", server.url())]));
-    let mirrors = Mirrors::new(mirrors.collect());
+    let mirrors = Mirrors::new(mirrors.collect(), &Outside::default(), |_| ());
     assert_eq!(closure(&lab.ask(&["bird2".to_owned()].into(), &mirrors)).unwrap(), expected);
     assert_eq!(server.requests().len(), 4, "an InRelease and an index of each suite");
 }
@@ -77,17 +79,30 @@ fn a_mirror_and_a_folder_give_the_same_closure() {
 #[test]
 fn an_index_is_found_in_whichever_form_an_archive_has_it() {
     let expected = Lab::new().resolve("bird2").unwrap().packages;
-    for (forms, by_hash) in [(&["xz"][..], true), (&["gz"], true), (&["", "xz"], false), (&["", "gz"], false)] {
+    for (forms, by_hash) in
+        [(&["xz"][..], true), (&["gz"], true), (&["", "xz"], false), (&["", "gz"], false), (&[""], false)]
+    {
         let lab = Lab::changed(|suite| {
             suite.forms = forms.iter().map(|form| (*form).to_owned()).collect();
             suite.by_hash = by_hash;
         });
         assert_eq!(lab.resolve("bird2").unwrap().packages, expected, "{forms:?}");
     }
-    let error = Lab::changed(|suite| suite.forms = vec![String::new()]).refused("bird2");
-    assert!(
-        error.ends_with("the release lists neither main/binary-amd64/Packages.xz nor main/binary-amd64/Packages.gz")
-    );
+    let mut lab = Lab::new();
+    let folder = "dists/bookworm/main/binary-amd64";
+    for file in
+        lab.files.get_mut(UPSTREAM).unwrap().keys().filter(|path| path.contains("xz")).cloned().collect::<Vec<_>>()
+    {
+        lab.files.get_mut(UPSTREAM).unwrap().remove(&file);
+    }
+    lab.files.get_mut(UPSTREAM).unwrap().retain(|path, _| !path.contains("/by-hash/"));
+    assert_eq!(lab.resolve("bird2").unwrap().packages, expected, "listed, and not there");
+    lab.files.get_mut(UPSTREAM).unwrap().retain(|path, _| !path.starts_with(folder));
+    let error = lab.refused("bird2");
+    assert!(error.contains(&format!("fetching {UPSTREAM}/{folder}/Packages.xz: the lab has no ")), "{error}");
+    let error = Lab::changed(|suite| suite.forms.clear()).refused("bird2");
+    let expected = "the release lists neither Packages.xz, Packages.gz nor Packages of main/binary-amd64";
+    assert!(error.ends_with(expected), "{error}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use anymetal::lock::debian::{Archive, Ask, Fetch, closure};
 use anymetal::lock::openpgp::Keyring;
 use anymetal::sys::archive::Mirrors;
+use anymetal::sys::outside;
 use anymetal_contract::plan::Arch;
 use tempfile::TempDir;
 
@@ -30,7 +31,10 @@ fn what_is_locked_is_what_apt_would_install() {
     let Some(mirrors) = mirrors() else { return };
     let archive = Archive::named("debian-12").unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let copy = Copy { mirrors: Mirrors::new(mirrors), folder: folder.path().to_owned() };
+    let copy = Copy {
+        mirrors: Mirrors::new(mirrors, &outside::outside(&[], |_| ()), |_| ()),
+        folder: folder.path().to_owned(),
+    };
     // Once by the keys Debian installs, once by those that come with anymetal.
     for (arch, debian, keys, wanted) in [
         (Arch::X86_64, "amd64", fs::read(KEYS).unwrap(), WANTED),

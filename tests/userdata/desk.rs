@@ -27,7 +27,7 @@ origins: [http://192.0.2.80/anymetal]
 pub const SECRETS: &str = "version: 1
 site: demo
 bindle: {user: admin, password: bindle-password-x, salt: MDEyMzQ1Njc4OWFiY2RlZg==}
-cluster_ca: MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgd+w9atQHJqKtbrj3/pvl4GZKnqnWlagw2NmB+fz23D+hRANCAAR+mLRnv82bt5qyaUP3rfcd8QwJlJ7j33oWAys0q3Zu3C1D7KqFOFisU6UCQHmlseOkXr3Ge+y1IjEH39wv8koU
+cluster_ca: Y2x1c3Rlci1jYS1jbHVzdGVyLWNhLWNsdXN0ZXItY2E=
 consul_agent: c0000000-0000-4000-8000-000000000001
 consul_guard: c0000000-0000-4000-8000-000000000005
 consul_gossip: Y29uc3VsLWdvc3NpcC1jb25zdWwtZ29zc2lwLWNvbnM=

@@ -9,6 +9,7 @@
 mod desk;
 mod interrupted;
 mod judged;
+mod machines;
 mod secrets;
 
 use std::collections::BTreeMap;
@@ -72,7 +73,7 @@ fn cloud_init_drops_the_very_bytes_that_are_pinned_and_plan_and_release_only_whe
 files = {f['path']: f for f in yaml.safe_load(open(sys.argv[1]))['write_files']}
 fetch = files['/etc/anymetal/fetch-init']
 assert fetch['permissions'] == '0755' and 'encoding' not in fetch, fetch
-assert fetch['content'].startswith('#!/bin/sh\\n# Fetches anymetal-init')
+assert fetch['content'].startswith('#!/bin/sh\\n# Fetches the anymetal-init')
 assert '/etc/systemd/system/anymetal.service' in files
 print(*files['/etc/anymetal/pins']['content'].splitlines()[:2])
 for name in 'plan', 'release':
@@ -255,15 +256,16 @@ const THIN: usize = 6144;
 fn the_user_data_of_a_whole_site_signed_and_with_all_its_secrets_fits_in_six_kibibytes() {
     let desk = Desk::new();
     let operator = "cloud_config: [{packages: [htop], ssh_authorized_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJhc2U2NCBvZiBhIHB1YmxpYyBrZXkgIQ== ops]}]\n";
-    let site = whole("{mode: acme, email: ops@example.com, dns_provider: route53}") + operator;
+    let site = whole("{mode: acme, email: ops@example.com, dns_provider: route53}") + operator + "reports: [webhook]\n";
     // secrets as they really are: they do not pack
     desk.put("site.yaml", &site);
     fs::remove_file(desk.path("secrets.yaml")).unwrap();
     assert!(desk.run(&["secrets", "new", "site.yaml"]).status.success());
     let secrets = fs::read_to_string(desk.path("secrets.yaml")).unwrap();
     let variables = "{AWS_ACCESS_KEY_ID: AKIAIOSFODNN7EXAMPLE, AWS_SECRET_ACCESS_KEY: wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY, AWS_REGION: eu-central-1}";
+    let webhook = "https://hooks.slack.com/services/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";
     let filled = secrets.replace("\nacme: {}\n", &format!("\nacme: {variables}\n"));
-    assert_ne!(filled, secrets);
+    let filled = filled.replace("\nwebhook: ''\n", &format!("\nwebhook: {webhook}\n"));
     desk.put("secrets.yaml", &filled);
     let made = desk.run(&["sign", "--new-key", "key"]);
     let key = stdout(&made).trim_end().replace("key ", "");
@@ -277,7 +279,7 @@ fn the_user_data_of_a_whole_site_signed_and_with_all_its_secrets_fits_in_six_kib
     assert_eq!(text.matches("gz+b64").count(), 1, "{text}");
     assert!(text.contains("\n    # Certificates do not matter: the digest decides.\n"), "{text}");
     let document: Secrets = serde_json::from_slice(&dropped(&desk, place::SECRETS).content).unwrap();
-    assert_eq!((document.values.len(), document.acme.len()), (12, 3));
+    assert_eq!((document.values.len(), document.acme.len()), (13, 3));
     let said = desk.built(&["--sign", "key", "--inline-plan", "--max-size", "32768"]);
     println!("with plan and release in it: {said}");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use anymetal_supply::amount::Amount;
 use anymetal_supply::failure::Failure;
-use anymetal_supply::http::Limits;
+use anymetal_supply::http::{Limits, Outside};
 use anymetal_supply::origin::Missed;
 use anymetal_supply::transfer::{self, Clients, Got, Pace, Wanted, Watch as _};
 use anymetal_supply::{stock, take};
@@ -35,7 +35,7 @@ pub struct How {
 pub type Had = Result<Got, String>;
 
 /// Gets what is not in the cache. What comes back is in the order of what is sought.
-pub fn fetch(cache: &Cache, sought: &[Sought], how: How, show: &Show) -> Result<Vec<Had>> {
+pub fn fetch(cache: &Cache, sought: &[Sought], outside: &Outside, how: How, show: &Show) -> Result<Vec<Had>> {
     let wanted: Vec<Wanted> = sought.iter().map(Sought::wanted).collect();
     let there = |sought: &Sought| !how.verify && cache.trusts(&sought.need);
     let mut had: Vec<Option<Had>> = sought.iter().map(|sought| there(sought).then_some(Ok(Got::Same))).collect();
@@ -45,7 +45,7 @@ pub fn fetch(cache: &Cache, sought: &[Sought], how: How, show: &Show) -> Result<
         .map_err(|failure| failure.error)?;
     let begun = |wanted: &Wanted| cache.store().part_length(wanted.sha256);
     show.expect(missing.iter().map(|wanted| (wanted.name, wanted.size, begun(wanted))));
-    let clients = Clients::new(Limits::TRANSFER);
+    let clients = Clients::new(Limits::TRANSFER, outside);
     let mut patience: Vec<Patience> = sought.iter().map(|_| Patience::default()).collect();
     while !open.is_empty() {
         let results = crew::each(how.jobs, open.len(), |at| {

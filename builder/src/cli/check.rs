@@ -8,6 +8,7 @@ use anymetal_contract::Plan;
 use anymetal_contract::plan::Arch;
 
 use super::{Failed, Outcome};
+use crate::plan::Missing;
 use crate::site::Site;
 use crate::site::diagnostic::Severity;
 use crate::userdata::{self, Cargo};
@@ -47,7 +48,7 @@ fn rehearsed(site: &Site, plan: &Plan) -> Outcome {
         // what to do about it is said elsewhere
         site.origins.push("https://origin.example".to_owned());
     }
-    let cargo = Cargo { release: &release, text: &text, signature, plan, inline: None, secrets: None };
+    let cargo = Cargo { release: &release, text: &text, signature, plan, inline: None, secrets: None, machine: None };
     let make = |size| userdata::make(&site, cargo, size);
     match make(None) {
         Ok(_) => Ok(()),
@@ -60,7 +61,7 @@ fn rehearsed(site: &Site, plan: &Plan) -> Outcome {
 }
 
 /// What is no mistake, but to be done before anything is built.
-fn to_do(site: &Site, missing: &[String]) -> Vec<String> {
+fn to_do(site: &Site, missing: &[Missing]) -> Vec<String> {
     let origins = site.origins.is_empty().then(|| {
         "to do: name a URL under `origins`, from which nodes fetch anymetal-init and what `anymetal build` writes to sha256/"
             .to_owned()

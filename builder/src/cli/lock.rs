@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use anymetal_contract::plan::Arch;
+use anymetal_contract::text;
 
 use super::{Failed, Outcome, say, talk};
 use crate::lock::debian::Fetch;
 use crate::lock::document::{Closure, LARGEST};
-use crate::lock::resolve::{self, Trouble, Wish};
+use crate::lock::resolve::{self, Wish};
+use crate::lock::trouble::{self, Trouble};
 use crate::lock::upstream::{Files, words};
 use crate::lock::{Lock, fit, packages};
 use crate::site::diagnostic::{either, nearest};
@@ -19,6 +21,7 @@ use crate::site::{self, Site};
 use crate::sources;
 use crate::sys::archive::{Folders, Mirrors};
 use crate::sys::clock;
+use crate::sys::outside;
 use crate::sys::read::{self, Refused};
 use crate::sys::upstreams::{Folder, Network};
 use crate::sys::write::{self, Entry};
@@ -82,12 +85,14 @@ pub fn run(args: &Args) -> Outcome {
     let wish = wish(&site, args).map_err(Failed::Input)?;
     let world = World::of(&site, args).map_err(Failed::Input)?;
     let now = clock::now();
-    let resolved = resolve::archives(&site, previous.as_ref(), &wish, world.files.as_ref(), now).map_err(failed)?;
+    let resolved = resolve::archives(&site, previous.as_ref(), &wish, world.files.as_ref(), now)
+        .map_err(|troubles| failed(&troubles))?;
     resolved.notes.iter().for_each(talk);
     let packages = packages::closures(&site, previous.as_ref(), &wish, world.archive.as_ref(), now);
-    let lock = resolve::lock(&site, resolved.components, packages.map_err(|trouble| failed(vec![trouble]))?);
+    let lock = resolve::lock(&site, resolved.components, packages.map_err(|trouble| failed(&[trouble]))?);
     let new = lock.text();
-    let changed = there.bytes.as_deref() != Some(new.as_bytes());
+    // as it is on the disk, its lines may end otherwise
+    let changed = previous.as_ref() != Some(&lock);
     if changed {
         put(&path, new.as_bytes())?;
     }
@@ -97,9 +102,7 @@ pub fn run(args: &Args) -> Outcome {
 
 /// The lock that is there already.
 struct There {
-    /// As it is, when it is a file of a lock's size.
-    bytes: Option<Vec<u8>>,
-    /// As what it says; none when there is none, an error when it cannot be used.
+    /// What it says; none when there is none, an error when it cannot be used.
     lock: Result<Option<Lock>>,
 }
 
@@ -108,10 +111,10 @@ impl There {
         let bytes = match read::bounded(path, LARGEST) {
             Ok(bytes) => bytes,
             Err(Refused::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self { bytes: None, lock: Ok(None) });
+                return Ok(Self { lock: Ok(None) });
             }
             Err(Refused::TooLarge { .. }) => {
-                return Ok(Self { bytes: None, lock: Err(anyhow!("it is larger than {LARGEST} bytes")) });
+                return Ok(Self { lock: Err(anyhow!("it is larger than {LARGEST} bytes")) });
             }
             Err(Refused::Folder) => {
                 return Err(Failed::Input(anyhow!("{} is a folder\nhint: remove it", path.display())));
@@ -125,8 +128,12 @@ impl There {
                 return Err(Failed::Fault(error));
             }
         };
-        let lock = std::str::from_utf8(&bytes).context("it is not UTF-8").and_then(Lock::read).map(Some);
-        Ok(Self { bytes: Some(bytes), lock })
+        // an editor or a shell spoiled what may still be all there: nobody is asked in its place
+        if let Err(why) = text::decode(&bytes) {
+            let hint = "hint: save it as UTF-8, or take it from git; without it, all is resolved anew";
+            return Err(Failed::Input(anyhow!("{} is {why}\n{hint}", path.display())));
+        }
+        Ok(Self { lock: Lock::read(&bytes).map(Some) })
     }
 }
 
@@ -212,15 +219,21 @@ impl World {
         }
         let mirrors =
             packages::UPSTREAMS.iter().filter_map(|name| Some((upstream(name), vec![bases.get(*name)?.clone()])));
-        Ok(Self { archive: Box::new(Mirrors::new(mirrors.collect())), files: Box::new(Network::new(bases)) })
+        let outside = outside::outside(&site.ca, tell);
+        let archive = Mirrors::new(mirrors.collect(), &outside, tell);
+        Ok(Self { archive: Box::new(archive), files: Box::new(Network::new(bases, &outside, tell)) })
     }
 }
 
+/// Says a sentence on stderr.
+fn tell(words: &str) {
+    talk(words);
+}
+
 /// All troubles, one after the other; one that somebody has to decide makes it his.
-fn failed(troubles: Vec<Trouble>) -> Failed {
-    let decides = troubles.iter().any(|trouble| matches!(trouble, Trouble::Wrong(_)));
-    let texts: Vec<_> = troubles.into_iter().map(|(Trouble::Wrong(text) | Trouble::World(text))| text).collect();
-    let error = anyhow!("{}", texts.join("\n"));
+fn failed(troubles: &[Trouble]) -> Failed {
+    let decides = troubles.iter().any(|trouble| matches!(trouble, Trouble::Wrong(_) | Trouble::Unsigned(_)));
+    let error = anyhow!("{}", trouble::told(troubles));
     if decides { Failed::Input(error) } else { Failed::Fault(error) }
 }
 

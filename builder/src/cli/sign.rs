@@ -71,7 +71,7 @@ pub(super) fn open(path: &Path, variable: Option<&str>) -> Result<Key, Failed> {
 /// The text of a small file of the author's.
 pub(super) fn text(path: &Path, most: u64) -> anyhow::Result<String> {
     let bytes = read::bounded(path, most).map_err(|refused| refused.told(most))?;
-    String::from_utf8(bytes).map_err(|_| anyhow!("it is no text"))
+    anymetal_contract::text::decode(&bytes).map(str::to_owned).map_err(|why| anyhow!("it is {why}"))
 }
 
 /// Makes a key. Neither of its files replaces another.

@@ -4,10 +4,13 @@
 use std::collections::BTreeSet;
 
 use anymetal_contract::Phase;
-use anymetal_contract::plan::{Canary, Certificate, Delivery, Guard, Plan, Quorum, Report, Settings, Supply, Tls};
+use anymetal_contract::plan::{
+    Canary, Certificate, Delivery, Guard, Plan, Proxy, Quorum, Report, Settings, Supply, Tls,
+};
 use anymetal_supply::origin::shown;
 
 use super::pair::{arrow, keyed, lists, pairs, perhaps, sets};
+use crate::plan;
 
 /// What the whole site is.
 pub(super) fn site(old: &Plan, new: &Plan) -> Vec<String> {
@@ -117,6 +120,16 @@ pub(super) fn course(old: &Plan, new: &Plan) -> Vec<String> {
     words.extend(keyed(&old.deadlines, &new.deadlines).into_iter().filter_map(deadline));
     let reports = |plan: &Plan| plan.reports.iter().copied().map(report).collect::<Vec<_>>();
     words.extend(lists("report", &reports(old), &reports(new)));
+    let proxy = |plan: &Plan| {
+        plan.proxy.as_ref().map(|Proxy { url, no_proxy }| match no_proxy.as_slice() {
+            [] => url.clone(),
+            exempt => format!("{url}, but not for {}", exempt.join(", ")),
+        })
+    };
+    words.extend(perhaps("proxy", proxy(old).as_ref(), proxy(new).as_ref(), "none"));
+    let ca =
+        |plan: &Plan| plan.ca.iter().map(|text| plan::digest(text.as_bytes()).short().to_owned()).collect::<Vec<_>>();
+    words.extend(lists("ca", &ca(old), &ca(new)));
     words
 }
 

@@ -13,6 +13,7 @@ use anymetal_contract::packages::{self, Packages};
 use anymetal_contract::plan::{self as contract, Arch};
 use anymetal_contract::{Digest, Plan, Release, release as manifest, terminal};
 use anymetal_supply::bundle::Bundle;
+use anymetal_supply::json;
 use serde::de::DeserializeOwned;
 
 use crate::lock::{self, Lock, document};
@@ -197,7 +198,7 @@ fn kind_of(bytes: &[u8]) -> Option<String> {
     struct Of {
         kind: String,
     }
-    serde_json::from_slice::<Of>(bytes).ok().map(|of| of.kind)
+    json::read::<Of>(bytes).ok().map(|of| of.kind)
 }
 
 /// A document of ours, which has to be canonical JSON.
@@ -207,25 +208,16 @@ fn document<D: DeserializeOwned + serde::Serialize>(bytes: &[u8], kind: &str, ve
         kind: String,
         version: u32,
     }
-    let form: Form = serde_json::from_slice(bytes)
-        .map_err(|error| quoting(&error))
-        .with_context(|| format!("the {what} is no document of ours"))?;
+    let form: Form = json::exact(bytes).with_context(|| format!("the {what} is no document of ours"))?;
     ensure!(form.kind == kind, "the {what} is of kind {:?}, not {kind:?}", form.kind);
     ensure!(
         form.version == version,
         "the {what} has version {}, and this anymetal reads version {version}",
         form.version
     );
-    let document: D = serde_json::from_slice(bytes)
-        .map_err(|error| quoting(&error))
-        .with_context(|| format!("the {what} does not have its form"))?;
+    let document: D = json::exact(bytes).with_context(|| format!("the {what} does not have its form"))?;
     ensure!(plan::canonical(&document) == bytes, "the {what} is not as anymetal writes it: canonical JSON");
     Ok(document)
-}
-
-/// A reader's words on one line: they quote what it read.
-fn quoting(error: &serde_json::Error) -> anyhow::Error {
-    anyhow!("{}", terminal::one_line(&error.to_string()))
 }
 
 fn list(bytes: &[u8]) -> Result<Packages> {
@@ -277,8 +269,7 @@ fn signature(path: &Path) -> Result<Option<String>> {
 }
 
 fn of_lock(bytes: Vec<u8>) -> Result<Kind> {
-    let text = String::from_utf8(bytes).context("it is no UTF-8")?;
-    Ok(Kind::Lock(Lock::read(&text)?.site))
+    Ok(Kind::Lock(Lock::read(&bytes)?.site))
 }
 
 fn of_site(path: &Path) -> Result<Carried> {

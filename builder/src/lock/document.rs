@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use anymetal_contract::packages::Package;
 use anymetal_contract::plan::Arch;
-use anymetal_contract::{Digest, terminal};
+use anymetal_contract::{Digest, terminal, text};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -123,8 +123,15 @@ impl Lock {
         text
     }
 
-    /// The lock in this text, which has to be what [`Lock::text`] makes, byte for byte.
-    pub fn read(text: &str) -> Result<Self> {
+    /// The lock in these bytes, which have to be what [`Lock::text`] makes. How lines end, and a byte order mark, are nothing of it: git and editors change
+    /// them on their own.
+    pub fn read(bytes: &[u8]) -> Result<Self> {
+        let text = text::decode(bytes).map_err(|why| anyhow::anyhow!("it is {why}"))?;
+        let text = format!("{}\n", text.replace("\r\n", "\n").trim_end_matches('\n'));
+        Self::parse(&text)
+    }
+
+    fn parse(text: &str) -> Result<Self> {
         let mut value: Value = serde_json::from_str(text).map_err(|error| quoting(&error)).context("it is no JSON")?;
         let (kind, version) = (&value["kind"], &value["version"]);
         ensure!(*kind == KIND, "it is of kind {kind}, not {KIND:?}");
@@ -190,7 +197,25 @@ mod tests {
 
     #[test]
     fn a_lock_is_read_back_as_it_was_written() {
-        assert_eq!(Lock::read(&lock().text()).unwrap(), lock());
+        assert_eq!(Lock::read(lock().text().as_bytes()).unwrap(), lock());
+    }
+
+    #[test]
+    fn a_lock_is_the_same_however_its_lines_end() {
+        let text = lock().text();
+        let crlf = text.replace('\n', "\r\n");
+        for saved in [
+            crlf.clone(),
+            format!("\u{FEFF}{text}"),
+            format!("\u{FEFF}{crlf}"),
+            text.trim_end().into(),
+            text.clone() + "\n",
+        ] {
+            assert_eq!(Lock::read(saved.as_bytes()).unwrap(), lock(), "{saved:?}");
+        }
+        let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let error = Lock::read(&wide).unwrap_err().to_string();
+        assert_eq!(error, "it is not UTF-8 at 1:1: this looks like UTF-16: save it as UTF-8");
     }
 
     #[test]
@@ -200,8 +225,7 @@ mod tests {
             for flip in [1, 2, 16] {
                 let mut other = text.clone();
                 other[place] ^= flip;
-                let other = String::from_utf8(other).expect("no flip leaves ASCII");
-                let error = Lock::read(&other).expect_err(&other);
+                let error = Lock::read(&other).expect_err(&String::from_utf8_lossy(&other));
                 assert!(!format!("{error:#}").is_empty());
             }
         }
@@ -210,18 +234,19 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), at in 0_usize..3000, cut in 0_usize..3000) {
-            let _any = Lock::read(&String::from_utf8_lossy(&bytes));
+            let _any = Lock::read(&bytes);
             let text = lock().text();
             let (at, cut) = (at % text.len(), cut % text.len());
             let mangled = format!("{}{}{}", &text[..at], String::from_utf8_lossy(&bytes), &text[cut..]);
-            prop_assert!(mangled == text || Lock::read(&mangled).is_err());
+            let same = mangled.replace("\r\n", "\n").trim_end_matches('\n') == text.trim_end_matches('\n');
+            prop_assert!(same || Lock::read(mangled.as_bytes()).is_err());
         }
     }
 
     #[test]
     fn what_has_another_version_need_not_look_like_ours() {
-        let error = Lock::read(r#"{"kind":"anymetal.lock","version":2,"new":true}"#).unwrap_err().to_string();
+        let error = Lock::read(br#"{"kind":"anymetal.lock","version":2,"new":true}"#).unwrap_err().to_string();
         assert_eq!(error, "it has version 2, this anymetal reads version 1");
-        assert!(Lock::read("[]").is_err());
+        assert!(Lock::read(b"[]").is_err());
     }
 }

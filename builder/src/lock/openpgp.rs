@@ -5,6 +5,7 @@ use std::io::Cursor;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anymetal_contract::text;
 use pgp::composed::{CleartextSignedMessage, Deserializable, DetachedSignature, SignedPublicKey, SignedPublicSubKey};
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Signature, SignatureType, SubpacketData};
@@ -24,12 +25,13 @@ impl Keyring {
     /// The keys in these bytes, in armour, several blocks or one, or without.
     pub fn read(bytes: &[u8]) -> Result<Self> {
         let mut keys = Vec::new();
+        let bytes = without_mark(bytes);
         if is_binary(bytes) {
             for key in SignedPublicKey::from_bytes_many(Cursor::new(bytes)).context("reading OpenPGP packets")? {
                 keys.push(key.context("reading an OpenPGP key")?);
             }
         } else {
-            let text = std::str::from_utf8(bytes).context("it is neither armour nor OpenPGP packets")?;
+            let text = text::decode(bytes).context("it is neither armour nor OpenPGP packets")?;
             for (begin, _) in text.match_indices(BLOCK) {
                 let (block, _) =
                     SignedPublicKey::from_string_many(&text[begin..]).context("reading a block of keys")?;
@@ -61,6 +63,7 @@ impl Keyring {
     /// The key that signed the data: its fingerprint, 40 upper-case hexadecimal digits, of the primary key when a subkey signed.
     /// The signature, in armour or not, may be several, of which one has to be good.
     pub fn verify_detached(&self, data: &[u8], signature: &[u8], now: SystemTime) -> Result<String> {
+        let signature = without_mark(signature);
         let read: pgp::errors::Result<Vec<_>> = if is_binary(signature) {
             DetachedSignature::from_bytes_many(Cursor::new(signature)).and_then(Iterator::collect)
         } else {
@@ -256,6 +259,11 @@ fn issuer(signature: &Signature) -> String {
 
 fn fingerprint(key: &SignedPublicKey) -> String {
     format!("{:X}", key.fingerprint())
+}
+
+/// The bytes without the byte order mark that editors put before armour; no packet begins so.
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(bytes)
 }
 
 /// Every packet's first byte has its highest bit set; armour is ASCII.

@@ -12,7 +12,8 @@ use super::debian::{self, Archive, Ask, Fetch, Once};
 use super::document::{Closure, Lock};
 use super::fit;
 use super::openpgp::Keyring;
-use super::resolve::{Trouble, Wish};
+use super::resolve::Wish;
+use super::trouble::Trouble;
 use crate::site::Site;
 use crate::sources;
 
@@ -71,5 +72,9 @@ struct Watched<'a> {
 impl Fetch for Watched<'_> {
     fn get(&self, url: &str, most: u64) -> Result<Vec<u8>> {
         self.inner.get(url, most).inspect_err(|_| self.failed.set(true))
+    }
+
+    fn place(&self, url: &str) -> String {
+        self.inner.place(url)
     }
 }

@@ -9,6 +9,7 @@ use anymetal_contract::plan::Arch;
 
 use super::document::{self, Archive, Lock, Locked, Witness};
 use super::fit;
+use super::trouble::{Trouble, Unanswered, Unsigned};
 use super::upstream::{Files, Silent, Sums, words};
 use crate::component::{Artefacts, Component};
 use crate::site::Site;
@@ -37,15 +38,6 @@ pub struct Resolved {
     pub components: BTreeMap<String, Locked>,
     /// What the operator should know.
     pub notes: Vec<String>,
-}
-
-/// Why something could not be resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// Somebody has to decide: who knows it disagrees, or nobody knows.
-    Wrong(String),
-    /// Nobody answered.
-    World(String),
 }
 
 /// Every archive of the site. What the previous lock has, and still fits, is kept as it is, and nobody is asked. All troubles are said at once.
@@ -169,8 +161,11 @@ impl One<'_> {
             Err(Silent::Wrong(why)) => Err(Trouble::Wrong(format!("{} {version}: {why}", self.known.name))),
             Err(Silent::Refused(refusal)) => {
                 let Some((_, witness)) = others.first() else {
-                    let text = format!("{name}: nobody knows its sha256; {}\n{pin_it}", refusal.why);
-                    return Err(if refusal.absent { Trouble::Wrong(text) } else { Trouble::World(text) });
+                    let (what, why) = (format!("{name}: nobody knows its sha256"), &refusal.why);
+                    if refusal.absent {
+                        return Err(Trouble::Wrong(format!("{what}; {why}\n{pin_it}")));
+                    }
+                    return Err(self.unanswered(what, why.clone(), pin_it.trim_start_matches("hint: ")));
                 };
                 notes.push(format!(
                     "{name}: upstream's checksums cannot be had, so its sha256 is the one {}; {}",
@@ -187,16 +182,13 @@ impl One<'_> {
     fn vouched(&self, arch: Arch, said: &[(Digest, Witness)]) -> Result<(), Trouble> {
         let alone = said.iter().all(|(_, witness)| matches!(witness, Witness::Checksums | Witness::FirstSeen));
         let seen = self.previous(arch).is_some_and(|locked| said.iter().all(|(digest, _)| *digest == locked.sha256));
-        let (name, component) = (self.name(arch), &self.known.name);
+        let component = &self.known.name;
         let told = [&self.wish.first, &self.wish.accept].into_iter().any(|names| names.contains(component));
         if !alone || seen || told {
             return Ok(());
         }
-        let sha256 = &said[0].0;
-        Err(Trouble::Wrong(format!(
-            "{name}: its sha256 is {sha256} by upstream's checksums alone, which nobody signed: whoever has that server could have written both\n\
-             hint: compare it with what others have, and pin it in the site, `components.{component}.artefacts.{arch}.sha256`; or take it as it is now: `--accept-first {component}`"
-        )))
+        let (component, version) = (component.clone(), self.choice.version.to_string());
+        Err(Trouble::Unsigned(Unsigned { component, version, arch, sha256: said[0].0.clone() }))
     }
 
     fn ask(&self) -> Result<Sums, Silent> {
@@ -229,10 +221,13 @@ impl One<'_> {
                 },
             }
         }
-        Err(Trouble::World(format!(
-            "{name}: nobody tells its size; {}\nhint: `--from DIR` takes it from a file of that name",
-            refused.join("; ")
-        )))
+        let hint = "`--from DIR` takes it from a file of that name";
+        Err(self.unanswered(format!("{name}: nobody tells its size"), refused.join("; "), hint))
+    }
+
+    fn unanswered(&self, what: String, why: String, hint: &str) -> Trouble {
+        let component = format!("{} {}", self.known.name, self.choice.version);
+        Trouble::Unanswered(Unanswered { component, what, why, hint: hint.to_owned() })
     }
 }
 

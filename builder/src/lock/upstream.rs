@@ -12,10 +12,16 @@ use crate::component::Checksums;
 
 /// Who has upstreams' files. Asked by upstream's own addresses; whether a mirror or a folder answers is its business.
 pub trait Files {
-    /// A document of at most `most` bytes. Of a folder it is the file of that name, in a folder named for the component or in itself.
-    fn document(&self, component: &str, url: &str, most: u64) -> Result<Vec<u8>, Refusal>;
+    /// A document of at most `most` bytes. Of a folder it is the file of that name, in a folder named for the component or in itself. Where it is
+    /// `signed`, nothing else has to vouch for it.
+    fn document(&self, component: &str, url: &str, most: u64, signed: bool) -> Result<Vec<u8>, Refusal>;
 
-    /// How long an archive is, and its digest when all of it was at hand.
+    /// Where a document is, for messages: the address that is asked, or the file that is read.
+    fn place(&self, _component: &str, url: &str) -> String {
+        url.to_owned()
+    }
+
+    /// How long an archive is whose digest is known, and its digest when all of it was at hand.
     fn measure(&self, component: &str, url: &str) -> Result<Measured, Refusal>;
 }
 
@@ -40,7 +46,8 @@ pub struct Measured {
 /// A file of checksums whose signature, where there has to be one, is good.
 #[derive(Debug, Clone)]
 pub struct Sums {
-    url: String,
+    /// Where they were asked for or read.
+    place: String,
     bytes: Vec<u8>,
     witness: Witness,
 }
@@ -63,25 +70,27 @@ impl Sums {
         keyring: Option<&Keyring>,
         now: SystemTime,
     ) -> Result<Self, Silent> {
-        let get = |url: &str| files.document(component, url, sums::LARGEST).map_err(Silent::Refused);
+        let signed = checksums.signature.is_some();
+        let get = |url: &str| files.document(component, url, sums::LARGEST, signed).map_err(Silent::Refused);
         let bytes = get(&checksums.url)?;
+        let place = files.place(component, &checksums.url);
         let mut witness = Witness::Checksums;
         if let Some(url) = &checksums.signature {
             let signature = get(url)?;
-            let keyring =
-                keyring.ok_or_else(|| Silent::Wrong(format!("nobody is known who signs {}", checksums.url)))?;
+            let keyring = keyring.ok_or_else(|| Silent::Wrong(format!("nobody is known who signs {place}")))?;
             let signer = keyring.verify_detached(&bytes, &signature, now);
-            let signer =
-                signer.map_err(|why| Silent::Wrong(format!("verifying {} by {url}: {why:#}", checksums.url)))?;
+            let signer = signer.map_err(|why| {
+                Silent::Wrong(format!("verifying {place} by {}: {why:#}", files.place(component, url)))
+            })?;
             witness = Witness::Signed(signer);
         }
-        Ok(Self { url: checksums.url.clone(), bytes, witness })
+        Ok(Self { place, bytes, witness })
     }
 
     /// What they say of the archive at this address, and by whose word. The error is a sentence.
     pub fn of(&self, archive: &str) -> Result<(Digest, Witness), String> {
         let name = base_name(archive);
-        let reading = || format!("reading {}", self.url);
+        let reading = || format!("reading {}", self.place);
         match sums::digest(&self.bytes, name) {
             Ok(Some(digest)) => Ok((digest, self.witness.clone())),
             Ok(None) => Err(format!("{}: it has no line for {name}", reading())),

@@ -3,13 +3,14 @@
 
 mod canonical;
 mod fit;
+mod missing;
 mod needs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use anymetal_contract::plan::{self, Acl, Anycast, Arch, Artefact, Certificate, Plan, Settings};
-use anymetal_contract::{Abilities, Phase};
+use anymetal_contract::{Abilities, Digest, Phase};
 
 use crate::component::{self, Artefacts, Component, Source};
 use crate::lock::document::Archive;
@@ -19,6 +20,7 @@ use crate::site::model::{Choice, Registration};
 use canonical::LARGEST_INTEGER;
 pub use canonical::{canonical, digest};
 pub use fit::{fit, fit_release, fit_signed};
+pub use missing::Missing;
 pub use needs::{Need, needs};
 
 /// The phases every plan has work for. `wake`, `plan` and `settle` are always there and not named.
@@ -43,13 +45,33 @@ pub fn make(site: &Site, abilities: &Abilities) -> Result<Plan> {
 /// What the site asks for, whoever is to carry it out. All that is missing is named at once.
 pub fn draft(site: &Site) -> Result<Plan> {
     let (plan, missing) = sketch(site)?;
-    ensure!(missing.is_empty(), "{}", missing.join("\n"));
+    ensure!(missing.is_empty(), "{}", missing::told(&missing));
     Ok(plan)
 }
 
 /// The same as far as it can be made, with what is still missing in it: archives whose digest nobody has asked for yet.
-pub fn preview(site: &Site) -> Result<(Plan, Vec<String>)> {
+pub fn preview(site: &Site) -> Result<(Plan, Vec<Missing>)> {
     sketch(site)
+}
+
+/// The plan of a node of that architecture as far as it can be made, to be looked at and never to be run, and what is missing in it. An archive
+/// whose digest is not known has none: zeros.
+pub fn rehearsal(site: &Site, arch: Arch) -> Result<(Plan, Vec<Missing>)> {
+    let (mut plan, missing) = sketch(site)?;
+    for part in &mut plan.components {
+        let plan::Source::Artefacts(artefacts) = &mut part.source else { continue };
+        let Some(Source::Artefacts(upstream)) = component::named(&part.name).map(|known| &known.source) else {
+            continue;
+        };
+        artefacts.entry(arch).or_insert_with(|| Artefact {
+            sha256: Digest::of([0; 32]),
+            size: None,
+            format: upstream.format,
+            members: upstream.members(arch),
+            urls: Vec::new(),
+        });
+    }
+    Ok((plan, missing))
 }
 
 /// The secrets that somebody has to bring for the site's nodes, whether or not every archive is known.
@@ -59,7 +81,7 @@ pub fn wanted_secrets(site: &Site) -> Result<BTreeSet<String>> {
 }
 
 /// The plan, and what is missing in it.
-fn sketch(site: &Site) -> Result<(Plan, Vec<String>)> {
+fn sketch(site: &Site) -> Result<(Plan, Vec<Missing>)> {
     let mut missing = Vec::new();
     let chosen = || component::all().iter().filter_map(|known| Some((known, site.components.get(&known.name)?)));
     let components = chosen().map(|(known, choice)| component_of(site, known, choice, &mut missing)).collect();
@@ -86,6 +108,8 @@ fn sketch(site: &Site) -> Result<(Plan, Vec<String>)> {
         settings: settings(site),
         deadlines: site.deadlines.clone(),
         reports: site.reports.clone(),
+        proxy: site.proxy.clone(),
+        ca: site.ca.clone(),
         ..Plan::default()
     };
     plan.packages =
@@ -103,7 +127,7 @@ fn certificate_of(known: &Component) -> Option<Certificate> {
     (!names.is_empty()).then(|| Certificate { name: known.name.clone(), names: names.clone() })
 }
 
-fn component_of(site: &Site, known: &Component, choice: &Choice, missing: &mut Vec<String>) -> plan::Component {
+fn component_of(site: &Site, known: &Component, choice: &Choice, missing: &mut Vec<Missing>) -> plan::Component {
     let version = choice.version;
     let source = match &known.source {
         Source::HostPackage(host) => plan::Source::HostPackage(host.package.clone()),
@@ -114,7 +138,7 @@ fn component_of(site: &Site, known: &Component, choice: &Choice, missing: &mut V
                 let locked = locked.and_then(|lock| lock.archive(&known.name, &version.to_string(), *arch));
                 match artefact_of(known, upstream, choice, locked, *arch) {
                     Ok(artefact) => _ = artefacts.insert(*arch, artefact),
-                    Err(why) => missing.push(format!("component {} {version}: {why:#}", known.name)),
+                    Err(one) => missing.push(one),
                 }
             }
             plan::Source::Artefacts(artefacts)
@@ -135,7 +159,7 @@ fn artefact_of(
     choice: &Choice,
     locked: Option<&Archive>,
     arch: Arch,
-) -> Result<Artefact> {
+) -> Result<Artefact, Missing> {
     let (name, version) = (&component.name, choice.version);
     let pin = choice.artefacts.get(&arch);
     let locked = locked.filter(|locked| pin.is_none_or(|pin| pin.sha256 == locked.sha256));
@@ -143,12 +167,13 @@ fn artefact_of(
     let Some(sha256) = pin.map(|pin| &pin.sha256).or_else(known) else {
         let known = texts(&upstream.pinned(arch).collect::<Vec<_>>()).join(", ");
         let known = if known.is_empty() { "of no version is it known".to_owned() } else { format!("known: {known}") };
-        bail!(
-            "no sha256 is known for {arch}\nhint: `anymetal lock SITE` asks upstream for it; or pin it in the site, `components.{name}.artefacts.{arch}.sha256`; {known}"
-        );
+        let (component, version) = (name.clone(), version.to_string());
+        return Err(Missing::Digest { component, version, arch, known });
     };
     let size = pin.and_then(|pin| pin.size).or(locked.map(|locked| locked.size));
-    ensure!(size.is_none_or(|size| size <= LARGEST_INTEGER), "its size for {arch} is over 2^53");
+    if size.is_some_and(|size| size > LARGEST_INTEGER) {
+        return Err(Missing::Other(format!("component {name} {version}: its size for {arch} is over 2^53")));
+    }
     let urls = locked.filter(|_| pin.is_none()).map(|locked| locked.urls.clone());
     let urls = urls.unwrap_or_else(|| lock::fit::urls(upstream, choice, arch));
     Ok(Artefact { sha256: sha256.clone(), size, format: upstream.format, members: upstream.members(arch), urls })

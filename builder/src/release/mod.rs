@@ -33,7 +33,7 @@ impl Host {
         Ok(Self {
             serial: site.serial,
             stub: plan::digest(host::fetch_init()?.body.as_bytes()),
-            unit: plan::digest(host::unit()?.body.as_bytes()),
+            unit: plan::digest(host::unit(site.proxy.as_ref())?.body.as_bytes()),
             cloud_config: userdata::operator(&site.platform, &site.cloud_config)?.map(|part| part.digest()),
             signers: site.signers.iter().map(crate::sign::PublicKey::text).collect(),
         })

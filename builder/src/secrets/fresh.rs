@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use anymetal_contract::plan::Delivery;
 use anymetal_contract::secrets::{self, BGP_PASSWORD, KIND, Shape, VERSION, WEBHOOK};
-use anymetal_pki::Authority;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -111,13 +110,11 @@ pub fn made_up(site: &Site, wanted: &BTreeSet<String>, random: Random<'_>) -> Re
 /// A new value of that shape.
 fn value(shape: Shape, random: Random<'_>) -> Result<String> {
     Ok(match shape {
-        Shape::Gossip => STANDARD.encode(bytes::<32>(random)?),
+        Shape::Bytes32 => STANDARD.encode(bytes::<32>(random)?),
         Shape::Uuid => uuid(bytes(random)?),
         // 120 and 250 bits
         Shape::Password | Shape::Session => letters(&bytes::<24>(random)?),
         Shape::Key => letters(&bytes::<50>(random)?),
-        // The curve decides which bytes are a key, so they are not of our choice.
-        Shape::Authority => Authority::new_secret()?,
         // nobody listens there: it is for a machine that is thrown away
         Shape::Url => "http://127.0.0.1:9/".to_owned(),
         Shape::Htpasswd | Shape::Variables | Shape::MadeOnTheNode => String::new(),

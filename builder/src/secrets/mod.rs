@@ -11,9 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anymetal_contract::secrets::{self, KIND, Shape, VERSION};
+use anymetal_contract::text;
 
 use crate::site::diagnostic::{Complaint, Diagnostic, Findings, Severity, quoted};
-use crate::site::{LARGEST, Site, yaml};
+use crate::site::yaml::lookalikes::{self, Strictness};
+use crate::site::{LARGEST, Site, decode, yaml};
 use crate::sys::private;
 use crate::sys::read::{Refused, bounded};
 pub use added::{Added, added};
@@ -65,7 +67,7 @@ fn whole(site: &Site, wanted: &BTreeSet<String>, findings: &mut Findings) -> Opt
     Some(written)
 }
 
-/// The file's text.
+/// The file's text, as it is, with a byte order mark when it has one.
 fn load(path: &Path, findings: &mut Findings) -> Option<String> {
     if let Some(mode) = private::mode(path).filter(|mode| mode & 0o077 != 0) {
         let what = format!("others on this machine may read it: its mode is {mode:04o}");
@@ -78,15 +80,16 @@ fn load(path: &Path, findings: &mut Findings) -> Option<String> {
             return None;
         }
     };
-    let text = String::from_utf8(bytes).map_err(|_| Complaint::new("it is not UTF-8", "save the file as UTF-8"));
-    text.map_err(|complaint| findings.unusable(complaint)).ok()
+    let text = decode(&bytes, findings)?;
+    lookalikes::refuse(text, Strictness::Ours, findings)?;
+    String::from_utf8(bytes).ok()
 }
 
 /// What stands in the text.
 fn read(text: &str, site: &Site, wanted: &BTreeSet<String>, findings: &mut Findings) -> Option<Written> {
     // What the parser found odd may be a secret, so of its words only the place is said.
     let mut parsing = Findings::of(&site.secrets.file);
-    let root = yaml::parse(text.strip_prefix('\u{FEFF}').unwrap_or(text), &mut parsing);
+    let root = yaml::parse(text::without_mark(text), &mut parsing);
     for found in parsing.sorted() {
         let complaint = Complaint::new(
             "this cannot be read, or stands twice",
@@ -105,10 +108,7 @@ fn bring(source: &Source, folder: &Path) -> Result<Secret, Complaint> {
     match source {
         Source::Text(text) => Ok(text.clone()),
         Source::Variable(name) => match private::variable(name) {
-            Some(Ok(text)) => Ok(Secret::new(text)),
-            Some(Err(_)) => {
-                Err(Complaint::new(format!("the variable {} is not UTF-8", quoted(name)), "set it to a text"))
-            }
+            Some(value) => one_line(value.as_encoded_bytes(), &source.told()),
             None => Err(Complaint::new(
                 format!("there is no variable {} in the environment", quoted(name)),
                 "set it for this command",
@@ -119,14 +119,35 @@ fn bring(source: &Source, folder: &Path) -> Result<Secret, Complaint> {
                 let Complaint { what, hint } = refusal(&refused, "paths are relative to the file of secrets");
                 Complaint::new(format!("the file {}: {what}", quoted(relative)), hint)
             })?;
-            let text = String::from_utf8(bytes).map_err(|_| {
-                Complaint::new(format!("the file {} is not UTF-8", quoted(relative)), "save it as UTF-8")
-            })?;
-            // an editor ends every file with a line feed, which no secret has
-            let bare = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
-            Ok(Secret::new(bare))
+            one_line(&bytes, &source.told())
         }
     }
+}
+
+/// A value in these bytes, without what editors and shells put around one: a byte order mark, and one line end. What else no value has is named, and where
+/// in `from` it is.
+fn one_line(bytes: &[u8], from: &str) -> Result<Secret, Complaint> {
+    let text = text::decode(bytes).map_err(|why| Complaint::new(format!("{from} is {}", why.what), why.hint))?;
+    let bare = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+    let Some((offset, c)) = bare.char_indices().find(|(_, c)| c.is_control() || text::lookalike(*c).is_some()) else {
+        return Ok(Secret::new(bare));
+    };
+    let at = text::place(bare, offset);
+    Err(match (c, text::lookalike(c)) {
+        ('\n' | '\r', _) if bare[offset..].trim().is_empty() => {
+            let what = format!("{from} has more than one line end behind the value, at {at}");
+            Complaint::new(what, "end it with one at most, as `printf %s` does with none")
+        }
+        ('\n' | '\r', _) => Complaint::new(
+            format!("{from} has more than one line: a line end stands at {at}"),
+            "a secret is one line: leave nothing else there",
+        ),
+        (_, Some(found)) => Complaint::new(format!("{from} has the character {found} at {at}"), found.hint),
+        (_, None) => Complaint::new(
+            format!("{from} has the control character U+{:04X} at {at}", u32::from(c)),
+            "remove it: no secret has one",
+        ),
+    })
 }
 
 fn refusal(refused: &Refused, hint: &str) -> Complaint {
@@ -149,7 +170,14 @@ fn resolve(
 ) -> Option<secrets::Secrets> {
     let mut values = BTreeMap::new();
     let mut text = |placed: &Placed, judge: &dyn Fn(&Secret) -> Result<(), Complaint>| {
-        let brought = bring(&placed.source).and_then(|text| judge(&text).map(|()| text));
+        let from = placed.source.told();
+        let judged = |text: &Secret| {
+            judge(text).map_err(|Complaint { what, hint }| match &placed.source {
+                Source::Text(_) => Complaint::new(what, hint),
+                _ => Complaint::new(format!("{from}: {what}"), hint),
+            })
+        };
+        let brought = bring(&placed.source).and_then(|text| judged(&text).map(|()| text));
         findings.keep(placed.at, brought)
     };
     for (name, placed) in &written.values {

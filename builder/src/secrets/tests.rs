@@ -73,6 +73,116 @@ fn counting() -> impl FnMut(&mut [u8]) -> anyhow::Result<()> {
     }
 }
 
+/// What is odd about a value from elsewhere is said with the file or the variable, the character and its place; the value itself is not.
+#[test]
+fn a_value_from_elsewhere_is_one_line_and_what_it_is_not_is_named() {
+    let secret = "hunter2hunter2";
+    let desk = Desk::with(&format!("{HEAD}hippo_password: {{file: F}}\n"));
+    for ending in ["", "\n", "\r\n"] {
+        for mark in ["", "\u{FEFF}"] {
+            desk.put("F", &format!("{mark}{secret}{ending}"));
+            assert_eq!(desk.document(&["hippo_password"]).values["hippo_password"], secret);
+        }
+    }
+    for (text, said) in [
+        (
+            format!("{secret}\n\n"),
+            "the file `F` has more than one line end behind the value, at 1:15; hint: end it with one",
+        ),
+        (
+            format!("{secret}\r\n\r\n"),
+            "the file `F` has more than one line end behind the value, at 1:15; hint: end it",
+        ),
+        (
+            format!("# mine\n{secret}\n"),
+            "the file `F` has more than one line: a line end stands at 1:7; hint: a secret is one",
+        ),
+        (
+            format!("\n{secret}\n"),
+            "the file `F` has more than one line: a line end stands at 1:1; hint: a secret is one",
+        ),
+        (
+            format!("{secret}\u{A0}\n"),
+            "the file `F` has the character U+00A0 no-break space at 1:15; hint: write an ordinary",
+        ),
+        (
+            format!("\u{201C}{secret}\u{201D}\n"),
+            "the file `F` has the character U+201C typographic double quote at 1:1; hint: ",
+        ),
+        (format!("{secret}\u{7}\n"), "the file `F` has the control character U+0007 at 1:15; hint: remove it"),
+        (format!("{secret}\t\n"), "the file `F` has the control character U+0009 at 1:15; hint: remove it"),
+        (
+            format!("{secret}\u{E4}\n"),
+            "the file `F`: `hippo_password` has the character U+00E4, which is its 15th; hint: ",
+        ),
+        ("short\n".to_owned(), "the file `F`: `hippo_password` is not 8 to 200 printable characters, without spaces"),
+    ] {
+        desk.put("F", &text);
+        let found = desk.found(&["hippo_password"]);
+        assert!(
+            found.len() == 1 && found[0].starts_with(&format!("secrets.yaml:3:17: {said}")),
+            "{text:?}: {found:#?}"
+        );
+        assert!(!found[0].contains("hunter2"), "{found:?}");
+    }
+    let path = desk.folder.path().join("F");
+    fs::write(&path, "hunter2".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()).unwrap();
+    let expected = "secrets.yaml:3:17: the file `F` is not UTF-8; hint: this looks like UTF-16: save it as UTF-8";
+    assert_eq!(desk.found(&["hippo_password"]), [expected]);
+}
+
+/// As a shell and a CI put them into the environment.
+#[test]
+fn a_value_of_a_variable_is_judged_as_one_of_a_file() {
+    let of = |text: &str| {
+        let source = Source::Variable("V".into());
+        one_line(text.as_bytes(), &source.told()).map(|secret| secret.expose().to_owned()).map_err(|found| found.what)
+    };
+    for text in ["hunter2", "hunter2\n", "hunter2\r\n", "\u{FEFF}hunter2\n"] {
+        assert_eq!(of(text).as_deref(), Ok("hunter2"), "{text:?}");
+    }
+    for (text, said) in [
+        ("hunter2\n\n", "the variable `V` has more than one line end behind the value, at 1:8"),
+        ("a\nb", "the variable `V` has more than one line: a line end stands at 1:2"),
+        ("a\u{1b}[0m", "the variable `V` has the control character U+001B at 1:2"),
+    ] {
+        assert_eq!(of(text).unwrap_err(), said, "{text:?}");
+    }
+}
+
+/// As editors and web pages leave the file itself.
+#[test]
+fn the_file_itself_may_have_a_mark_and_other_line_ends_and_no_lookalikes() {
+    let text = format!("{HEAD}hippo_password: hunter2hunter2\n");
+    for saved in
+        [text.replace('\n', "\r\n"), format!("\u{FEFF}{text}"), format!("\u{FEFF}{}", text.replace('\n', "\r\n"))]
+    {
+        let desk = Desk::with(&saved);
+        assert_eq!(desk.document(&["hippo_password"]).values["hippo_password"], "hunter2hunter2");
+    }
+    for (line, said) in [
+        (
+            "hippo_password:\u{A0}hunter2hunter2\n",
+            "secrets.yaml:3:16: the character U+00A0 no-break space stands here; hint: ",
+        ),
+        (
+            "hippo_password: hunter2hunter2\u{202F}\n",
+            "secrets.yaml:3:31: the character U+202F narrow no-break space stands here; hint: ",
+        ),
+        (
+            "hippo_password: \u{2018}hunter2hunter2\u{2019}\n",
+            "secrets.yaml:3:17: the character U+2018 typographic single quote stands here; more",
+        ),
+        (
+            "hippo_password: 'hunter2\u{A0}hunter2'\n",
+            "secrets.yaml:3:17: `hippo_password` has the character U+00A0 no-break space, which is its 8th; ",
+        ),
+    ] {
+        let found = Desk::with(&format!("{HEAD}{line}")).found(&["hippo_password"]);
+        assert!(found.len() == 1 && found[0].starts_with(said) && !found[0].contains("hunter2"), "{found:#?}");
+    }
+}
+
 #[test]
 fn each_mistake_is_said_with_its_place_and_no_value() {
     let lines: &[(&str, &[&str])] = &[
@@ -211,7 +321,8 @@ fn values_come_from_files_and_variables_and_are_judged_when_they_have_come() {
     desk.put("password", "hunter2\n");
     let found = desk.found(&["hippo_password"]);
     assert!(
-        found[0].starts_with("secrets.yaml:3:17: `hippo_password` is not 8 to 200") && found.len() == 1,
+        found[0].starts_with("secrets.yaml:3:17: the file `password`: `hippo_password` is not 8 to 200")
+            && found.len() == 1,
         "{found:?}"
     );
     let absent =

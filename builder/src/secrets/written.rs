@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anymetal_contract::secrets::{self, Shape};
-use anymetal_pki::Authority;
+use anymetal_contract::text;
 
 use super::secret::Secret;
 use crate::site::diagnostic::{Complaint, Findings, Mark, either, nearest, quoted};
@@ -31,6 +31,17 @@ pub(super) enum Source {
     Variable(String),
     /// From this file, relative to the file of secrets.
     File(String),
+}
+
+impl Source {
+    /// Where it is, in words.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Text(_) => "the value".to_owned(),
+            Self::Variable(name) => format!("the variable {}", quoted(name)),
+            Self::File(path) => format!("the file {}", quoted(path)),
+        }
+    }
 }
 
 /// Who may push to Bindle.
@@ -179,17 +190,35 @@ fn checked(placed: Placed, secret: &secrets::Name, findings: &mut Findings) -> P
 
 /// Whether a value has its shape.
 pub(super) fn judge(name: &str, shape: Shape, text: &Secret) -> Result<(), Complaint> {
-    let wrong = |words| Complaint::new(format!("`{name}` is not {words}"), advice(shape, name));
-    shape.judge(text.expose()).map_err(wrong)?;
-    // Its two halves may not belong together, which only who knows the curve can tell.
-    let whole = shape != Shape::Authority || Authority::read("", text.expose()).is_ok();
-    if whole { Ok(()) } else { Err(wrong(shape.words())) }
+    // a character is no secret where the rule would not tell what is wrong
+    let odd = text.expose().char_indices().find(|(_, c)| !(' '..='~').contains(c));
+    if let Some((offset, c)) = odd {
+        let at = text.expose()[..offset].chars().count() + 1;
+        let (found, hint) = match text::lookalike(c) {
+            Some(found) => (found.to_string(), found.hint.to_owned()),
+            None => (format!("U+{:04X}", u32::from(c)), advice(shape, name)),
+        };
+        return Err(Complaint::new(format!("`{name}` has the character {found}, which is its {}", nth(at)), hint));
+    }
+    shape.judge(text.expose()).map_err(|words| Complaint::new(format!("`{name}` is not {words}"), advice(shape, name)))
+}
+
+/// A number as a place in an order.
+fn nth(number: usize) -> String {
+    let end = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{end}")
 }
 
 /// How one comes by a value of that shape.
 fn advice(shape: Shape, key: &str) -> String {
     match shape {
-        Shape::Gossip => format!("`{key}: …`, as `openssl rand -base64 32` makes one"),
+        Shape::Bytes32 => format!("`{key}: …`, as `openssl rand -base64 32` makes one"),
         Shape::Uuid => format!("`{key}: …`, as `uuidgen` makes one"),
         Shape::Password | Shape::Key => format!("`{key}: …`, as `openssl rand -hex 24` makes one"),
         Shape::Session => format!("`{key}: …`, as the network that is spoken to gave it"),
@@ -197,7 +226,6 @@ fn advice(shape: Shape, key: &str) -> String {
         Shape::Htpasswd => {
             format!("`{key}: {{user: admin, password: …, salt: …}}`, a salt as `openssl rand -base64 16` makes one")
         }
-        Shape::Authority => "remove the line: `anymetal secrets new` makes one".to_owned(),
         Shape::Variables => {
             format!(
                 "`{key}: {{VARIABLE: …}}`, with the variables that Traefik's documentation names for `tls.dns_provider`"

@@ -6,10 +6,12 @@ use std::path::Path;
 
 use super::diagnostic::{Complaint, Diagnostic, Findings, quoted};
 use super::model::{Mirror, Site};
+use super::schema::outside;
 use super::schema::sources::Said;
-use super::{LARGEST, complaint};
+use super::{LARGEST, authority, complaint};
 use crate::lock::openpgp::Keyring;
 use crate::lock::{Lock, document, fit};
+use crate::sys::clock;
 use crate::sys::read::{self, Refused};
 
 /// Where an upstream is instead, with its keys. Their path is relative to the site's folder.
@@ -35,6 +37,27 @@ pub(super) fn mirror(said: Said, folder: &Path, findings: &mut Findings) -> Opti
     Some((name.to_owned(), Mirror { url, key }))
 }
 
+/// The certificates of an entry of `ca`: its own text, or that of a file whose path is relative to the site's folder.
+pub(super) fn authorities(said: outside::Said, folder: &Path, findings: &mut Findings) -> Option<Vec<String>> {
+    let outside::Said { at, text } = said;
+    let (name, bytes) = if text.contains("-----BEGIN ") {
+        ("this entry of `ca`".to_owned(), text.into_bytes())
+    } else {
+        let name = format!("the file {} of `ca`", quoted(&text));
+        let bytes = read::bounded(&folder.join(&text), LARGEST).map_err(|refused| {
+            let Complaint { what, hint } = complaint(refused);
+            let hint = if hint.is_empty() { "paths are relative to the site's file".to_owned() } else { hint };
+            Complaint::new(format!("{name}: {what}"), hint)
+        });
+        (name, findings.keep(at, bytes)?)
+    };
+    let brought = findings.keep(at, authority::read(&name, &bytes, clock::now()))?;
+    for Complaint { what, hint } in brought.warnings {
+        findings.warning(at, what, hint);
+    }
+    Some(brought.certificates)
+}
+
 /// The lock beside the site, when there is one; and what is wrong with it, which only `anymetal lock` mends.
 pub(super) fn lock(path: &Path, site: &Site) -> (Option<Lock>, Vec<Diagnostic>) {
     let place = Lock::path(path);
@@ -46,8 +69,7 @@ pub(super) fn lock(path: &Path, site: &Site) -> (Option<Lock>, Vec<Diagnostic>) 
             None
         }
         Ok(bytes) => {
-            let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned());
-            let lock = text.and_then(|text| Lock::read(&text).map_err(|error| format!("{error:#}")));
+            let lock = Lock::read(&bytes).map_err(|error| format!("{error:#}"));
             lock.map_err(|what| findings.unusable(Complaint::new(what, hint(path)))).ok()
         }
     };

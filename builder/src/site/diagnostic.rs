@@ -145,7 +145,12 @@ pub fn quoted(text: &str) -> String {
     const LONGEST: usize = 72;
     let cut: String = text.chars().take(LONGEST).collect();
     let rest = if cut.len() < text.len() { "…" } else { "" };
-    format!("`{}{rest}`", terminal::one_line(&cut))
+    let mut shown = String::new();
+    for c in terminal::one_line(&cut).chars() {
+        // a blank that is none would be taken for one
+        if c.is_whitespace() && !c.is_ascii() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    format!("`{shown}{rest}`")
 }
 
 /// The one of `known` that is probably meant.
@@ -181,8 +186,11 @@ mod tests {
     #[test]
     fn a_finding_is_one_line_whatever_the_author_wrote() {
         let mut findings = Findings::of(Path::new("a\nb.yaml"));
-        findings.warning(Mark { line: 2, column: 5 }, format!("bad {}", quoted("x\ny\u{202e}")), "mend it");
-        assert_eq!(findings.sorted()[0].to_string(), r"a\nb.yaml:2:5: warning: bad `x\ny\u{202e}`; hint: mend it");
+        findings.warning(Mark { line: 2, column: 5 }, format!("bad {}", quoted("x\ny\u{202e}\u{a0} z")), "mend it");
+        assert_eq!(
+            findings.sorted()[0].to_string(),
+            r"a\nb.yaml:2:5: warning: bad `x\ny\u{202e}\u{a0} z`; hint: mend it"
+        );
     }
 
     #[test]

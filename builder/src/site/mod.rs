@@ -3,8 +3,10 @@
 //!
 //! bytes → `text` → `yaml` (nodes that know their place) → `schema` (keys) → `model::Site`, or everything that is wrong.
 
+mod authority;
 mod beside;
 mod cloud_config;
+mod cloud_init;
 pub mod diagnostic;
 mod fields;
 pub mod model;
@@ -13,6 +15,7 @@ mod prefix;
 mod schema;
 pub mod sets;
 mod text;
+pub(crate) use text::decode;
 pub(crate) mod url;
 pub mod yaml;
 
@@ -22,6 +25,7 @@ use diagnostic::{Complaint, Diagnostic, Findings, Severity, quoted};
 use model::Extra;
 pub use model::Site;
 use schema::{Content, Draft, Part};
+use yaml::lookalikes::{self, Strictness};
 
 use crate::sys::read::{self, Refused};
 
@@ -57,7 +61,8 @@ pub fn unlocked(path: &Path) -> Result<(Site, Vec<Diagnostic>), Vec<Diagnostic>>
 
 /// The site in these bytes, but for what other files have to say.
 fn draft(bytes: &[u8], findings: &mut Findings) -> Option<Draft> {
-    let text = text::decode(bytes, findings)?;
+    let text = decode(bytes, findings)?;
+    lookalikes::refuse(text, Strictness::Ours, findings)?;
     let root = yaml::parse(text, findings)?;
     schema::draft(&root, findings)
 }
@@ -73,6 +78,11 @@ fn complete(path: &Path, draft: Draft, findings: &mut Findings) -> (Option<Site>
         let mirror = beside::mirror(said, folder, findings);
         all &= mirror.is_some();
         site.sources.extend(mirror);
+    }
+    for said in draft.ca {
+        let certificates = beside::authorities(said, folder, findings);
+        all &= certificates.is_some();
+        site.ca.extend(certificates.into_iter().flatten());
     }
     for Part { at, name, content } in draft.cloud_config {
         let document = match content {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 pub use anymetal_contract::plan::Tls;
-use anymetal_contract::plan::{Arch, Bgp, Delivery, Expose, Guard, Metadata, Report, Supply};
+use anymetal_contract::plan::{Arch, Bgp, Delivery, Expose, Guard, Metadata, Proxy, Report, Supply};
 use anymetal_contract::{Digest, Phase};
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -64,6 +64,10 @@ pub struct Site {
     pub cloud_config: Vec<Extra>,
     /// Deadlines that differ from init's own, in seconds.
     pub deadlines: BTreeMap<Phase, u32>,
+    /// The proxy through which nodes reach the world outside.
+    pub proxy: Option<Proxy>,
+    /// Certificates of authorities of the site's own, each in PEM, judged.
+    pub ca: Vec<String>,
     /// What `anymetal lock` resolved for this site, when there is a lock beside it.
     pub lock: Option<Lock>,
 }

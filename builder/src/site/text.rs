@@ -1,54 +1,43 @@
 //! Bytes of a file to the text a YAML parser may see.
 //! May not read the file: `sys/read` does, and bounds it.
 
+use anymetal_contract::text;
+
 use super::diagnostic::{Findings, Mark};
 
 /// The text, without a byte order mark; or `None` and what is wrong with it.
-pub(super) fn decode<'b>(bytes: &'b [u8], findings: &mut Findings) -> Option<&'b str> {
-    let text = match std::str::from_utf8(bytes) {
+pub(crate) fn decode<'b>(bytes: &'b [u8], findings: &mut Findings) -> Option<&'b str> {
+    let text = match text::decode(bytes) {
         Ok(text) => text,
         Err(error) => {
-            let good = error.valid_up_to();
-            let before = std::str::from_utf8(&bytes[..good]).unwrap_or_default();
-            let what = format!("not UTF-8: the byte 0x{:02X} at offset {good}", bytes[good]);
-            let utf16 = matches!(bytes, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]);
-            let hint = if utf16 { "this looks like UTF-16: save the file as UTF-8" } else { "save the file as UTF-8" };
-            findings.mistake(end_of(before), what, hint);
+            findings.mistake(mark(error.at), error.what, error.hint);
             return None;
         }
     };
-    let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
     match text.char_indices().find(|(_, c)| !printable(*c)) {
         None => Some(text),
         Some((offset, c)) => {
-            findings.mistake(
-                end_of(&text[..offset]),
-                format!("the character U+{:04X} may not stand in YAML", u32::from(c)),
-                "remove it, or write it as an escape between double quotes",
-            );
+            let (what, hint) = match text::lookalike(c) {
+                Some(found) => (found.to_string(), found.hint),
+                None => {
+                    (format!("U+{:04X}", u32::from(c)), "remove it, or write it as an escape between double quotes")
+                }
+            };
+            let at = mark(text::place(text, offset));
+            findings.mistake(at, format!("the character {what} may not stand in YAML"), hint);
             None
         }
     }
+}
+
+fn mark(place: text::Place) -> Mark {
+    Mark { line: place.line, column: place.column }
 }
 
 /// YAML 1.2, section 5.1, less the byte order mark, which only begins a file.
 fn printable(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{A0}'..='\u{D7FF}' | '\u{E000}'..='\u{FEFE}'
         | '\u{FF00}'..='\u{FFFD}' | '\u{10000}'..)
-}
-
-/// The place just after this text.
-fn end_of(text: &str) -> Mark {
-    let mut at = Mark::START;
-    let mut characters = text.chars().peekable();
-    while let Some(c) = characters.next() {
-        if c == '\n' || (c == '\r' && characters.peek() != Some(&'\n')) {
-            at = Mark { line: at.line + 1, column: 1 };
-        } else {
-            at.column += 1;
-        }
-    }
-    at
 }
 
 #[cfg(test)]
@@ -78,20 +67,14 @@ mod tests {
     #[test]
     fn what_is_not_text_is_named_with_its_place() {
         for (bytes, said) in [
-            (&b"a: b\nc: \xE9\n"[..], "s:2:4: not UTF-8: the byte 0xE9 at offset 8; hint: save the file as UTF-8"),
-            (b"a: \xC3\xA9\xC3", "s:1:5: not UTF-8: the byte 0xC3 at offset 5; hint: save the file as UTF-8"),
-            (
-                b"\xFF\xFEa\0",
-                "s:1:1: not UTF-8: the byte 0xFF at offset 0; hint: this looks like UTF-16: save the file as UTF-8",
-            ),
+            (&b"a: b\nc: \xE9\n"[..], "s:2:4: not UTF-8: the byte 0xE9; hint: save it as UTF-8"),
+            (b"a: \xC3\xA9\xC3", "s:1:5: not UTF-8: the byte 0xC3; hint: save it as UTF-8"),
+            (b"\xFF\xFEa\0", "s:1:1: not UTF-8; hint: this looks like UTF-16: save it as UTF-8"),
             (
                 b"a\r\nb\rc\0",
                 "s:3:2: the character U+0000 may not stand in YAML; hint: remove it, or write it as an escape between double quotes",
             ),
-            (
-                b"a\xEF\xBB\xBF",
-                "s:1:2: the character U+FEFF may not stand in YAML; hint: remove it, or write it as an escape between double quotes",
-            ),
+            (b"a\xEF\xBB\xBF", "s:1:2: the character U+FEFF byte order mark may not stand in YAML; hint: remove it"),
         ] {
             assert_eq!(decoded(bytes), Err(said.to_owned()));
         }

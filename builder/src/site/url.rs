@@ -3,6 +3,8 @@
 
 use std::net::Ipv6Addr;
 
+use anymetal_supply::origin::lower;
+
 use super::diagnostic::{Complaint, Findings, Mark, quoted};
 
 /// What a URL is for.
@@ -44,7 +46,8 @@ pub(crate) fn url(text: &str, purpose: Use) -> Result<String, Complaint> {
     if bad_percent(text) {
         return complain("has a `%` that is not followed by two hexadecimal digits", "write a percent sign as `%25`");
     }
-    if !(text.starts_with("https://") || text.starts_with("http://")) {
+    let url = lower(text);
+    if !(url.starts_with("https://") || url.starts_with("http://")) {
         let example = match purpose {
             Use::Base | Use::Whole => "write it like `https://mirror.example/anymetal`",
             Use::Canary => "write it like `http://app.example.org/healthz`",
@@ -69,7 +72,7 @@ pub(crate) fn url(text: &str, purpose: Use) -> Result<String, Complaint> {
             "an origin is a base URL: blobs are asked for at `<origin>/sha256/<digest>`",
         );
     }
-    Ok(if purpose == Use::Base { text.trim_end_matches('/') } else { text }.to_owned())
+    Ok(if purpose == Use::Base { url.trim_end_matches('/') } else { &url }.to_owned())
 }
 
 /// A word about a query that looks as if it let somebody in: it stands in the plan, which everybody may read. The value is not repeated.
@@ -162,6 +165,9 @@ mod tests {
             ("http://[2001:db8::1]:8080/x", "ok http://[2001:db8::1]:8080/x"),
             ("http://[2001:db8::1]", "ok http://[2001:db8::1]"),
             ("http://localhost/", "ok http://localhost"),
+            ("HTTPS://Mirror.Example/Am", "ok https://mirror.example/Am"),
+            ("Http://[2001:DB8::1]:80/X?", "`Http://[2001:DB8::1]:80/X?` has a query (`?…`)"),
+            ("FTP://m.example", "`FTP://m.example` is not an http or https URL"),
             ("https://m.example/a?b=c", "`https://m.example/a?b=c` has a query (`?…`)"),
             ("https://m.example/#top", "`https://m.example/#top` has a fragment (`#…`)"),
             ("ftp://m.example", "`ftp://m.example` is not an http or https URL"),

@@ -5,6 +5,7 @@
 //! Events are taken one by one and kept on a stack of our own, so no input is deep enough to exhaust the thread's.
 
 mod build;
+pub mod lookalikes;
 
 use saphyr_parser::{Event, Marker, Parser, ScanError};
 

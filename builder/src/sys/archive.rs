@@ -1,31 +1,40 @@
 //! The files of an archive of packages: from the network, or from a folder that is laid out like one.
 //! May not check what they are: whoever asked knows their digests.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use anymetal_supply::http::{Certificates, Http, Limits};
+use anymetal_supply::http::{Limits, Outside};
 
+use super::outside::{Asker, Tell, Vouched};
 use super::read;
-use crate::lock::debian::Fetch;
+use crate::lock::debian::{Absent, Fetch};
 
 /// Where an upstream's files are: its own base address, and what stands in its place, tried in this order.
 pub type Mirror<P> = (String, Vec<P>);
 
+/// What vouches for an archive's files; Debian's own is asked by plain http.
+const SIGNED: &str = "the archive's signature and digests vouch for what comes";
+
 /// Archives on the network.
 pub struct Mirrors {
-    http: Http,
+    asker: Asker,
     mirrors: Vec<Mirror<String>>,
 }
 
 impl Mirrors {
     /// An upstream that none of these names is asked itself; one that is named is asked only where it says.
-    pub fn new(mirrors: Vec<Mirror<String>>) -> Self {
-        Self { http: Http::new(Limits::TRANSFER, Certificates::Checked), mirrors }
+    pub fn new(mirrors: Vec<Mirror<String>>, outside: &Outside, tell: Tell) -> Self {
+        Self { asker: Asker::new(Limits::TRANSFER, outside, tell), mirrors }
     }
 
     fn ask(&self, url: &str, most: u64) -> Result<Vec<u8>> {
-        let answer = self.http.get(url, most)?;
+        let answer = self.asker.get(url, most, Vouched::Otherwise(SIGNED))?;
+        if matches!(answer.status, 404 | 410) {
+            bail!(Absent(format!("asking {url}: it answered {}", answer.status)));
+        }
         ensure!(answer.status == 200, "asking {url}: it answered {}", answer.status);
         Ok(answer.body)
     }
@@ -35,6 +44,12 @@ impl Fetch for Mirrors {
     fn get(&self, url: &str, most: u64) -> Result<Vec<u8>> {
         let Some((bases, rest)) = split(&self.mirrors, url) else { return self.ask(url, most) };
         first(bases.iter().map(|base| self.ask(&format!("{}/{rest}", base.trim_end_matches('/')), most)))
+    }
+
+    fn place(&self, url: &str) -> String {
+        let Some((bases, rest)) = split(&self.mirrors, url) else { return url.to_owned() };
+        let places: Vec<_> = bases.iter().map(|base| format!("{}/{rest}", base.trim_end_matches('/'))).collect();
+        places.join(" or ")
     }
 }
 
@@ -48,13 +63,38 @@ impl Fetch for Folders {
     fn get(&self, url: &str, most: u64) -> Result<Vec<u8>> {
         let (folders, rest) =
             split(&self.0, url).with_context(|| format!("no folder is given that stands for {url}"))?;
-        ensure!(rest.split('/').all(|part| !matches!(part, "" | "." | "..")), "{url} leaves the archive");
+        // an address has percent signs for what a file's name has as it is
+        let rest = decoded(rest.as_bytes());
+        let leads_on = |part: &[u8]| !matches!(part, b"" | b"." | b"..");
+        ensure!(rest.split(|byte| *byte == b'/').all(leads_on), "{url} leaves the archive");
+        let rest = OsString::from_vec(rest);
         first(folders.iter().map(|folder| {
-            let path = folder.join(rest);
-            read::bounded(&path, most)
-                .map_err(|refused| refused.told(most).context(format!("reading {}", path.display())))
+            let path = folder.join(&rest);
+            read::bounded(&path, most).map_err(|refused| match refused {
+                absent if absent.is_absent() => Absent(format!("there is no {}", path.display())).into(),
+                other => other.told(most).context(format!("reading {}", path.display())),
+            })
         }))
     }
+
+    fn place(&self, url: &str) -> String {
+        let Some((folders, rest)) = split(&self.0, url) else { return url.to_owned() };
+        let paths: Vec<_> = folders.iter().map(|folder| folder.join(rest).display().to_string()).collect();
+        paths.join(" or ")
+    }
+}
+
+/// Bytes with every `%2E` as the byte it stands for. The addresses are our own, so each percent sign has its digits.
+fn decoded(bytes: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let [first, others @ ..] = rest {
+        let digits = others.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        let byte = digits.filter(|_| *first == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        rest = if byte.is_some() { &others[2..] } else { others };
+        decoded.push(byte.unwrap_or(*first));
+    }
+    decoded
 }
 
 /// What stands for an upstream, and the rest of the address below it: of several upstreams that fit, the longest.
@@ -66,12 +106,18 @@ fn split<'a, P>(mirrors: &'a [Mirror<P>], url: &'a str) -> Option<(&'a [P], &'a 
 
 /// The first that answers, or what all of them said.
 fn first(answers: impl Iterator<Item = Result<Vec<u8>>>) -> Result<Vec<u8>> {
-    let mut said = Vec::new();
+    let (mut said, mut absent) = (Vec::new(), true);
     for answer in answers {
         match answer {
             Ok(bytes) => return Ok(bytes),
-            Err(error) => said.push(format!("{error:#}")),
+            Err(error) => {
+                absent &= error.is::<Absent>();
+                said.push(format!("{error:#}"));
+            }
         }
+    }
+    if absent && !said.is_empty() {
+        bail!(Absent(said.join("; ")));
     }
     bail!("{}", if said.is_empty() { "nobody is given to be asked".to_owned() } else { said.join("; ") })
 }
@@ -93,7 +139,7 @@ mod tests {
             other => panic!("nobody was to ask for {other}"),
         });
         let bases = ["behind", "copy/"].map(|name| format!("{}/{name}", server.url()));
-        let mirrors = Mirrors::new(vec![(UPSTREAM.into(), bases.to_vec())]);
+        let mirrors = Mirrors::new(vec![(UPSTREAM.into(), bases.to_vec())], &Outside::default(), |_| ());
         assert_eq!(mirrors.get(&format!("{UPSTREAM}/dists/x"), 9).unwrap(), b"here");
         let error = mirrors.get(&format!("{UPSTREAM}/dists/x"), 3).unwrap_err().to_string();
         let url = server.url();
@@ -107,7 +153,8 @@ mod tests {
     #[test]
     fn an_upstream_without_mirrors_is_asked_itself() {
         let server = Server::start(|_, _| Response::ok("itself"));
-        let mirrors = Mirrors::new(vec![(UPSTREAM.into(), vec!["http://mirror.invalid".into()])]);
+        let mirrors =
+            Mirrors::new(vec![(UPSTREAM.into(), vec!["http://mirror.invalid".into()])], &Outside::default(), |_| ());
         assert_eq!(mirrors.get(&format!("{}/debian-security/x", server.url()), 9).unwrap(), b"itself");
     }
 

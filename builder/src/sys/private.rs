@@ -51,9 +51,9 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     beside.persist(&real).map(drop).map_err(|refused| refused.error).with_context(writing)
 }
 
-/// A variable of the environment, when it is set; an error of its own when it is no text.
-pub fn variable(name: &str) -> Option<Result<String, std::ffi::OsString>> {
-    std::env::var_os(name).map(std::ffi::OsString::into_string)
+/// A variable of the environment, when it is set.
+pub fn variable(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use anymetal_contract::plan::Arch;
 
 use super::interrupt;
 use super::stage::Stage;
@@ -22,6 +23,8 @@ pub struct Given<'g> {
     pub secrets: Option<&'g [u8]>,
     /// The file with what the platform says.
     pub metadata: &'g Path,
+    /// The architecture of the node, when it is not this machine's.
+    pub arch: Option<Arch>,
 }
 
 /// `init render` of this below `root`; it talks on our own standard streams. The code it ended with.
@@ -36,6 +39,9 @@ pub fn render(init: &Path, given: &Given<'_>, root: &Path) -> Result<i32> {
     if let Some(secrets) = &secrets {
         command.arg("--secrets").arg(secrets);
     }
+    if let Some(arch) = given.arch {
+        command.arg("--arch").arg(arch.id());
+    }
     let starting = || format!("starting {}; is it executable, and for this machine?", init.display());
     let mut child = interrupt::let_through(|| command.spawn()).with_context(starting)?;
     let ended = child.wait().with_context(|| format!("waiting for {}", init.display()))?;
@@ -43,13 +49,13 @@ pub fn render(init: &Path, given: &Given<'_>, root: &Path) -> Result<i32> {
 }
 
 /// Where what is only for this run, and nobody else's to read, may lie: in memory, when the system has such a place for its users.
-fn runtime() -> PathBuf {
+pub(super) fn runtime() -> PathBuf {
     let named = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     named.filter(|path| path.is_absolute() && path.is_dir()).unwrap_or_else(std::env::temp_dir)
 }
 
 /// A file for its owner alone, which goes away with the stage.
-fn temporary(stage: &Stage, what: &str, bytes: &[u8]) -> Result<PathBuf> {
+pub(super) fn temporary(stage: &Stage, what: &str, bytes: &[u8]) -> Result<PathBuf> {
     let path = stage.path().join(what);
     let write = || {
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;

@@ -4,39 +4,46 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anymetal_supply::http::{Certificates, Http, Limits};
+use anymetal_supply::http::{Limits, Outside};
 use anymetal_supply::pump::BUFFER;
 use anymetal_supply::store::digest_of;
 
+use super::outside::{Asker, Tell, Vouched};
 use super::read;
 use crate::lock::upstream::{Files, Measured, Refusal, base_name};
 use crate::sources;
 
 /// Files on the network.
 pub struct Network {
-    http: Http,
+    asker: Asker,
     bases: BTreeMap<String, String>,
 }
 
 impl Network {
     /// `bases` are the URLs that stand for upstreams, by their names; such an upstream is not asked itself.
-    pub fn new(bases: BTreeMap<String, String>) -> Self {
-        Self { http: Http::new(Limits::QUESTION, Certificates::Checked), bases }
+    pub fn new(bases: BTreeMap<String, String>, outside: &Outside, tell: Tell) -> Self {
+        Self { asker: Asker::new(Limits::QUESTION, outside, tell), bases }
     }
 }
 
 impl Files for Network {
-    fn document(&self, _: &str, url: &str, most: u64) -> Result<Vec<u8>, Refusal> {
+    fn document(&self, _: &str, url: &str, most: u64, signed: bool) -> Result<Vec<u8>, Refusal> {
         let url = sources::instead(&self.bases, url);
-        let answer = self.http.get(&url, most).map_err(|error| silent(&error))?;
+        let vouched = if signed { Vouched::Otherwise("its signature vouches for what comes") } else { Vouched::Not };
+        let answer = self.asker.get(&url, most, vouched).map_err(|error| silent(&error))?;
         answered(&url, answer.status)?;
         Ok(answer.body)
+    }
+
+    fn place(&self, _: &str, url: &str) -> String {
+        sources::instead(&self.bases, url)
     }
 
     fn measure(&self, _: &str, url: &str) -> Result<Measured, Refusal> {
         let url = sources::instead(&self.bases, url);
         // not HEAD: what releases are redirected to is often signed for GET alone
-        let stream = self.http.open(&url, 0).map_err(|error| silent(&error))?;
+        let pinned = Vouched::Otherwise("the digest pins the archive");
+        let stream = self.asker.open(&url, pinned).map_err(|error| silent(&error))?;
         answered(&url, stream.status)?;
         let none = || Refusal { why: format!("asking {url}: it does not say how long it is"), absent: false };
         Ok(Measured { size: stream.length.ok_or_else(none)?, sha256: None })
@@ -67,12 +74,16 @@ impl Folder {
 }
 
 impl Files for Folder {
-    fn document(&self, component: &str, url: &str, most: u64) -> Result<Vec<u8>, Refusal> {
+    fn document(&self, component: &str, url: &str, most: u64, _: bool) -> Result<Vec<u8>, Refusal> {
         let place = self.place(component, url)?;
         read::bounded(&place, most).map_err(|refused| Refusal {
             why: format!("reading {}: {}", place.display(), refused.told(most)),
             absent: false,
         })
+    }
+
+    fn place(&self, component: &str, url: &str) -> String {
+        Self::place(self, component, url).map_or_else(|refusal| refusal.why, |place| place.display().to_string())
     }
 
     fn measure(&self, component: &str, url: &str) -> Result<Measured, Refusal> {

@@ -2,7 +2,7 @@
 //! May not drop anything: `userdata` puts them into the cloud-config.
 
 use anyhow::{Result, ensure};
-use anymetal_contract::plan::File;
+use anymetal_contract::plan::{File, Proxy};
 
 use crate::template;
 
@@ -11,9 +11,16 @@ pub fn fetch_init() -> Result<File> {
     template::file("host/fetch-init.sh", include_str!("../../../templates/host/fetch-init.sh"))
 }
 
-/// `anymetal.service`, which fetches and runs it at every boot.
-pub fn unit() -> Result<File> {
-    template::file("host/anymetal.service", include_str!("../../../templates/host/anymetal.service"))
+/// `anymetal.service`, which fetches and runs it at every boot: through this proxy, when there is one.
+pub fn unit(proxy: Option<&Proxy>) -> Result<File> {
+    let mut unit = template::file("host/anymetal.service", include_str!("../../../templates/host/anymetal.service"))?;
+    if let Some(proxy) = proxy {
+        // A percent sign begins a specifier (systemd.unit(5)).
+        let variables: Vec<_> = proxy.variables().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let line = format!("\n[Service]\nEnvironment={}\n", variables.join(" ").replace('%', "%%"));
+        unit.body = unit.body.replacen("\n[Service]\n", &line, 1);
+    }
+    Ok(unit)
 }
 
 /// Fails when the script, which splits at spaces, could take this origin for something else (RFC 3986 section 2, less `'$` and `` ` ``).
@@ -32,7 +39,7 @@ mod tests {
 
     #[test]
     fn the_files_go_where_the_contract_says_and_name_what_it_names() {
-        let (fetch, unit) = (fetch_init().unwrap(), unit().unwrap());
+        let (fetch, unit) = (fetch_init().unwrap(), unit(None).unwrap());
         assert_eq!((fetch.path.as_str(), fetch.mode.as_str()), (place::FETCH, "0755"));
         assert_eq!((unit.path.as_str(), unit.mode.as_str()), (place::UNIT, "0644"));
         assert!(unit.body.contains(&format!("\nExecStartPre={}\nExecStart={} run\n", place::FETCH, place::INIT)));
@@ -44,6 +51,15 @@ mod tests {
         ] {
             assert!(fetch.body.contains(&part), "{part:?} is not in\n{}", fetch.body);
         }
+    }
+
+    #[test]
+    fn a_proxy_is_one_line_of_the_unit_and_none_costs_nothing() {
+        let proxy = Proxy { url: "http://proxy.example:3128".into(), no_proxy: vec!["a.example".into(), "*".into()] };
+        let (with, without) = (unit(Some(&proxy)).unwrap().body, unit(None).unwrap().body);
+        let line = "Environment=http_proxy=http://proxy.example:3128 https_proxy=http://proxy.example:3128 no_proxy=a.example,*\n";
+        assert_eq!(with.replace(line, ""), without);
+        assert!(with.contains(&format!("\n[Service]\n{line}")), "{with}");
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub const NAMES: &[Name] = &[
     perhaps("router_id", "text: an IPv4 address of this node, unique in the network"),
     perhaps(
         "neighbours",
-        "list of {name, family (4 or 6), address, asn, local_asn, source, multihop (hops; 1 = on-link), password (empty = none)}",
+        "list of {name, family (4 or 6), address, asn, local_asn, source (empty = the interface's own link-local address), interface (empty = not said), multihop (hops; 1 = on-link), password (empty = none)}",
     ),
     perhaps("neighbour_routes", "list of {family (4 or 6), prefix, via}: how to reach neighbours that are not on-link"),
 ];

@@ -17,6 +17,7 @@ pub mod reason;
 pub mod release;
 pub mod secrets;
 pub mod terminal;
+pub mod text;
 
 pub use abilities::Abilities;
 pub use digest::Digest;

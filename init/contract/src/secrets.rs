@@ -50,8 +50,8 @@ pub struct Name {
 /// What a secret must look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// 32 bytes in standard base64: a gossip key of Consul or Nomad.
-    Gossip,
+    /// 32 bytes in standard base64: a gossip key of Consul or Nomad, or the seed of an Ed25519 key (RFC 8032).
+    Bytes32,
     /// A UUID in lower case with dashes: a token of Consul or Nomad.
     Uuid,
     /// 8 to 200 printable ASCII characters without spaces, quotes, backslashes and `$`: it passes through shells, URLs and configurations.
@@ -63,8 +63,6 @@ pub enum Shape {
     Key,
     /// `user:$2y$…`, a line of an htpasswd file with bcrypt; Bindle takes no other prefix than `$2y$`.
     Htpasswd,
-    /// A private key of the curve P-256: PKCS #8 (RFC 5958) with the public key in it, in standard base64.
-    Authority,
     /// An http or https URL of at most 2000 printable ASCII characters, without spaces, quotes and backslashes.
     Url,
     /// A map of variables.
@@ -91,18 +89,18 @@ pub const NAMES: &[Name] = &[
     name("bindle_htpasswd", Shape::Htpasswd, "who may push to Bindle"),
     name(
         CLUSTER_CA,
-        Shape::Authority,
+        Shape::Bytes32,
         "the site's CA: signs the certificates by which Consul and Nomad know one another",
     ),
     name("consul_agent", Shape::Uuid, "Consul: the agent's own token"),
-    name("consul_gossip", Shape::Gossip, "Consul: encrypts what its agents tell each other"),
+    name("consul_gossip", Shape::Bytes32, "Consul: encrypts what its agents tell each other"),
     name("consul_guard", Shape::Uuid, "Consul: the guard's token, to look at this node"),
     name("consul_management", Shape::Uuid, "Consul: may do everything"),
     name("consul_nomad", Shape::Uuid, "Consul: Nomad's token, to register services"),
     name("consul_traefik", Shape::Uuid, "Consul: Traefik's token, to read the catalogue"),
     name("hippo_jwt", Shape::Key, "Hippo: signs the tokens of those who are logged in"),
     name("hippo_password", Shape::Password, "Hippo: the administrator's password"),
-    name("nomad_gossip", Shape::Gossip, "Nomad: encrypts what its servers tell each other"),
+    name("nomad_gossip", Shape::Bytes32, "Nomad: encrypts what its servers tell each other"),
     name("nomad_guard", Shape::MadeOnTheNode, "Nomad: the guard's token, to look at this node"),
     name("nomad_hippo", Shape::MadeOnTheNode, "Nomad: Hippo's token, to run applications"),
     name("nomad_management", Shape::Uuid, "Nomad: may do everything"),
@@ -119,7 +117,7 @@ impl Shape {
     pub fn judge(self, text: &str) -> Result<(), &'static str> {
         let plain = |text: &str| text.bytes().all(|byte| (b'!'..=b'~').contains(&byte) && !b"\"'`\\$".contains(&byte));
         let good = match self {
-            Self::Gossip => is_base64_of_32_bytes(text),
+            Self::Bytes32 => is_base64_of_32_bytes(text),
             Self::Uuid => is_uuid(text),
             Self::Password => (8..=200).contains(&text.len()) && plain(text),
             Self::Session => {
@@ -127,7 +125,6 @@ impl Shape {
             }
             Self::Key => (32..=200).contains(&text.len()) && plain(text),
             Self::Htpasswd => is_htpasswd(text),
-            Self::Authority => is_p256_key(text),
             Self::Url => is_url(text),
             Self::Variables | Self::MadeOnTheNode => false,
         };
@@ -137,13 +134,12 @@ impl Shape {
     /// What it must look like, as a sentence's end.
     pub const fn words(self) -> &'static str {
         match self {
-            Self::Gossip => "32 bytes in base64, 44 characters",
+            Self::Bytes32 => "32 bytes in base64, 44 characters",
             Self::Uuid => "a UUID in lower case, 36 characters",
             Self::Password => "8 to 200 printable characters, without spaces, quotes, backslashes and dollar signs",
             Self::Session => "1 to 80 printable characters without double quotes",
             Self::Key => "32 to 200 printable characters, without spaces, quotes, backslashes and dollar signs",
             Self::Htpasswd => "`user:$2y$…`, a line as `htpasswd -B` writes it",
-            Self::Authority => "a private key of P-256, PKCS #8 in base64, 184 characters",
             Self::Url => "an http or https URL, without spaces, quotes and backslashes",
             Self::Variables => "a map of variables",
             Self::MadeOnTheNode => "made on the node, and brought by nobody",
@@ -169,15 +165,6 @@ fn is_base64_of_32_bytes(text: &str) -> bool {
         && text.as_bytes().get(42).is_some_and(|byte| last.contains(byte))
 }
 
-/// The base64 of what comes before the 32 secret bytes, the same in every such key: PKCS #8, `id-ecPublicKey`, `prime256v1`, `ECPrivateKey`.
-const P256_HEAD: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg";
-
-/// 138 bytes, which end without padding. Whether the two halves of the key belong together is judged by who signs with it.
-fn is_p256_key(text: &str) -> bool {
-    let digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
-    text.len() == 184 && text.starts_with(P256_HEAD) && text.bytes().all(digit)
-}
-
 /// One line: a user, a colon, `$2y$`, a cost of two digits, `$` and 53 digits of bcrypt's own base64.
 fn is_htpasswd(text: &str) -> bool {
     let Some((user, hash)) = text.split_once(':') else { return false };
@@ -194,7 +181,8 @@ fn is_htpasswd(text: &str) -> bool {
 }
 
 fn is_url(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let is_ours = |scheme: &str| scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    let rest = text.split_once("://").filter(|(scheme, _)| is_ours(scheme)).map(|(_, rest)| rest).unwrap_or_default();
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = host.rsplit('@').next().unwrap_or_default();
     !host.trim_start_matches(':').is_empty()
@@ -227,9 +215,9 @@ mod tests {
             (Shape::Uuid, uuid, true),
             (Shape::Uuid, &uuid.to_uppercase(), false),
             (Shape::Uuid, &uuid.replace('-', "0"), false),
-            (Shape::Gossip, base64.as_str(), true),
-            (Shape::Gossip, &base64.replace("E=", "B="), false),
-            (Shape::Gossip, &base64[1..], false),
+            (Shape::Bytes32, base64.as_str(), true),
+            (Shape::Bytes32, &base64.replace("E=", "B="), false),
+            (Shape::Bytes32, &base64[1..], false),
             (Shape::Password, "correct-horse", true),
             (Shape::Password, "short", false),
             (Shape::Password, "with space in", false),
@@ -247,13 +235,11 @@ mod tests {
             (Shape::Htpasswd, &hash, true),
             (Shape::Htpasswd, &hash.replace("$2y$", "$2b$"), false),
             (Shape::Htpasswd, &format!("{hash}\n"), false),
-            (Shape::Authority, &format!("{P256_HEAD}{}", "a".repeat(136)), true),
-            (Shape::Authority, &format!("{P256_HEAD}{}", "a".repeat(135)), false),
-            (Shape::Authority, &format!("{P256_HEAD}{}-", "a".repeat(135)), false),
-            (Shape::Authority, &"a".repeat(184), false),
             (Shape::MadeOnTheNode, uuid, false),
             (Shape::Url, "https://hook.example/T0K3N?key=abc", true),
             (Shape::Url, "http://user:pw@[fd00::1]:80/x", true),
+            (Shape::Url, "HTTPS://Hook.Example/x", true),
+            (Shape::Url, "ftp://hook.example/x", false),
             (Shape::Url, "https://", false),
             (Shape::Url, "https:///x", false),
             (Shape::Url, "https://user@/x", false),

@@ -1,4 +1,4 @@
-//! A certificate of X.509 version 3 (RFC 5280), in the one form that we make: P-256, ECDSA with SHA-256.
+//! A certificate of X.509 version 3 (RFC 5280), in the one form that we make: signed by Ed25519, a service's key of P-256.
 //! May not sign: whoever has the key does.
 
 use std::net::IpAddr;
@@ -16,8 +16,8 @@ const SINCE: &[u8] = b"200101000000Z";
 /// The end of what has no end (RFC 5280 section 4.1.2.5).
 const NEVER: &str = "99991231235959Z";
 
-/// `ecdsa-with-SHA256` (RFC 5758 section 3.2), as an `AlgorithmIdentifier`.
-const ECDSA_SHA256: &[u8] = &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+/// `id-Ed25519` (RFC 8410 section 3), as an `AlgorithmIdentifier`: of the authority's key and of its signatures.
+const ED25519: &[u8] = &[0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70];
 /// `id-ecPublicKey` with prime256v1 (RFC 5480 section 2.1), as an `AlgorithmIdentifier`.
 const P256: &[u8] = &[
     0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03,
@@ -68,15 +68,16 @@ impl Template<'_> {
             Kind::Leaf(names) => name(names.first().map_or("", String::as_str)),
         };
         let validity = value(SEQUENCE, &[&value(UTC_TIME, &[SINCE]), &value(self.until.0, &[self.until.1.as_bytes()])]);
-        let key = value(SEQUENCE, &[P256, &bits(public)]);
+        let algorithm = match &self.kind {
+            Kind::Authority => ED25519,
+            Kind::Leaf(_) => P256,
+        };
+        let key = value(SEQUENCE, &[algorithm, &bits(public)]);
         // A key has one certificate, so the key's digest is as good a number as any. Positive, and of the same length always.
         let mut serial = digest(&SHA256, public).as_ref()[..16].to_vec();
         serial[0] = serial[0] & 0x3f | 0x40;
         let extensions = value(context(3, true), &[&value(SEQUENCE, &[&self.extensions(public)])]);
-        value(
-            SEQUENCE,
-            &[V3, &value(INTEGER, &[&serial]), ECDSA_SHA256, &issuer, &validity, &subject, &key, &extensions],
-        )
+        value(SEQUENCE, &[V3, &value(INTEGER, &[&serial]), ED25519, &issuer, &validity, &subject, &key, &extensions])
     }
 
     fn extensions(&self, public: &[u8]) -> Vec<u8> {
@@ -131,7 +132,7 @@ fn key_id(public: &[u8]) -> Vec<u8> {
 
 /// A certificate of a signed part and its signature.
 pub(crate) fn join(tbs: &[u8], signature: &[u8]) -> Vec<u8> {
-    value(SEQUENCE, &[tbs, ECDSA_SHA256, &bits(signature)])
+    value(SEQUENCE, &[tbs, ED25519, &bits(signature)])
 }
 
 /// The signed part and the signature of a certificate in our form.
@@ -141,7 +142,7 @@ pub(crate) fn split(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
     let tbs = parts.expect(SEQUENCE)?.whole;
     let algorithm = parts.expect(SEQUENCE)?.whole;
     let signature = parts.expect(der::BIT_STRING)?.content.strip_prefix(&[0])?;
-    (algorithm == ECDSA_SHA256 && parts.0.is_empty() && outer.0.is_empty()).then_some((tbs, signature))
+    (algorithm == ED25519 && parts.0.is_empty() && outer.0.is_empty()).then_some((tbs, signature))
 }
 
 /// When the certificate of this signed part ends: as it is written, and as a time.

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey,
 };
 
 use certificate::{Kind, Template};
@@ -25,7 +25,7 @@ const EARLIEST: Duration = Duration::from_hours(20_454 * 24);
 
 /// The authority: its key and whose it is.
 pub struct Authority {
-    key: EcdsaKeyPair,
+    key: Ed25519KeyPair,
     site: String,
     random: SystemRandom,
 }
@@ -39,7 +39,7 @@ pub struct Identity {
     pub key: String,
 }
 
-/// Makes a private key of the curve P-256: PKCS #8, DER.
+/// Makes a service's private key, of the curve P-256: PKCS #8, DER.
 fn new_key(random: &SystemRandom) -> anyhow::Result<Vec<u8>> {
     let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, random);
     Ok(key.map_err(|_| anyhow::anyhow!("making a private key: the kernel gives no random bytes"))?.as_ref().to_vec())
@@ -51,31 +51,24 @@ fn pair(key: &[u8], random: &SystemRandom) -> anyhow::Result<EcdsaKeyPair> {
 }
 
 impl Authority {
-    /// Makes the private key of a new authority, in the form of the secret: PKCS #8 in base64.
-    pub fn new_secret() -> anyhow::Result<String> {
-        Ok(STANDARD.encode(new_key(&SystemRandom::new())?))
-    }
-
-    /// Takes the authority's private key from the secret. Fails when it is none.
+    /// Takes the authority's private key from the secret, which is an Ed25519 seed (RFC 8032 section 5.1.5) in base64: any 32 bytes are one. Fails
+    /// when it is anything else.
     pub fn read(site: &str, secret: &str) -> anyhow::Result<Self> {
-        let random = SystemRandom::new();
         // Its bytes are the key, so an error may not quote them.
-        let key = STANDARD.decode(secret).ok().context("reading the key of the site's CA: it is not base64")?;
-        let key = pair(&key, &random).context("reading the key of the site's CA")?;
-        Ok(Self { key, site: site.to_owned(), random })
+        let seed = STANDARD.decode(secret).ok().context("reading the key of the site's CA: it is not base64")?;
+        let key = Ed25519KeyPair::from_seed_unchecked(&seed).ok();
+        let key = key.context("reading the key of the site's CA: it is not 32 bytes")?;
+        Ok(Self { key, site: site.to_owned(), random: SystemRandom::new() })
     }
 
-    /// Makes the authority's own certificate. Only its signature differs from one to the next.
-    pub fn certificate(&self) -> anyhow::Result<String> {
-        Ok(pem::encode(CERTIFICATE, &self.sign(&self.own())?))
+    /// Makes the authority's own certificate: for one key and site always the same bytes.
+    pub fn certificate(&self) -> String {
+        pem::encode(CERTIFICATE, &self.sign(&self.own()))
     }
 
-    /// Says whether this is a certificate of this authority's own key, whole.
+    /// Says whether this is the certificate of this authority's own key, whole.
     pub fn is_own(&self, certificate: &[u8]) -> bool {
-        pem::decode(CERTIFICATE, certificate).is_some_and(|der| {
-            certificate::split(&der)
-                .is_some_and(|(tbs, signature)| tbs == self.own() && self.has_signed(tbs, signature))
-        })
+        self.certificate().as_bytes() == certificate
     }
 
     /// Makes a key and a certificate for these DNS names and addresses, good from long ago until [`LIFETIME`] after `now`.
@@ -84,7 +77,7 @@ impl Authority {
         let public = pair(&key, &self.random)?;
         let until = certificate::until(believed(now) + LIFETIME);
         let tbs = self.template(Kind::Leaf(names), &until).tbs(public.public_key().as_ref());
-        let certificate = pem::encode(CERTIFICATE, &self.sign(&tbs)?);
+        let certificate = pem::encode(CERTIFICATE, &self.sign(&tbs));
         Ok(Identity { certificate, key: pem::encode(PRIVATE_KEY, &key) })
     }
 
@@ -114,15 +107,12 @@ impl Authority {
         self.template(Kind::Authority, &certificate::never()).tbs(self.key.public_key().as_ref())
     }
 
-    fn sign(&self, tbs: &[u8]) -> anyhow::Result<Vec<u8>> {
-        let signature = self.key.sign(&self.random, tbs);
-        let signature =
-            signature.map_err(|_| anyhow::anyhow!("signing a certificate: the kernel gives no random bytes"))?;
-        Ok(certificate::join(tbs, signature.as_ref()))
+    fn sign(&self, tbs: &[u8]) -> Vec<u8> {
+        certificate::join(tbs, self.key.sign(tbs).as_ref())
     }
 
     fn has_signed(&self, tbs: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, self.key.public_key().as_ref()).verify(tbs, signature).is_ok()
+        UnparsedPublicKey::new(&ED25519, self.key.public_key().as_ref()).verify(tbs, signature).is_ok()
     }
 }
 

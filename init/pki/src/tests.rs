@@ -10,7 +10,9 @@ fn names(names: &[&str]) -> Vec<String> {
 }
 
 fn authority() -> Authority {
-    Authority::read("demo", &Authority::new_secret().unwrap()).unwrap()
+    let mut seed = [0; 32];
+    ring::rand::SecureRandom::fill(&SystemRandom::new(), &mut seed).unwrap();
+    Authority::read("demo", &STANDARD.encode(seed)).unwrap()
 }
 
 fn at(text: &str) -> SystemTime {
@@ -31,8 +33,8 @@ fn openssl_accepts_what_is_made_for_both_purposes_and_the_names_and_no_others() 
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     let (own, other) = (authority(), authority());
     let leaf = own.issue(&names(&["server.dc1.consul", "localhost", "127.0.0.1", "::1"]), at(TODAY)).unwrap();
-    write("ca.pem", &own.certificate().unwrap());
-    write("other.pem", &other.certificate().unwrap());
+    write("ca.pem", &own.certificate());
+    write("other.pem", &other.certificate());
     write("leaf.pem", &leaf.certificate);
     write("key.pem", &leaf.key);
     let judge = |words: &[&str]| openssl(&[&["verify", "-x509_strict"], words].concat(), folder.path());
@@ -62,17 +64,12 @@ fn openssl_accepts_what_is_made_for_both_purposes_and_the_names_and_no_others() 
 }
 
 #[test]
-fn the_authoritys_certificate_differs_from_the_next_in_its_signature_alone() {
-    let authority = authority();
-    let (one, other) = (authority.certificate().unwrap(), authority.certificate().unwrap());
-    assert_ne!(one, other, "signatures are made by chance");
-    assert!(authority.is_own(one.as_bytes()) && authority.is_own(other.as_bytes()));
-    let tbs = |text: &str| {
-        let der = pem::decode(CERTIFICATE, text.as_bytes()).unwrap();
-        certificate::split(&der).unwrap().0.to_vec()
-    };
-    assert_eq!(tbs(&one), tbs(&other));
-    assert!(!self::authority().is_own(one.as_bytes()), "another key's was taken for its own");
+fn the_authoritys_certificate_is_always_the_same_and_its_own() {
+    let (authority, other) = (authority(), authority());
+    let one = authority.certificate();
+    assert_eq!(one, authority.certificate(), "two nodes of a site have different ones");
+    assert!(authority.is_own(one.as_bytes()));
+    assert!(!other.is_own(one.as_bytes()), "another key's was taken for its own");
     assert!(!authority.is_own(b"") && !authority.is_own(one.replace('M', "N").as_bytes()));
 }
 
@@ -108,19 +105,19 @@ fn a_certificate_is_kept_until_something_speaks_against_it() {
 
 #[test]
 fn a_key_that_is_none_is_refused_without_a_word_of_it() {
-    for secret in ["hunter2", "aHVudGVyMg==", &STANDARD.encode([7; 138])] {
+    for secret in ["hunter2", "aHVudGVyMg==", &STANDARD.encode([7; 31]), &STANDARD.encode([7; 138])] {
         let error = format!("{:#}", Authority::read("demo", secret).err().unwrap());
         assert!(error.starts_with("reading the key of the site's CA: ") && !error.contains(secret), "{error}");
     }
-    let secret = Authority::new_secret().unwrap();
-    assert_eq!(secret.len(), 184);
-    assert!(
-        secret.starts_with("MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg"),
-        "the shape of the secret knows its head"
-    );
-    let mut bytes = STANDARD.decode(&secret).unwrap();
-    bytes[137] ^= 1;
-    assert!(Authority::read("demo", &STANDARD.encode(bytes)).is_err(), "halves that do not belong together passed");
+}
+
+/// Test 1 of RFC 8032 section 7.1.
+#[test]
+fn the_public_key_is_the_seeds() {
+    let seed = "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
+    let public = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+    let authority = Authority::read("demo", seed).unwrap();
+    assert_eq!(STANDARD.encode(authority.key.public_key()), public);
 }
 
 #[test]

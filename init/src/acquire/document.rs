@@ -50,7 +50,7 @@ pub(crate) fn fetch(world: &World, steps: &dyn Steps, document: &Document) -> Re
             let message = format!("{} names no origin, and there is no bundle with the {name}", place::PINS);
             return Err(Missed::NotYet { reason: Reason::ArtefactUnreachable, message, settled: false });
         }
-        transfer::fetch(&store, &Clients::new(LIMITS), &wanted, Pace::UNHURRIED, &told)?;
+        transfer::fetch(&store, &Clients::new(LIMITS, &world.outside()), &wanted, Pace::UNHURRIED, &told)?;
     }
     let read = || {
         let mut bytes = Vec::new();

@@ -18,7 +18,7 @@ use crate::siblings::{Siblings, Turn};
 use crate::sys::clock;
 use crate::world::World;
 use anymetal_supply::failure::Failure;
-use anymetal_supply::http::Limits;
+use anymetal_supply::http::{Limits, Outside};
 use anymetal_supply::origin::{self, Missed, Said};
 use anymetal_supply::store::Store;
 use anymetal_supply::transfer::{self, Clients, Got, Pace, Wanted, Watch};
@@ -66,7 +66,8 @@ impl<'a> Supplies<'a> {
     pub(super) fn of(world: &'a World, store: &'a Store, steps: &'a dyn Steps, times: Times) -> Self {
         let order = asks(&world.plan().supplies);
         let bundle = if order.contains(&Ask::Bundle) { bundle::find(world, steps) } else { None };
-        let (clients, damaged, began) = (Clients::new(times.limits), Mutex::default(), clock::monotonic());
+        let (clients, damaged, began) =
+            (Clients::new(times.limits, &world.outside()), Mutex::default(), clock::monotonic());
         let pending = AtomicUsize::new(0);
         Self { world, store, steps, clients, times, pending, bundle, damaged, began, order }
     }
@@ -185,7 +186,7 @@ impl<'a> Supplies<'a> {
         let candidates = vec![origin::Candidate { url: url.clone(), base: format!("sibling {sibling}") }];
         // The web is asked beside one that gives too little, where the plan asks it after siblings.
         let reserve: Vec<_> = if self.shares() { self.web(blob) } else { Vec::new() };
-        let alone = reserve.is_empty().then(|| Clients::new(within(blob.size)));
+        let alone = reserve.is_empty().then(|| Clients::new(within(blob.size), &Outside::default()));
         let clients = alone.as_ref().unwrap_or(&self.clients);
         let (began, pace) = (clock::monotonic(), self.pace());
         let ended = transfer::fetch(self.store, clients, &Wanted { candidates, reserve, ..wanted(blob) }, pace, watch);

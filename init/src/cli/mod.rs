@@ -145,7 +145,7 @@ pub(crate) struct Render {
     /// The folder to write the files below; their paths are printed
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
-    /// The site's secrets, when files have any
+    /// The site's secrets; without them files show <secret NAME>
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
     /// The node's architecture [default: this machine's]

@@ -23,9 +23,9 @@ pub(crate) fn run(typed: &Render) -> Result<ExitCode, Trouble> {
     let plan = fs::read(&typed.plan).map_err(|error| Trouble::given(&error))?;
     let plan = plan::read(&plan).and_then(|plan| plan::check(&plan, arch).map(|()| plan));
     let plan = plan.map_err(|failure| Trouble::failed(&failure))?;
-    let document = fs::read_text(&typed.metadata).map_err(|error| Trouble::given(&error))?;
+    let document = fs::read(&typed.metadata).map_err(|error| Trouble::given(&error))?;
     let machine = metadata::read(&plan.platform, &document).map_err(|failure| Trouble::failed(&failure))?;
-    let secrets = match &typed.secrets {
+    let mut secrets = match &typed.secrets {
         Some(file) => {
             let bytes = fs::read(file).map_err(|error| Trouble::given(&error))?;
             let from = format!("in {}", file.display());
@@ -33,6 +33,12 @@ pub(crate) fn run(typed: &Render) -> Result<ExitCode, Trouble> {
         }
         None => Secrets::default(),
     };
+    let unknown = secrets.stand_in(&plan);
+    if !unknown.is_empty() {
+        let count = unknown.len();
+        let what = "not known yet, and stand in the files as <secret NAME>; `anymetal secrets new` makes them";
+        warn(&format!("{count} secrets are {what}"));
+    }
     let facts = facts::make(&plan, &machine, &secrets, arch).map_err(|failure| Trouble::failed(&failure))?;
     for warning in machine.warnings.iter().chain(&facts::doubts(&plan, &machine)) {
         warn(warning);

@@ -11,6 +11,7 @@ use anymetal_contract::{Reason, place};
 
 use super::{Run, Trouble};
 use crate::boot;
+use crate::outside::Way;
 use crate::report::Journal;
 use crate::runner::{Pace, Runner, name_panics};
 use crate::sys::console::Console;
@@ -33,6 +34,8 @@ pub(crate) fn run(typed: &Run) -> Result<ExitCode, Trouble> {
     let mut world = World::new(&typed.root, arch, Overrides::default());
     let command_line = fs::read_if_there(&world.at(COMMAND_LINE)).map_err(|error| Trouble::passing(&error))?;
     world.overrides = Overrides::of(&String::from_utf8_lossy(&command_line.unwrap_or_default()));
+    world.way = Way::of_environment();
+    world.hidden.add(&world.way.hidden());
     if let Some(plan) = &typed.plan {
         world.plan_file.clone_from(plan);
     }

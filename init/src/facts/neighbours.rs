@@ -10,7 +10,7 @@ use anymetal_contract::{Plan, Reason};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::metadata::{Machine, Way};
+use crate::metadata::{Machine, Way, is_link_local};
 use crate::secret::Secret;
 use crate::secrets::Secrets;
 use anymetal_supply::failure::Failure;
@@ -24,7 +24,12 @@ pub(super) struct Neighbour {
     pub(super) address: IpAddr,
     pub(super) asn: u32,
     pub(super) local_asn: u32,
-    pub(super) source: IpAddr,
+    /// Empty: the interface's own link-local address.
+    #[serde(serialize_with = "empty_or_itself")]
+    pub(super) source: Option<IpAddr>,
+    /// Empty: the routing table's.
+    #[serde(serialize_with = "empty_or_itself")]
+    pub(super) interface: Option<String>,
     pub(super) multihop: u8,
     /// For the judgement; templates have the routes.
     #[serde(skip)]
@@ -39,6 +44,11 @@ pub(super) struct Route {
     pub(super) family: u8,
     pub(super) prefix: IpNet,
     pub(super) via: IpAddr,
+}
+
+#[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
+fn empty_or_itself<T: ToString, S: serde::Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&value.as_ref().map(ToString::to_string).unwrap_or_default())
 }
 
 #[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
@@ -66,7 +76,9 @@ pub(super) fn neighbours(plan: &Plan, machine: &Machine, secrets: &Secrets) -> R
                 asn: plan.bgp.peer_asn.unwrap_or(neighbour.asn),
                 local_asn: plan.bgp.local_asn.unwrap_or(neighbour.local_asn),
                 source: neighbour.source,
-                multihop: plan.bgp.multihop.unwrap_or(neighbour.multihop),
+                interface: neighbour.interface.clone(),
+                // What is link-local is on the link, whatever holds for the others.
+                multihop: plan.bgp.multihop.filter(|_| !is_link_local(neighbour.address)).unwrap_or(neighbour.multihop),
                 way: neighbour.way,
                 password: password.or(neighbour.password.as_ref()).cloned(),
             }

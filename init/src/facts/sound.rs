@@ -16,7 +16,7 @@ pub(super) fn judge(neighbours: &[Neighbour], routes: &[Route]) -> Result<(), Fa
         .iter()
         .flat_map(|neighbour| {
             let Neighbour { name, address, .. } = neighbour;
-            let of_one = [channel(neighbour), way(neighbour, routes), password(neighbour)];
+            let of_one = [channel(neighbour), interface(neighbour), way(neighbour, routes), password(neighbour)];
             of_one.into_iter().flatten().map(move |fault| format!("the session {name} with {address} {fault}"))
         })
         .collect();
@@ -25,7 +25,7 @@ pub(super) fn judge(neighbours: &[Neighbour], routes: &[Route]) -> Result<(), Fa
         if earlier.iter().any(|other| other.name == one.name) {
             faults.push(format!("two sessions are named {}: report this, the names are ours", one.name));
         }
-        if earlier.iter().any(|other| other.address == one.address) {
+        if earlier.iter().any(|other| (other.address, &other.interface) == (one.address, &one.interface)) {
             faults.push(format!("two sessions are with {}: remove one of them", one.address));
         }
     }
@@ -38,17 +38,34 @@ pub(super) fn judge(neighbours: &[Neighbour], routes: &[Route]) -> Result<(), Fa
 /// A session carries the prefixes of its family, in a channel of that family.
 fn channel(neighbour: &Neighbour) -> Option<String> {
     let Neighbour { family, address, source, .. } = neighbour;
-    let families = [*address, *source].map(|address| Family::of(address).number());
+    let source = source.unwrap_or(*address);
+    let families = [*address, source].map(|address| Family::of(address).number());
     if families != [*family; 2] {
         return Some(format!(
             "comes from {source} and has a channel for IPv{family}, so nothing would be spoken of: all three must be of one family"
         ));
     }
-    (address == source).then(|| "is with this machine itself: correct the neighbour's address".to_owned())
+    (neighbour.source == Some(*address))
+        .then(|| "is with this machine itself: correct the neighbour's address".to_owned())
+}
+
+/// BIRD takes no link-local session without an interface, and none with an interface over several hops.
+fn interface(neighbour: &Neighbour) -> Option<String> {
+    let Neighbour { address, source, interface, multihop, .. } = neighbour;
+    let local = is_link_local(*address) || source.is_some_and(is_link_local);
+    match interface {
+        None if local => Some("is link-local, and nobody says on which interface: name it in the metadata".to_owned()),
+        Some(interface) if *multihop > 1 => Some(format!(
+            "is bound to the interface {interface} and may be {multihop} hops away, which BIRD cannot do: remove `bgp.multihop` from the site, \
+             or the interface from the metadata"
+        )),
+        _ => None,
+    }
 }
 
 fn way(neighbour: &Neighbour, routes: &[Route]) -> Option<String> {
     let Neighbour { address, source, multihop, way, .. } = neighbour;
+    let source = source.unwrap_or(*address);
     let has_route = || routes.iter().any(|route| route.prefix == IpNet::from(*address));
     match way {
         Way::OnLink => None,

@@ -83,4 +83,5 @@ pub(super) const CASES: &[Case] = &[
     file("file-rack", V4, &[]),
     file("file-v4-v6", V4, V6),
     file("file-contradictory", V4, V6),
+    file("file-link-local", V4, V6),
 ];

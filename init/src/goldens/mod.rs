@@ -2,8 +2,10 @@
 //! `UPDATE_GOLDENS=1 cargo test -p anymetal-init goldens` rewrites them; read the difference before committing it.
 #![expect(clippy::disallowed_methods, reason = "goldens are files, and BIRD and Consul are programs")]
 
+mod accepted;
 mod cases;
 mod parts;
+mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -89,8 +91,7 @@ fn the_real_bird_accepts_every_configuration() {
         let conf = folder.path().join(format!("{}.conf", case.name));
         std::fs::write(&conf, text).unwrap();
         let mut bird = Command::new("bird");
-        // Debian keeps it in /usr/sbin, which is not on everybody's PATH.
-        bird.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
+        bird.env("PATH", path());
         let output = bird.args(["-p", "-c"]).arg(&conf).output().unwrap_or_else(|error| {
             panic!("running bird: {error}\nhint: `apt-get install bird2`, or `make test`, which does it")
         });
@@ -181,18 +182,29 @@ fn no_unit_is_more_exposed_than_recorded() {
     assert!(bare > 9.0, "a unit without walls is {bare}");
 }
 
-/// What nft says of the file of this name in a folder of the test's own. A check asks the kernel too, of a network of its own, on a machine
-/// that has what a node has by then: the users of what Nomad runs, and a cgroup of that name.
-pub(crate) fn nft(folder: &Path, name: &str) -> std::process::Output {
-    const NODE: &str = "mount --bind \"$0\" /etc/passwd; mount -t tmpfs tmpfs /sys/fs/cgroup; mkdir /sys/fs/cgroup/nomad.slice; \
-                        exec nft --check --file \"$1\"";
+/// A shell that runs these lines on a machine that has what a node has by then: a network of its own, which nft asks even for a check, the users
+/// of what Nomad runs, and a cgroup of that name. The folder is the test's own.
+fn node(folder: &Path, lines: &str) -> Command {
+    const NODE: &str =
+        "mount --bind \"$0\" /etc/passwd; mount -t tmpfs tmpfs /sys/fs/cgroup; mkdir /sys/fs/cgroup/nomad.slice";
     let passwd = folder.join("passwd");
     let users = ["root:0", "traefik:990", "bindle:991", "hippo:992", "nobody:65534"];
     std::fs::write(&passwd, users.map(|user| user.replacen(':', ":x:", 1) + ":0::/:/bin/false\n").concat()).unwrap();
-    let mut nft = Command::new("unshare");
-    nft.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
-    nft.args(["--map-root-user", "--net", "--mount", "sh", "-euc", NODE]).arg(&passwd).arg(folder.join(name));
-    nft.output().unwrap_or_else(|error| panic!("running unshare: {error}"))
+    let mut shell = Command::new("unshare");
+    shell.args(["--map-root-user", "--net", "--mount", "sh", "-euc", &format!("{NODE}\n{lines}")]).arg(&passwd);
+    shell.env("PATH", path());
+    shell
+}
+
+/// Debian keeps BIRD and nft in /usr/sbin, which is not on everybody's PATH.
+fn path() -> String {
+    format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default())
+}
+
+/// What nft says of the file.
+fn nft(folder: &Path, name: &str) -> std::process::Output {
+    let mut shell = node(folder, "exec nft --check --file \"$1\"");
+    shell.arg(folder.join(name)).output().unwrap_or_else(|error| panic!("running unshare: {error}"))
 }
 
 #[test]

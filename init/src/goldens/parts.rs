@@ -19,9 +19,8 @@ use crate::secrets::Secrets;
 /// One of each, plainly no real one.
 pub(crate) fn secrets() -> Secrets {
     let value = |secret: &secrets::Name| match secret.shape {
-        Shape::Gossip => format!("{}=", "A".repeat(43)),
+        Shape::Bytes32 => format!("{}=", "A".repeat(43)),
         Shape::Uuid => format!("00000000-0000-4000-8000-{:012x}", secret.name.len()),
-        Shape::Authority => format!("MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg{}", "A".repeat(136)),
         Shape::Url => format!("https://{}.example/T0K3N", secret.name),
         Shape::Htpasswd => format!("admin:$2y$10${}", "x".repeat(53)),
         _ => format!("{}-{}", secret.name, "x".repeat(32)),

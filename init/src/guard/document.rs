@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::firewall::Firewall;
 use super::loopback::address;
 use crate::facts::Facts;
+use crate::outside::Way;
 use crate::proof::{self, Request};
 use crate::report::To;
 use crate::secret::Secret;
@@ -45,6 +46,9 @@ pub(crate) struct Document {
     /// Who hears of changes, besides the journal and the node's own files.
     #[serde(default)]
     pub(crate) reports: Vec<To>,
+    /// The way to them.
+    #[serde(default, skip_serializing_if = "Way::is_plain")]
+    pub(crate) way: Way,
 }
 
 /// One link of the chain.
@@ -116,12 +120,18 @@ impl Document {
             rules: plan.settings.guard.clone(),
             firewall: None,
             reports,
+            way: Way::default(),
         })
     }
 
     /// The same, of a node with this firewall.
     pub(crate) fn with_firewall(self, firewall: Option<Firewall>) -> Self {
         Self { firewall, ..self }
+    }
+
+    /// The same, of a node with this way to who hears of changes.
+    pub(crate) fn with_way(self, way: Way) -> Self {
+        Self { way, ..self }
     }
 
     /// Reads it.
@@ -148,7 +158,7 @@ impl Document {
         text
     }
 
-    /// Every token in it and every webhook, to be hidden in what is told.
+    /// Every token in it, every webhook and every proxy's password, to be hidden in what is told.
     pub(crate) fn hidden(&self) -> Vec<Secret> {
         let tokens = self.links.iter().filter_map(|link| match &link.ask {
             Ask::Consul { token, .. } | Ask::Nomad { token, .. } => token.as_ref().map(|token| token.0.clone()),
@@ -158,7 +168,7 @@ impl Document {
             To::Webhook(url) => Some(Secret::new(url)),
             To::Platform(_) => None,
         });
-        tokens.chain(webhooks).collect()
+        tokens.chain(webhooks).chain(self.way.hidden()).collect()
     }
 }
 

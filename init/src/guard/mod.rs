@@ -51,8 +51,9 @@ pub(crate) fn keep(world: &World, path: &Path) -> anyhow::Result<Infallible> {
     let document = Document::read(&bytes).with_context(|| format!("reading {}", path.display()))?;
     world.hidden.add(&document.hidden());
     let journal = Journal::of_guard(world, Console::of(false));
+    let outside = document.way.outside([]);
     for to in &document.reports {
-        journal.attach(to, Backoff::NODE);
+        journal.attach(to, outside.clone(), Backoff::NODE);
     }
     let prefixes: Vec<String> = document.prefixes.iter().map(ToString::to_string).collect();
     let plan = world.at(place::PLAN);

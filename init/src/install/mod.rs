@@ -1,20 +1,17 @@
 //! Archives from the content store to `/opt/anymetal/<component>/<version>`, and the host's own programs.
-//! May not touch the disk itself: `sys::tree` does. Never looks into an archive but through `unpack`.
+//! May not touch the disk itself: `sys::tree` does. Never looks into an archive but through `anymetal_archive`.
 
 mod account;
+mod apt;
 mod host;
 #[cfg(test)]
-mod hostile;
-mod limits;
+mod not_yet;
 mod packages;
 mod pinned;
 mod record;
 mod switch;
-mod tarball;
 #[cfg(test)]
 mod tests;
-mod unpack;
-mod zipped;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -23,13 +20,13 @@ use std::path::{Component as Part, Path, PathBuf};
 use std::sync::PoisonError;
 
 use anyhow::Context as _;
+use anymetal_archive::Sink;
 use anymetal_contract::plan::{Artefact, Component, Member, Source};
 use anymetal_contract::{Outcome, Phase, Reason, place};
 
 use packages::Became;
 use record::Record;
 pub(crate) use switch::{Prepared, soon, switch};
-use unpack::Sink;
 
 use crate::acquire;
 use crate::phase::{Answer, Steps};
@@ -168,7 +165,12 @@ fn unpack_into(world: &World, home: &Path, component: &Component, artefact: &Art
     let archive = store.read(&artefact.sha256).because(Reason::HostFault)?;
     let staging = Staging::begin(home, &component.version, artefact.sha256.short()).because(Reason::HostFault)?;
     let mut writing = Writing { staging: &staging, record: Record::of(artefact) };
-    unpack::unpack(BufReader::with_capacity(BUFFER, archive), artefact.format, &artefact.members, &mut writing)?;
+    anymetal_archive::unpack(
+        BufReader::with_capacity(BUFFER, archive),
+        artefact.format,
+        &artefact.members,
+        &mut writing,
+    )?;
     let text = writing.record.text();
     staging.file(record::NAME, 0o644, &mut text.as_bytes()).map_err(copying)?;
     Ok(staging)
@@ -190,7 +192,7 @@ impl Sink for Writing<'_> {
 
 fn copying(failed: Copying) -> Failure {
     match failed {
-        Copying::Reading(error) => unpack::unreadable(&error),
+        Copying::Reading(error) => anymetal_archive::unreadable(&error),
         Copying::Writing(error) => Err::<(), _>(error).because(Reason::HostFault).expect_err("it is an error"),
     }
 }
@@ -217,7 +219,7 @@ fn check_places(component: &Component, artefact: &Artefact) -> Result<(), Failur
     }
     let (mut files, mut members) = (BTreeSet::new(), BTreeSet::new());
     for member in &artefact.members {
-        let folder = limits::is_folder(member);
+        let folder = anymetal_archive::is_folder(member);
         if !(plain(&member.file) || folder && member.file == ".")
             || member.file == record::NAME
             || !files.insert(&member.file)

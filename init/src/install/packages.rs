@@ -2,12 +2,13 @@
 //! system's own archive, as an administrator would. May not choose a package: the plan names them.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use anymetal_contract::plan::{Component, Source};
 use anymetal_contract::{Outcome, Phase, Reason};
 
+use super::apt::{Apt, Ended};
 use super::pinned;
 use crate::packages::listed;
 use crate::phase::Steps;
@@ -18,13 +19,6 @@ use anymetal_supply::failure::{Because as _, Failure};
 
 /// How long a question to dpkg may take.
 const QUESTION: Duration = Duration::from_secs(30);
-/// How long apt may take for its lists, and then for its packages: a slow mirror, a slow disk, and somebody else who holds its lock.
-const WORK: Duration = Duration::from_mins(10);
-/// How many of apt's last lines are told.
-const TOLD: usize = 10;
-/// Nobody is there to be asked, and whoever else runs apt at a first boot (unattended upgrades do) is waited for.
-const APT: [&str; 6] = ["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300"];
-
 /// What became of the host's packages.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Became {
@@ -80,7 +74,7 @@ fn from_archive(world: &World, steps: &dyn Steps, path: &OsStr) -> Result<Became
     let components = &world.plan().components;
     let mut missing = Vec::new();
     for package in named(components) {
-        if !is_installed(package)? {
+        if !is_installed(package, path)? {
             missing.push(package);
         }
     }
@@ -97,19 +91,21 @@ fn from_archive(world: &World, steps: &dyn Steps, path: &OsStr) -> Result<Became
         Outcome::Progress,
         &format!("installing {} of the system: {list}", count(missing.len(), "package")),
     );
-    let update = [&APT[..], &["update"]].concat();
-    // A list that cannot be renewed may still be good enough; what is wrong then, apt says when it installs.
-    let renewed = process::run("env", &update, WORK).because(Reason::HostPackageMissing)?;
-    let install = [&APT[..], &["install", "--no-install-recommends", "--"], &missing].concat();
-    let said = process::run("env", &install, WORK).because(Reason::HostPackageMissing)?;
-    if said.success {
-        steps.step("packages", Outcome::Done, &format!("installed from the system's archive: {list}"));
-        return Ok(Became::Changed);
+    let apt = Apt { path, variables: world.way().variables() };
+    match apt.install(&missing, |words| steps.step("packages", Outcome::Progress, words)) {
+        Ended::Installed => {
+            steps.step("packages", Outcome::Done, &format!("installed from the system's archive: {list}"));
+            Ok(Became::Changed)
+        }
+        Ended::NotYet(words) => {
+            let message = format!("packages: the system lacks {list}, and apt-get cannot install that yet: {words}");
+            Ok(Became::Waits(message))
+        }
+        Ended::Never(words) => {
+            let message = format!("the system lacks {list}, and apt-get cannot install that: {words}");
+            Err(Failure::new(Reason::HostPackageMissing, message))
+        }
     }
-    let complaints = if renewed.success { Vec::new() } else { renewed.last_lines(TOLD / 2) };
-    let lines = [complaints, said.last_lines(TOLD)].concat().join("\n");
-    let message = format!("the system lacks {list}, and apt-get cannot install that ({})\n{lines}", said.ending);
-    Err(Failure::new(Reason::HostPackageMissing, message))
 }
 
 /// Packages of host components whose program is not there at all.
@@ -121,8 +117,11 @@ fn absent_programs<'a>(components: &'a [Component], path: &OsStr) -> Vec<&'a str
     hosts.filter(|host| process::find(&host.program, path).is_none()).map(|host| host.package.as_str()).collect()
 }
 
-fn is_installed(package: &str) -> Result<bool, Failure> {
-    let said = process::run("dpkg-query", &["-W", "-f=${db:Status-Status}\n", "--", package], QUESTION);
-    let said = said.because(Reason::HostPackageMissing)?;
+fn is_installed(package: &str, path: &OsStr) -> Result<bool, Failure> {
+    let mut programs = OsString::from("PATH=");
+    programs.push(path);
+    let question = ["dpkg-query", "-W", "-f=${db:Status-Status}\n", "--", package].map(OsString::from);
+    let arguments: Vec<OsString> = [programs].into_iter().chain(question).collect();
+    let said = process::run("env", &arguments, QUESTION).because(Reason::HostPackageMissing)?;
     Ok(said.success && said.output.lines().any(|line| line == "installed"))
 }

@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use anymetal_archive::{is_folder, place_of};
 use anymetal_contract::Digest;
 use anymetal_contract::plan::{Artefact, Member};
 use serde::{Deserialize, Serialize};
 
-use super::limits::{is_folder, place_of};
 use crate::sys::tree;
 
 /// The record's name in the version's folder.
-pub(super) const NAME: &str = ".anymetal";
+pub(super) const NAME: &str = anymetal_archive::RECORD;
 /// Bytes of a record that are read; a thousand files need a quarter of it.
 const MOST: u64 = 1 << 20;
 const KIND: &str = "anymetal.installed";

@@ -294,9 +294,15 @@ fn a_host_package_that_will_do_is_named_with_its_version() {
     assert_eq!(install(&world, &Heard::default(), path).unwrap(), Answer::Same(both.into()));
 }
 
+/// An apt-get beside it that has nothing to do.
+fn idle_apt(dir: &Path) {
+    anymetal_lab::program::put(dir.join("apt-get"), "#!/bin/sh\n");
+}
+
 #[test]
 fn a_host_package_that_is_missing_old_or_mute_is_named_with_what_is_needed() {
     let (root, bin) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    idle_apt(bin.path());
     let at = bin.path().join("bird");
     let sentence = |component: Component| {
         let failure = install(&world_of(root.path(), vec![component], &[]), &Heard::default(), bin.path().as_os_str());
@@ -321,12 +327,13 @@ fn a_host_package_that_is_missing_old_or_mute_is_named_with_what_is_needed() {
 #[test]
 fn all_missing_host_packages_are_said_at_once_before_anything_is_unpacked() {
     let archive = zip(&[Entry::file("consul", "x")]);
-    let root = tempfile::tempdir().unwrap();
+    let (root, bin) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    idle_apt(bin.path());
     let mut other = bird("1.2");
     let Source::HostPackage(package) = &mut other.source else { unreachable!("it was made so") };
     (package.package, package.program) = ("chrony".into(), "chronyd".into());
     let world = world(root.path(), vec![consul(&archive), bird("2.0.12"), other], &[&archive]);
-    let chain = run(&world).unwrap_err().chain();
+    let chain = install(&world, &Heard::default(), bin.path().as_os_str()).unwrap_err().chain();
     assert_eq!(
         chain,
         "the package bird2 is needed, at least 2.0.12: there is no program bird; \

@@ -1,25 +1,33 @@
 //! Answers of metadata services in JSON: what is said of one that cannot be read, and in whose words a refusal is told.
 //! May not know a platform, nor quote more than a line.
 
-use anymetal_contract::Reason;
+use std::borrow::Cow;
+use std::fmt::Display;
+
+use anymetal_contract::{Reason, text};
+use anymetal_supply::json;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_json::error::Category;
 
 use super::findings::QUOTED;
 use anymetal_supply::failure::Failure;
 
 /// The document in its sender's form.
 pub(super) fn document<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {
-    serde_json::from_str(text).map_err(|error| {
-        let what = match error.classify() {
-            Category::Eof if text.trim().is_empty() => "it is empty".to_owned(),
-            Category::Eof => format!("it is cut off after {} bytes: {error}", text.len()),
-            Category::Data => format!("a field is not of its type: {error}"),
-            Category::Syntax | Category::Io => format!("it is not JSON: {error}"),
-        };
-        Failure::new(Reason::MetadataInvalid, format!("reading the metadata: {what}"))
-    })
+    json::parse(text).map_err(|why| unreadable(&why))
+}
+
+/// The document's text. A byte that is no UTF-8 spoils the field it stands in and no other; UTF-16 is named.
+pub(super) fn text(bytes: &[u8]) -> Result<Cow<'_, str>, Failure> {
+    match text::decode(bytes) {
+        Ok(text) => Ok(Cow::Borrowed(text)),
+        Err(why) if why.is_wide() => Err(unreadable(&format_args!("it is {why}"))),
+        Err(_) => Ok(String::from_utf8_lossy(bytes.strip_prefix(text::MARK).unwrap_or(bytes))),
+    }
+}
+
+fn unreadable(why: &dyn Display) -> Failure {
+    Failure::new(Reason::MetadataInvalid, format!("reading the metadata: {why}"))
 }
 
 /// Whether the document is a refusal instead, by what its fields `error` and `errors` say.

@@ -9,12 +9,14 @@ use anymetal_contract::{Reason, plan};
 use ipnet::Ipv4Net;
 
 use super::findings::{Findings, quoted};
-use super::machine::{Machine, Way};
+use super::machine::{Machine, Management, Neighbour, Way, is_link_local};
 use anymetal_supply::failure::Failure;
 
 /// The longest name (RFC 1035 section 2.3.4), and the longest label of one.
 const NAME_MOST: usize = 253;
 const LABEL_MOST: usize = 63;
+/// The longest name of an interface: `IFNAMSIZ` of Linux, which counts a zero byte.
+const INTERFACE_MOST: usize = 15;
 /// So many prefixes a private network may have; real documents have one to three.
 const SUBNETS_MOST: usize = 64;
 /// What may be a private network: RFC 1918 and RFC 6598. The widest of them is a /8.
@@ -64,6 +66,22 @@ pub(super) fn bad_word(word: &str) -> Option<String> {
     ))
 }
 
+/// What is wrong with the name of an interface, as the end of a sentence. Linux takes more (`dev_valid_name`), but an asterisk is a pattern in nft,
+/// a number an index, and a quote ends the text.
+pub(super) fn bad_interface(name: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    let good = (1..=INTERFACE_MOST).contains(&name.len())
+        && name.chars().all(plain)
+        && !name.chars().all(|c| c.is_ascii_digit() || c == '.');
+    (!good).then(|| {
+        format!(
+            "has the interface {}, which is no name of one: write it as `ip link` does, at most {INTERFACE_MOST} letters, digits, dots, hyphens \
+             and underscores",
+            quoted(name)
+        )
+    })
+}
+
 /// Whether such an AS number can be anybody's.
 pub(super) fn is_reserved(asn: u32) -> bool {
     RESERVED_ASNS.contains(&asn)
@@ -72,9 +90,9 @@ pub(super) fn is_reserved(asn: u32) -> bool {
 /// Judges the addresses of a machine, whatever platform told them.
 pub(super) fn judge(machine: &Machine, findings: &mut Findings) {
     let links = [
-        ("the private IPv4 address", machine.private4.map(super::Management::any)),
-        ("the public IPv4 address", machine.public4.map(super::Management::any)),
-        ("the public IPv6 address", machine.public6.map(super::Management::any)),
+        ("the private IPv4 address", machine.private4.map(Management::any)),
+        ("the public IPv4 address", machine.public4.map(Management::any)),
+        ("the public IPv6 address", machine.public6.map(Management::any)),
     ];
     for (at, link) in links.iter().filter_map(|(at, link)| Some((at, (*link)?))) {
         one(at, link.address, findings);
@@ -85,6 +103,14 @@ pub(super) fn judge(machine: &Machine, findings: &mut Findings) {
         if link.length < widest {
             findings.problem(at, format_args!("has a link of /{}, and none is wider than /{widest}", link.length));
         }
+        if is_link_local(link.address) {
+            let what = format_args!("is {}, which others on its link alone can reach: name another one", link.address);
+            findings.problem(at, what);
+        }
+        if is_whole_link(&link) {
+            let what = format_args!("is {}, which on a link of /{} is no machine's", link.address, link.length);
+            findings.problem(at, what);
+        }
     }
     if let (Some(private), Some(public)) = (machine.private4, machine.public4)
         && private.address == public.address
@@ -94,7 +120,10 @@ pub(super) fn judge(machine: &Machine, findings: &mut Findings) {
     for neighbour in &machine.neighbours {
         let of = neighbour.address;
         one("a BGP neighbour's address", of, findings);
-        one(format_args!("the source of the session with {of}"), neighbour.source, findings);
+        if let Some(source) = neighbour.source {
+            one(format_args!("the source of the session with {of}"), source, findings);
+        }
+        interface(neighbour, findings);
         if let Way::Via(gateway) = neighbour.way {
             one(format_args!("the gateway to the neighbour {of}"), gateway, findings);
         }
@@ -111,6 +140,30 @@ pub(super) fn judge(machine: &Machine, findings: &mut Findings) {
         let many = machine.private_subnets.len();
         findings.problem("private_subnets", format_args!("are {many}, and at most {SUBNETS_MOST} are taken"));
     }
+}
+
+/// What is link-local needs an interface, and BIRD takes it from no other address.
+fn interface(neighbour: &Neighbour, findings: &mut Findings) {
+    let Neighbour { address, source, interface, .. } = neighbour;
+    if is_link_local(*address) && interface.is_none() {
+        findings.problem(
+            format_args!("the BGP neighbour {address}"),
+            format_args!(
+                "is link-local, so it needs the name of the interface that it is on: write it behind the address, as in {address}%eth0"
+            ),
+        );
+    }
+    if let Some(source) = source.filter(|source| is_link_local(*source) && !is_link_local(*address)) {
+        let what = format_args!("is {source}, which is link-local, and {address} is not");
+        findings.problem(format_args!("the source of the session with {address}"), what);
+    }
+}
+
+/// Whether the address stands for the link itself or for all on it: nothing can be sent to it. Links of two addresses have neither (RFC 3021).
+fn is_whole_link(link: &Management<IpAddr>) -> bool {
+    let IpAddr::V4(address) = link.address else { return false };
+    let net = Ipv4Net::new(address, link.length).ok().filter(|net| net.prefix_len() < 31);
+    net.is_some_and(|net| [net.network(), net.broadcast()].contains(&address))
 }
 
 /// An address that a machine can have and packets can go to.

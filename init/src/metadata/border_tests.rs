@@ -1,19 +1,14 @@
-//! What a stranger may say of this machine, by table; and that whatever is let in is taken by the programs it is for.
+//! What a stranger may say of this machine, by table.
 //! May not reach anything.
-#![expect(clippy::disallowed_methods, reason = "documents are files, and BIRD and nft are programs")]
+#![expect(clippy::disallowed_methods, reason = "documents are files")]
 
-use std::process::Command;
-
-use anymetal_contract::plan::{Arch, File};
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use anymetal_contract::plan::Arch;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::facts;
-use crate::goldens::{self, documents, template};
+use crate::goldens::{self, documents};
 use crate::metadata::read;
-use crate::render::render;
 
 fn document(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(documents().join(name)).unwrap()).unwrap()
@@ -106,6 +101,15 @@ fn addresses_that_no_machine_has_are_refused() {
         let all = refused(&with(at, &json!(value)));
         assert!(all.contains(said), "{at} {value}: {all}");
     }
+    for address in ["10.66.142.0", "10.66.142.127"] {
+        let mut document = document("v4-v6.json");
+        document["network"]["addresses"][2]["cidr"] = 25.into();
+        document["network"]["addresses"][2]["address"] = address.into();
+        let all = refused(&document.to_string());
+        assert!(all.contains(&format!("is {address}, which on a link of /25 is no machine's")), "{all}");
+    }
+    let all = refused(&with("/network/addresses/1/address", &json!("fe80::5")));
+    assert!(all.contains("the public IPv6 address is fe80::5, which others on its link alone can reach"), "{all}");
     let all = refused(&with("/network/addresses/2/cidr", &json!(0)));
     assert!(all.contains("the private IPv4 address has a link of /0, and none is wider than /8"), "{all}");
     for asn in [0u32, 23_456, 65_535, u32::MAX] {
@@ -166,74 +170,33 @@ fn progress_is_told_to_the_service_itself_on_the_link_or_to_whom_the_site_names(
     assert!(may_hear("http://tinkerbell.platform.example/events", base, &plan));
 }
 
-/// What a program says against a file; nothing when it takes it.
-fn judged(program: &[&str], file: &std::path::Path) -> Option<String> {
-    let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
-    let output = Command::new(program[0]).args(&program[1..]).arg(file).env("PATH", path).output().unwrap();
-    (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-/// What nft says against a file that it does not take.
-fn refused_by_nft(folder: &std::path::Path, name: &str) -> Option<String> {
-    let output = goldens::nft(folder, name);
-    (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-/// Texts that a stranger would send: the odd ones far more often than chance would have them.
-fn texts() -> impl Strategy<Value = String> {
-    prop_oneof![
-        9 => "[a-zA-Z0-9]{1,20}(\\.[a-z0-9]{1,8}){0,2}",
-        1 => "[ -~]{0,12}",
-        1 => any::<String>(),
-        1 => prop::sample::select(vec![
-            "x\"; } agent_prefix \"\" { policy = \"write",
-            "a\nrouter id 1.2.3.4;",
-            "#",
-            "*/",
-            "/*",
-            "${a}",
-            "{{ secrets }}",
-            "{% raw %}",
-            "a}b",
-            "\u{202e}",
-        ])
-        .prop_map(str::to_owned),
-    ]
-}
-
 #[test]
-fn whatever_is_let_in_is_taken_by_the_programs_it_is_for() {
-    let folder = tempfile::tempdir().unwrap();
-    let names = goldens::TEMPLATES;
-    let files: Vec<File> = names.iter().map(|name| template(name)).collect();
-    let mut runner = TestRunner::new(Config { cases: 96, ..Config::default() });
-    let (mut taken, at) = (std::cell::Cell::new(0), ["/hostname", "/id", "/metro", "/facility"]);
-    let subnets = prop_oneof![Just(json!([])), Just(json!(["10.0.0.0/8"])), Just(json!(["0.0.0.0/0"]))];
-    runner
-        .run(&(prop::array::uniform4(texts()), subnets), |(texts, subnets)| {
-            let mut document = document("v4-v6.json");
-            document["private_subnets"] = subnets;
-            for (at, text) in at.iter().zip(texts) {
-                *document.pointer_mut(at).unwrap() = text.into();
-            }
-            let mut plan = goldens::plan(files.clone());
-            plan.anycast.v4 = vec!["198.51.100.7/32".into()];
-            let Ok(machine) = read("equinix-metal", &document.to_string()) else { return Ok(()) };
-            let Ok(facts) = facts::make(&plan, &machine, &goldens::secrets(), Arch::X86_64) else { return Ok(()) };
-            taken.set(taken.get() + 1);
-            for file in &plan.files {
-                let text = render(file, &facts, &goldens::secrets()).unwrap();
-                let path = folder.path().join("file");
-                std::fs::write(&path, &text).unwrap();
-                let wrong = match file.name.rsplit('.').next() {
-                    Some("json") => serde_json::from_str::<Value>(&text).err().map(|error| error.to_string()),
-                    Some("conf") => judged(&["bird", "-p", "-c"], &path),
-                    _ => refused_by_nft(folder.path(), "file"),
-                };
-                prop_assert!(wrong.is_none(), "{}: {}\n{text}", file.name, wrong.unwrap_or_default());
-            }
-            Ok(())
-        })
-        .unwrap();
-    assert!(*taken.get_mut() >= 3, "only {} documents were let in", taken.get());
+fn a_link_local_neighbour_has_its_interface_on_every_platform() {
+    let vultr = |key: &str, value: &str| {
+        let mut document = document("vultr-vps.json");
+        document["bgp"]["ipv6"][key] = value.into();
+        read("vultr", &document.to_string()).map_err(|failure| failure.chain())
+    };
+    let equinix = |peer: &str| {
+        let text = with("/bgp_neighbors/1/peer_ips/0", &json!(peer));
+        read("equinix-metal", &text).map_err(|failure| failure.chain())
+    };
+    let said = "the BGP neighbour fe80::1 is link-local, so it needs the name of the interface that it is on: write it behind the address, as in \
+                fe80::1%eth0";
+    for refused in [vultr("peer-address", "fe80::1"), equinix("fe80::1")] {
+        assert!(refused.as_ref().is_err_and(|chain| chain.ends_with(said)), "{refused:?}");
+    }
+    for machine in [vultr("peer-address", "fe80::1%bond0").unwrap(), equinix("fe80::1%bond0").unwrap()] {
+        let neighbour = machine.neighbours.iter().find(|neighbour| is_link_local(neighbour.address)).unwrap();
+        assert_eq!(
+            (neighbour.interface.as_deref(), neighbour.multihop, neighbour.way),
+            (Some("bond0"), 1, Way::OnLink)
+        );
+    }
+    let refused = vultr("my-address", "fe80::5%bond0").unwrap_err();
+    assert!(refused.contains("has my-address on another interface than peer-address"), "{refused}");
+    assert!(
+        refused.contains("the source of the session with 2001:19f0:ffff::1 is fe80::5, which is link-local"),
+        "{refused}"
+    );
 }

@@ -22,6 +22,7 @@ use anymetal_supply::date;
 use anymetal_supply::failure::Failure;
 use anymetal_supply::http::{Certificates, Http, Limits, Question};
 use anymetal_supply::resolve;
+use anymetal_supply::tls::Refused;
 
 /// The largest document that is read. Real ones have 3 to 10 KB; `customdata` may make them longer.
 const MOST: u64 = 1024 * 1024;
@@ -81,7 +82,7 @@ fn patience(world: &World) -> Duration {
 fn go_by(world: &World, steps: &dyn Steps, platform: &Platform, kept: Kept, why: &str) -> Result<Answer, Failure> {
     let Kept { from, since, service, document, .. } = kept;
     let whence = format!("what was kept of {from}");
-    let mut machine = match (platform.read)(&document) {
+    let mut machine = match platform.machine(document.as_bytes()) {
         Ok(machine) => machine,
         Err(failure) => {
             return Ok(Answer::waiting(failure.reason, format!("{why}; {whence} is not used: {}", failure.chain())));
@@ -181,7 +182,8 @@ fn ask(http: &Http, url: &str, platform: &Platform, service: &Service) -> Result
         let excuse = (service.excuse)(answered.status, &body);
         return Err(trouble(Reason::MetadataUnreachable, format!("asking {url}: it answers {excuse}")));
     }
-    let machine = (platform.read)(&body)
+    let machine = platform
+        .machine(&answered.body)
         .map_err(|failure| trouble(failure.reason, format!("asking {url}: {}", failure.chain())))?;
     Ok((machine, body))
 }
@@ -256,12 +258,9 @@ fn told(machine: &Machine) -> String {
     machine.stale_since.iter().fold(sentence, |sentence, since| format!("{sentence}; metadata is stale since {since}"))
 }
 
-/// By rustls' words: the TLS library is the HTTP client's own affair, so its types are not ours to match.
+/// Whether another clock would believe the certificate that was shown.
 fn is_about_the_clock(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .map(ToString::to_string)
-        .any(|cause| ["certificate expired", "certificate not valid yet"].iter().any(|words| cause.contains(words)))
+    Refused::of(error).is_some_and(Refused::is_of_another_time)
 }
 
 /// Sets the clock so that a base's certificate can be checked: by what the base itself says under its certificate, else, when the site lets plain

@@ -249,7 +249,7 @@ fn dated_server(date: &str) -> String {
 #[test]
 fn a_certificate_for_another_time_is_recognised_through_the_real_client() {
     let url = format!("{}/metadata", expired_server(1));
-    let error = Http::new(Limits::QUESTION, Certificates::Checked).get(&url, MOST).err().unwrap();
+    let error = Http::afresh(Limits::QUESTION, Certificates::Checked).get(&url, MOST).err().unwrap();
     assert!(is_about_the_clock(&error), "{error:#}");
 }
 

@@ -2,12 +2,13 @@
 //! May not stop at the first mistake, grow without limit, or quote a password.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use anymetal_contract::Reason;
 
 use super::border;
-use super::machine::Machine;
+use super::machine::{Machine, is_link_local};
 use anymetal_supply::failure::Failure;
 
 /// Text quoted from a document is cut to this many characters: enough to recognise it, too little to fill a console.
@@ -70,6 +71,30 @@ impl Findings {
             self.problem(at, format_args!("is {}, which is not {kind}", quoted(text)));
         }
         parsed
+    }
+
+    /// Reads an address that may have the interface behind it which it is on, as in `fe80::1%eth0` (RFC 4007 section 11).
+    pub(super) fn scoped(&mut self, at: impl Display, text: &str) -> Option<(IpAddr, Option<String>)> {
+        let Some((address, zone)) = text.trim().split_once('%') else {
+            return Some((self.parse(at, text, "an IP address")?, None));
+        };
+        match address.parse() {
+            Err(_) => self.problem(at, format_args!("is {}, which is not an IP address", quoted(text))),
+            Ok(address) if !is_link_local(address) => {
+                self.problem(at, format_args!("is {}, and only a link-local address has an interface", quoted(text)));
+            }
+            Ok(address) => return Some((address, Some(self.interface(at, zone)?))),
+        }
+        None
+    }
+
+    /// Reads the name of an interface.
+    pub(super) fn interface(&mut self, at: impl Display, name: &str) -> Option<String> {
+        match border::bad_interface(name) {
+            None => return Some(name.to_owned()),
+            Some(what) => self.problem(at, what),
+        }
+        None
     }
 
     /// A name that ends up in messages and files. Empty means not told.

@@ -91,7 +91,7 @@ fn a_service_that_is_gone_wrong_or_somebody_else_is_done_without() {
         (answers(Response::new(403, "no")), "it answers 403"),
         (answers(Response::new(410, "gone")), "it answers 410"),
         (answers(Response::new(503, "")), "it answers 503"),
-        (answers(Response::ok("<html>this domain is for sale</html>")), "it is not JSON"),
+        (answers(Response::ok("<html>this domain is for sale</html>")), "this is an HTML page"),
         (answers(Response::ok("{}")), "does not describe a machine"),
         (answers(Response::ok(foreign)), "0.0.0.0/0 of its private_subnets lies in no private network"),
         (answers(Response::ok(document("no-session.json"))), "no BGP session of it for IPv4 yet"),

@@ -56,8 +56,11 @@ pub(crate) struct Neighbour {
     pub(crate) address: IpAddr,
     pub(crate) asn: u32,
     pub(crate) local_asn: u32,
-    /// Which of our addresses the session comes from; the neighbour accepts no other.
-    pub(crate) source: IpAddr,
+    /// Which of our addresses the session comes from; the neighbour accepts no other. `None` only for a link-local neighbour: then it is the
+    /// interface's own link-local address, which no document knows.
+    pub(crate) source: Option<IpAddr>,
+    /// The interface whose link the neighbour is on. A link-local neighbour always has one.
+    pub(crate) interface: Option<String>,
     /// Hops to it, 1 to 255; 1 means on-link.
     pub(crate) multihop: u8,
     pub(crate) way: Way,

@@ -13,6 +13,7 @@ mod equinix_metal;
 mod fetch;
 mod file;
 mod findings;
+mod foreign;
 mod kept;
 mod machine;
 #[cfg(test)]
@@ -41,6 +42,10 @@ struct Platform {
     name: &'static str,
     whence: Whence,
     read: fn(&str) -> Result<Machine, Failure>,
+    /// What its document is called, and where it comes from.
+    document: &'static str,
+    /// Keys that show that a document is its own, each alone; as in `foreign`.
+    marks: &'static [&'static str],
     /// What the operator does about a BGP session that is not there, as the end of a sentence.
     remedy: &'static str,
 }
@@ -73,9 +78,19 @@ pub(crate) fn platforms() -> Vec<&'static str> {
     PLATFORMS.iter().map(|platform| platform.name).collect()
 }
 
+impl Platform {
+    /// Reads a document of this platform as somebody saved it or a service answered it. Fails when it is another document, and with everything that is
+    /// wrong with it at once.
+    fn machine(&self, bytes: &[u8]) -> Result<Machine, Failure> {
+        let text = answer::text(bytes)?;
+        foreign::refuse(self, &text)?;
+        (self.read)(&text)
+    }
+}
+
 /// Reads a metadata document of that platform. Everything wrong with it is named in one failure.
-pub(crate) fn read(platform: &str, text: &str) -> Result<Machine, Failure> {
-    (named(platform)?.read)(text)
+pub(crate) fn read(platform: &str, bytes: impl AsRef<[u8]>) -> Result<Machine, Failure> {
+    named(platform)?.machine(bytes.as_ref())
 }
 
 fn named(name: &str) -> Result<&'static Platform, Failure> {

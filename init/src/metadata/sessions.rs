@@ -20,7 +20,9 @@ pub(super) struct Sessions {
 impl Sessions {
     /// Takes one up; one that is there already must say the same.
     pub(super) fn add(&mut self, at: impl Display, neighbour: Neighbour, findings: &mut Findings) {
-        match self.neighbours.iter().find(|other| other.address == neighbour.address) {
+        // A link-local address may be another machine's on every link.
+        let same = |other: &&Neighbour| (other.address, &other.interface) == (neighbour.address, &neighbour.interface);
+        match self.neighbours.iter().find(same) {
             Some(same) if *same == neighbour => {
                 findings.warn(at, format_args!("names {} a second time", neighbour.address));
             }

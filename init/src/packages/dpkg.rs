@@ -67,9 +67,12 @@ impl Dpkg {
     }
 }
 
-/// Whether dpkg did nothing because somebody else is at work with it (`lib/dpkg/dbmodify.c` and `file.c`).
+/// Whether dpkg, or a package's script, did nothing because somebody else is at work with the same (dpkg's `lib/dpkg/dbmodify.c` and `file.c`;
+/// debconf's `Debconf/DbDriver/File.pm`; ldconfig and others say what the kernel says).
 pub(crate) fn is_locked(said: &Said) -> bool {
-    !said.success && said.output.contains("lock was locked by another process")
+    const WORDS: [&str; 3] =
+        ["lock was locked by another process", "is locked by another process", "Resource temporarily unavailable"];
+    !said.success && WORDS.iter().any(|words| said.output.contains(words))
 }
 
 /// Packages in a listing by [`FORMAT`] that are unpacked and configured; a trigger of another may still wait.

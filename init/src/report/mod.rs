@@ -23,6 +23,7 @@ use crate::status::Status;
 use crate::sys::console::Console;
 use crate::sys::{clock, fs};
 use crate::world::World;
+use anymetal_supply::http::Outside;
 use outbox::Outbox;
 use sink::Sink;
 pub(crate) use sink::{To, known};
@@ -205,8 +206,9 @@ impl Journal {
         desk.console.line(&line);
     }
 
-    /// Starts a sink, once: it gets what was said since it last accepted something, be it in an earlier run.
-    pub(crate) fn attach(self: &Arc<Self>, to: &To, backoff: Backoff) {
+    /// Starts a sink, once: it gets what was said since it last accepted something, be it in an earlier run. It is reached by the way outside as that
+    /// is known when it is started.
+    pub(crate) fn attach(self: &Arc<Self>, to: &To, outside: Outside, backoff: Backoff) {
         let sink = Sink::from(to);
         let cursor = sink::read_cursor(&self.cursors.join(sink.name())).unwrap_or(0);
         {
@@ -220,7 +222,7 @@ impl Journal {
         let name = format!("report {}", sink.label());
         let spawned = std::thread::Builder::new()
             .name("report".to_owned())
-            .spawn(move || sink.deliver(&journal, cursor, backoff));
+            .spawn(move || sink.deliver(&journal, cursor, &outside, backoff));
         if let Err(error) = spawned {
             self.aside(&format!("starting the thread of {name}: {error}"));
         }
@@ -343,7 +345,7 @@ impl Desk {
 /// Starts every sink that is known by now: the kernel command line's at once, the plan's with the plan, the platform's with the metadata.
 pub(crate) fn attach_known(journal: &Arc<Journal>, world: &World, backoff: Backoff) {
     for to in known(world) {
-        journal.attach(&to, backoff);
+        journal.attach(&to, world.outside(), backoff);
     }
 }
 

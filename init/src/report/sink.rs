@@ -15,7 +15,7 @@ use crate::retry::Backoff;
 use crate::sys::fs;
 use crate::wake::digest;
 use crate::world::World;
-use anymetal_supply::http::{Certificates, Http, Limits};
+use anymetal_supply::http::{Certificates, Http, Limits, Outside};
 
 /// How often an event that is refused is sent before it is skipped: Equinix answers 400 for passing trouble too.
 const REFUSALS: u32 = 3;
@@ -100,8 +100,11 @@ impl Sink {
     }
 
     /// Sends everything above `cursor`, until the journal is closed.
-    pub(super) fn deliver(&self, journal: &Journal, mut cursor: u64, backoff: Backoff) {
-        let http = Http::new(Limits::QUESTION, Certificates::Checked);
+    pub(super) fn deliver(&self, journal: &Journal, mut cursor: u64, outside: &Outside, backoff: Backoff) {
+        // The platform is near.
+        let direct = || outside.clone().without_proxies();
+        let outside = if self.form == Form::Platform { &direct() } else { outside };
+        let http = Http::outward(Limits::QUESTION, Certificates::Checked, outside);
         let mut told = Told::default();
         let mut earlier = backlog(&journal.events, cursor, journal.first());
         while let Some(event) = earlier.next().or_else(|| journal.after(cursor)) {

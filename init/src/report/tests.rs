@@ -108,8 +108,8 @@ fn a_sink_gets_everything_in_order_over_troubles_and_reboots() {
 
     let first = Journal::open(&world, screen.console());
     tell(&first, &["one", "two"]);
-    first.attach(&hook, QUICK);
-    first.attach(&hook, QUICK);
+    first.attach(&hook, Outside::default(), QUICK);
+    first.attach(&hook, Outside::default(), QUICK);
     first.settle(LONG);
     assert_eq!(got(&server), pairs(&[(1, "one"), (2, "two"), (2, "two")]));
 
@@ -117,7 +117,7 @@ fn a_sink_gets_everything_in_order_over_troubles_and_reboots() {
 
     let third = Journal::open(&world, screen.console());
     tell(&third, &["four"]);
-    third.attach(&hook, QUICK);
+    third.attach(&hook, Outside::default(), QUICK);
     third.settle(LONG);
     assert_eq!(got(&server)[3..], pairs(&[(3, "said while nothing was attached"), (4, "four")]));
     let text = screen.text();
@@ -136,7 +136,7 @@ fn the_platform_gets_beginnings_waits_and_ends_in_its_own_form() {
     journal.say(&Said::new(Phase::Wake, Outcome::Started, "started"));
     journal.say(&Said { step: Some("ledger"), ..Said::new(Phase::Wake, Outcome::Done, "set aside") });
     tell(&journal, &["first run"]);
-    journal.attach(&To::Platform(format!("{}/events", server.url())), QUICK);
+    journal.attach(&To::Platform(format!("{}/events", server.url())), Outside::default(), QUICK);
     journal.settle(LONG);
     let posted: Vec<String> =
         server.requests().iter().map(|request| String::from_utf8(request.body.clone()).unwrap()).collect();
@@ -157,7 +157,7 @@ fn an_event_refused_three_times_is_skipped_with_one_line() {
     let server = Server::start(|_, before| if before < 3 { Response::new(400, "no") } else { Response::ok("") });
     let screen = Screen::default();
     let journal = Journal::open(&world, screen.console());
-    journal.attach(&To::Webhook(server.url()), QUICK);
+    journal.attach(&To::Webhook(server.url()), Outside::default(), QUICK);
     tell(&journal, &["one", "two"]);
     journal.settle(LONG);
     assert_eq!(got(&server), pairs(&[(1, "one"), (1, "one"), (1, "one"), (2, "two")]));
@@ -170,7 +170,7 @@ fn a_sink_that_is_not_there_holds_up_the_end_no_longer_than_told_and_its_events_
     let closed = Server::start(|_, _| Response::ok("")).url();
     let screen = Screen::default();
     let journal = Journal::open(&world, screen.console());
-    journal.attach(&To::Webhook(closed), QUICK);
+    journal.attach(&To::Webhook(closed), Outside::default(), QUICK);
     tell(&journal, &["one", "two"]);
     journal.settle(Duration::from_millis(100));
     let text = screen.text();
@@ -185,7 +185,7 @@ fn without_a_place_on_disk_events_are_still_shown_and_sent() {
     let server = Server::start(|_, _| Response::ok(""));
     let screen = Screen::default();
     let journal = Journal::open(&world, screen.console());
-    journal.attach(&To::Webhook(server.url()), QUICK);
+    journal.attach(&To::Webhook(server.url()), Outside::default(), QUICK);
     tell(&journal, &["one", "two"]);
     journal.settle(LONG);
     assert_eq!(got(&server), pairs(&[(1, "one"), (2, "two")]));
@@ -222,7 +222,7 @@ fn a_sink_that_is_behind_what_is_remembered_gets_the_rest_from_the_file() {
         }
         Response::ok("")
     });
-    journal.attach(&To::Webhook(server.url()), QUICK);
+    journal.attach(&To::Webhook(server.url()), Outside::default(), QUICK);
     let count = 20;
     for number in 1..=count {
         journal.say(&Said::new(Phase::Announce, Outcome::Progress, &number.to_string()));

@@ -66,7 +66,7 @@ mod tests {
         let page = move || format!("asked {}\n", count.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
         let port = serve(0, page).unwrap();
         for expected in ["asked 0\n", "asked 1\n"] {
-            let http = Http::new(Limits::QUESTION, Certificates::Checked);
+            let http = Http::afresh(Limits::QUESTION, Certificates::Checked);
             let answered = http.get(&format!("http://127.0.0.1:{port}/metrics"), 1024).unwrap();
             assert_eq!((answered.status, String::from_utf8(answered.body).unwrap().as_str()), (200, expected));
         }

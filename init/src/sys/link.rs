@@ -2,7 +2,7 @@
 //! May not know what is said.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 
 use anyhow::Context as _;
 
@@ -51,10 +51,61 @@ impl Link {
     }
 }
 
+/// The networks of private addresses (RFC 1918, 6598 and 4193) that this machine has an address on, with their lengths.
+pub(crate) fn private_networks() -> Vec<(IpAddr, u8)> {
+    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    let network = |interface: nix::ifaddrs::InterfaceAddress| {
+        let (address, mask) = (interface.address?, interface.netmask?);
+        let v4 = || {
+            let length = mask.as_sockaddr_in()?.ip().to_bits().leading_ones();
+            Some((IpAddr::V4(address.as_sockaddr_in()?.ip()), length))
+        };
+        let v6 = || {
+            let length = mask.as_sockaddr_in6()?.ip().to_bits().leading_ones();
+            Some((IpAddr::V6(address.as_sockaddr_in6()?.ip()), length))
+        };
+        let (address, length) = v4().or_else(v6)?;
+        is_private(address).then_some((address, u8::try_from(length).ok()?))
+    };
+    interfaces.filter_map(network).collect()
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_private() || address.to_bits() >> 22 == (100 << 8 | 64) >> 6,
+        IpAddr::V6(address) => address.is_unique_local(),
+    }
+}
+
 fn hear(socket: &UdpSocket, buffer: &mut [u8]) -> Heard {
     loop {
         if let (length, SocketAddr::V4(from)) = socket.recv_from(buffer)? {
             return Ok((length, from));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_private_by_their_networks() {
+        for (address, private) in [
+            ("10.1.2.3", true),
+            ("172.31.0.1", true),
+            ("172.32.0.1", false),
+            ("192.168.9.9", true),
+            ("100.64.0.1", true),
+            ("100.127.255.255", true),
+            ("100.128.0.1", false),
+            ("100.63.255.255", false),
+            ("203.0.113.9", false),
+            ("fd00::1", true),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(is_private(address.parse().unwrap()), private, "{address}");
+        }
+        assert!(private_networks().iter().all(|(address, length)| is_private(*address) && *length <= 128));
     }
 }

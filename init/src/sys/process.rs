@@ -57,10 +57,25 @@ pub(crate) fn find(program: &str, path: &OsStr) -> Option<PathBuf> {
     std::env::split_paths(path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(program)).find(executable)
 }
 
+/// A variable of this process's environment, when it is set and text.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name)?.into_string().ok()
+}
+
 /// Runs a program, found on PATH when its name has no slash, without input. It is killed when it takes longer than `limit`.
 pub(crate) fn run<A: AsRef<OsStr>>(
     program: impl AsRef<OsStr>,
     arguments: &[A],
+    limit: Duration,
+) -> anyhow::Result<Said> {
+    run_in(program, arguments, &[], limit)
+}
+
+/// The same, with these variables beside those of this process.
+pub(crate) fn run_in<A: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    arguments: &[A],
+    variables: &[(&str, String)],
     limit: Duration,
 ) -> anyhow::Result<Said> {
     let program = program.as_ref();
@@ -69,6 +84,7 @@ pub(crate) fn run<A: AsRef<OsStr>>(
     let (output, input) = std::io::pipe().with_context(doing)?;
     let mut child = Command::new(program)
         .args(arguments)
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(input.try_clone().with_context(doing)?)
         .stderr(input)

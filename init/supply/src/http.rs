@@ -1,25 +1,48 @@
 //! The network: GET and POST, with limits on time and size.
 //! May not retry or judge a status: whoever asked knows what is final.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the flow of a transfer is judged by the clock that runs while it flows"
-)]
-
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::http::Uri;
+use ureq::unversioned::transport::{Connector as _, TcpConnector};
 
+use crate::flow::Flowing;
+use crate::proxy::{Proxies, Unusable};
 use crate::resolve::Resolver;
+pub use crate::tls::Authority;
+use crate::tls::{Refused, Tls, Trust};
+use crate::via::{Via, wants_credentials};
 
-/// A blocking HTTP client. Follows redirects, keeps connections, trusts the web's own roots.
+/// A blocking HTTP client.
 #[derive(Clone)]
 pub struct Http {
     agent: ureq::Agent,
     silence: Duration,
+    proxies: Arc<Proxies>,
+}
+
+/// How the world outside is reached: through which proxies, and whose certificates are believed there beside those of the web's own roots. By
+/// default directly, and nobody else's.
+#[derive(Debug, Clone, Default)]
+pub struct Outside {
+    proxies: Arc<Proxies>,
+    authorities: Arc<[Authority]>,
+}
+
+impl Outside {
+    /// The way through these proxies, to who has a certificate of these authorities or of the web's.
+    pub fn new(proxies: Proxies, authorities: Vec<Authority>) -> Self {
+        Self { proxies: Arc::new(proxies), authorities: authorities.into() }
+    }
+
+    /// The same without a proxy.
+    #[must_use]
+    pub fn without_proxies(self) -> Self {
+        Self { proxies: Arc::default(), ..self }
+    }
 }
 
 /// Something to ask. No `Debug`: a header may be a token.
@@ -65,13 +88,9 @@ pub struct Limits {
     pub connect: Duration,
     /// From the first byte sent to the last byte received; `None` for streams, which may take as long as they flow.
     pub whole: Option<Duration>,
-    /// Silence that ends a transfer: each read of the socket, and of a stream also a flow below [`LEAST_FLOW`] for so long.
+    /// Silence that ends a transfer: each read of the socket, and of a stream also a flow below a kilobyte a second for so long.
     pub silence: Duration,
 }
-
-/// Bytes per second below which a stream counts as silent: at this rate the smallest artefact of a site would take most of a day,
-/// and an origin that drips would hold the boot for ever.
-const LEAST_FLOW: u64 = 1024;
 
 /// What a client does besides asking.
 #[derive(Debug, Clone, Copy)]
@@ -117,64 +136,50 @@ impl Limits {
 }
 
 /// Whether the peer's certificate is checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certificates {
-    /// Against the web's own roots.
+    /// Against the web's own roots, and outside against those of [`Outside`] too.
     Checked,
-    /// Only for bytes that are pinned by digest anyway: a wrong clock at first boot must not strand the node.
+    /// Only for bytes that are pinned or signed anyway: a wrong clock at first boot must not strand the node.
     Ignored,
-    /// Against this authority and no other; and only by TLS, directly.
-    Pinned(Authority),
-}
-
-/// The certificate of the one authority that a client believes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Authority(Arc<[u8]>);
-
-impl Authority {
-    /// Takes the certificate out of this text in PEM. Fails when there is none.
-    pub fn from_pem(text: &[u8]) -> anyhow::Result<Self> {
-        let certificate = ureq::tls::Certificate::from_pem(text).context("it has no certificate in PEM")?;
-        Ok(Self(certificate.der().into()))
-    }
-
-    fn roots(&self) -> ureq::tls::RootCerts {
-        [ureq::tls::Certificate::from_der(&self.0).to_owned()].into()
-    }
 }
 
 impl Http {
-    /// A client that keeps connections and follows redirects.
-    pub fn new(limits: Limits, certificates: Certificates) -> Self {
-        Self::with(Habits::Usual, limits, certificates)
+    /// A client for the world outside, which keeps connections and follows redirects.
+    pub fn outward(limits: Limits, certificates: Certificates, outside: &Outside) -> Self {
+        let trust = match certificates {
+            Certificates::Checked => Trust::Web(Arc::clone(&outside.authorities)),
+            Certificates::Ignored => Trust::Anybody,
+        };
+        Self::with(Habits::Usual, limits, trust, Arc::clone(&outside.proxies))
     }
 
-    /// A client that makes a new connection for every question, as one that was made long ago proves nothing about the next; and that follows no
-    /// redirect, as that leads to somebody else.
+    /// A client for what is near, the metadata service and this machine itself: never through a proxy. It makes a new connection for every question, as
+    /// one that was made long ago proves nothing about the next; and follows no redirect, as that leads to somebody else.
     pub fn afresh(limits: Limits, certificates: Certificates) -> Self {
-        Self::with(Habits::Afresh, limits, certificates)
+        let trust = match certificates {
+            Certificates::Checked => Trust::Web([].into()),
+            Certificates::Ignored => Trust::Anybody,
+        };
+        Self::with(Habits::Afresh, limits, trust, Arc::default())
     }
 
     /// A client that speaks with servers of this authority alone: by TLS, not through a proxy, following no redirect. Whatever a question says,
     /// a token in it, is sent only once the server has shown its certificate.
     pub fn pinned(limits: Limits, authority: Authority) -> Self {
-        Self::with(Habits::Pinned, limits, Certificates::Pinned(authority))
+        Self::with(Habits::Pinned, limits, Trust::Only(authority), Arc::default())
     }
 
-    fn with(habits: Habits, limits: Limits, certificates: Certificates) -> Self {
+    /// Here, and in `probe`, is where connections are made.
+    fn with(habits: Habits, limits: Limits, trust: Trust, proxies: Arc<Proxies>) -> Self {
         let (kept, buffer, redirects) = habits.numbers();
-        let tls = ureq::tls::TlsConfig::builder();
         let mut config = ureq::Agent::config_builder();
-        let tls = match certificates {
-            Certificates::Checked => tls,
-            Certificates::Ignored => tls.disable_verification(true),
-            Certificates::Pinned(authority) => {
-                config = config.https_only(true).proxy(None).max_idle_age(KEPT);
-                tls.root_certs(authority.roots())
-            }
-        };
+        if let Habits::Pinned = habits {
+            config = config.https_only(true).max_idle_age(KEPT);
+        }
         let config = config
-            .tls_config(tls.build())
+            // ureq would read the environment, and in its own way.
+            .proxy(None)
             .http_status_as_error(false)
             .timeout_connect(Some(limits.connect))
             .timeout_global(limits.whole)
@@ -188,25 +193,47 @@ impl Http {
             .user_agent(concat!("anymetal/", env!("CARGO_PKG_VERSION")))
             .accept("*/*")
             .build();
-        let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), Resolver::default());
-        Self { agent, silence: limits.silence }
+        let connector = Via(Arc::clone(&proxies)).chain(TcpConnector::default());
+        let connector = connector.chain(Tls::new(trust, Arc::clone(&proxies)));
+        let agent = ureq::Agent::with_parts(config, connector, Resolver::beside(Arc::clone(&proxies)));
+        Self { agent, silence: limits.silence, proxies }
+    }
+
+    /// What is being done, for messages: the address that is asked, and the proxy in between.
+    fn doing(&self, verb: &str, url: &str) -> String {
+        let uri = url.parse::<Uri>().ok();
+        match uri.as_ref().map(|uri| self.proxies.route(uri)) {
+            Some(Ok(Some(proxy))) => format!("{verb} {url} through {proxy}"),
+            _ => format!("{verb} {url}"),
+        }
+    }
+
+    /// Makes an answer that is a proxy's own into an error.
+    fn heard<T>(
+        &self,
+        verb: &str,
+        url: &str,
+        answer: Result<ureq::http::Response<T>, ureq::Error>,
+    ) -> anyhow::Result<ureq::http::Response<T>> {
+        let answer = answer.map_err(ours).with_context(|| self.doing(verb, url))?;
+        if answer.status() == 407
+            && let Ok(uri) = url.parse::<Uri>()
+            && let Ok(Some(proxy)) = self.proxies.route(&uri)
+        {
+            anyhow::bail!("{}: the proxy answered 407{}", self.doing(verb, url), wants_credentials(proxy));
+        }
+        Ok(answer)
     }
 
     /// Asks for a document of at most `most` bytes.
     pub fn get(&self, url: &str, most: u64) -> anyhow::Result<Answered> {
-        let response = self.agent.get(url).call().with_context(|| format!("asking {url}"))?;
-        answered(response, url, most)
+        answered(self.heard("asking", url, self.agent.get(url).call())?, url, most)
     }
 
     /// Sends a JSON document. The answer's body is read to at most 64 KiB.
     pub fn post_json(&self, url: &str, body: &str) -> anyhow::Result<Answered> {
-        let response = self
-            .agent
-            .post(url)
-            .header("content-type", "application/json")
-            .send(body)
-            .with_context(|| format!("posting to {url}"))?;
-        answered(response, url, 64 * 1024)
+        let answer = self.agent.post(url).header("content-type", "application/json").send(body);
+        answered(self.heard("posting to", url, answer)?, url, 64 * 1024)
     }
 
     /// Asks anything, with these headers. The answer's body is read to at most `most` bytes.
@@ -224,7 +251,7 @@ impl Http {
             }
             None => self.agent.run(request.body(()).with_context(doing)?),
         };
-        answered(response.with_context(doing)?, url, most)
+        answered(self.heard("asking", url, response)?, url, most)
     }
 
     /// Opens a file, from this byte on.
@@ -233,16 +260,13 @@ impl Http {
         if from > 0 {
             request = request.header("range", format!("bytes={from}-"));
         }
-        let response = request.call().with_context(|| format!("asking {url}"))?;
+        let response = self.heard("asking", url, request.call())?;
         let status = response.status().as_u16();
         let length = response.body().content_length();
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let first = header("content-range").and_then(first_of_range);
         let is_page = header("content-type").is_some_and(|kind| kind.trim_start().starts_with("text/html"));
-        let body = Flowing {
-            inner: response.into_body().into_reader(),
-            window: Window { since: Instant::now(), bytes: 0, silence: self.silence },
-        };
+        let body = Flowing::new(response.into_body().into_reader(), self.silence);
         Ok(Stream { status, length, first, is_page, body: Box::new(body) })
     }
 }
@@ -251,10 +275,28 @@ impl Http {
 pub fn certificate_refused(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| match cause.downcast_ref::<ureq::Error>() {
         Some(ureq::Error::Rustls(_) | ureq::Error::Tls(_)) => true,
-        // rustls reports a failed handshake through the stream, as invalid data.
+        // rustls reports through the stream, as invalid data, what goes wrong after the handshake.
         Some(ureq::Error::Io(inner)) => inner.kind() == io::ErrorKind::InvalidData,
-        _ => false,
+        _ => cause.is::<Refused>(),
     })
+}
+
+/// The client's error; of those that it only passes on, because our own layers of the connection made them, the error itself.
+pub(crate) fn ours(error: ureq::Error) -> anyhow::Error {
+    let ureq::Error::Other(inner) = error else { return error.into() };
+    let inner = match inner.downcast::<Refused>() {
+        Ok(refused) => return (*refused).into(),
+        Err(inner) => inner,
+    };
+    match inner.downcast::<Unusable>() {
+        Ok(unusable) => (*unusable).into(),
+        Err(inner) => ureq::Error::Other(inner).into(),
+    }
+}
+
+/// Whether a request was never made, as a variable of the environment names no proxy that can be used: no use to ask again.
+pub fn proxy_unusable(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<Unusable>())
 }
 
 /// Whether a request failed because no answer came within its time: whoever was asked hangs, or is kept waiting.
@@ -282,43 +324,6 @@ fn first_of_range(value: &str) -> Option<u64> {
     first.trim().parse().ok()
 }
 
-/// A body that must keep flowing.
-struct Flowing<R> {
-    inner: R,
-    window: Window,
-}
-
-impl<R: Read> Read for Flowing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.inner.read(buffer)?;
-        if length > 0 && !self.window.flows(Instant::now(), length) {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "hardly a byte comes any more"));
-        }
-        Ok(length)
-    }
-}
-
-/// How much has come since when.
-struct Window {
-    since: Instant,
-    bytes: u64,
-    silence: Duration,
-}
-
-impl Window {
-    /// Whether the flow, with these bytes read by `now`, is still one. Judged once per window of [`Limits::silence`].
-    fn flows(&mut self, now: Instant, length: usize) -> bool {
-        self.bytes += length as u64;
-        let open = now.duration_since(self.since);
-        if open < self.silence {
-            return true;
-        }
-        let enough = u128::from(self.bytes) * 1000 >= u128::from(LEAST_FLOW) * open.as_millis();
-        (self.since, self.bytes) = (now, 0);
-        enough
-    }
-}
-
 pub(crate) fn answered(response: ureq::http::Response<ureq::Body>, url: &str, most: u64) -> anyhow::Result<Answered> {
     let status = response.status().as_u16();
     let date = response.headers().get("date").and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -336,18 +341,6 @@ pub(crate) fn answered(response: ureq::http::Response<ureq::Body>, url: &str, mo
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_drip_is_as_good_as_silence_and_a_slow_flow_is_not() {
-        let (start, silence) = (Instant::now(), Duration::from_secs(30));
-        let after = |seconds| start + Duration::from_secs(seconds);
-        let mut drip = Window { since: start, bytes: 0, silence };
-        assert!(drip.flows(after(20), 1), "judged before the window was over");
-        assert!(!drip.flows(after(40), 1), "two bytes in 40 s were taken for a flow");
-        let mut slow = Window { since: start, bytes: 0, silence };
-        assert!(slow.flows(after(31), 32 * 1024), "1 KiB/s was taken for silence");
-        assert!(!slow.flows(after(62), 1), "the first window's bytes counted for the second");
-    }
 
     #[test]
     fn the_first_byte_of_a_range_is_read() {

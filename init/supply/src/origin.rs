@@ -108,6 +108,13 @@ pub fn shown(url: &str) -> String {
     format!("{scheme}://{host}{path}")
 }
 
+/// A URL whose scheme and host are in lower case, in whatever case they were written (RFC 3986, section 6.2.2.1).
+pub fn lower(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    format!("{}://{}{}", scheme.to_ascii_lowercase(), rest[..end].to_ascii_lowercase(), &rest[end..])
+}
+
 fn host_of(shown: &str) -> &str {
     let start = shown.find("://").map_or(0, |at| at + 3);
     shown[start..].find('/').map_or(shown, |slash| &shown[..start + slash])
@@ -180,6 +187,17 @@ mod tests {
             ("nonsense", "nonsense"),
         ] {
             assert_eq!(shown(url), text);
+        }
+    }
+
+    #[test]
+    fn scheme_and_host_are_alike_in_any_case_and_the_rest_is_not() {
+        for (url, text) in [
+            ("HTTPS://Mirror.Example:8443/A/B?C=D", "https://mirror.example:8443/A/B?C=D"),
+            ("Http://A", "http://a"),
+            ("nonsense", "nonsense"),
+        ] {
+            assert_eq!(lower(url), text);
         }
     }
 

@@ -9,21 +9,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rustls::ClientConfig;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::http::uri::PathAndQuery;
 use ureq::unversioned::resolver::ResolvedSocketAddrs;
 use ureq::unversioned::transport::{Connector as _, NextTimeout};
 
-use crate::http::{Answered, answered};
+use crate::http::{Answered, answered, ours};
 use crate::resolve::Resolver;
+use crate::tls::{Shown, Tls, Trust};
 use crate::validity;
-use transport::{Tcp, Tls};
+use transport::Tcp;
 
 /// Bytes of each buffer of a connection: answers are short.
 const BUFFER: usize = 8 * 1024;
@@ -59,7 +55,7 @@ pub struct Heard {
 impl Probe {
     /// One whose every answer has to come within this time.
     pub fn new(limit: Duration) -> Self {
-        Self { limit, unchecked: config(None), checked: OnceLock::new() }
+        Self { limit, unchecked: config(&Trust::Anybody), checked: OnceLock::new() }
     }
 
     /// Asks for a document of at most `most` bytes.
@@ -70,16 +66,11 @@ impl Probe {
         Heard { answer, expires: certificate.as_deref().and_then(validity::expires) }
     }
 
-    fn ask(
-        &self,
-        url: &str,
-        way: Way<'_>,
-        most: u64,
-        certificate: &Arc<Mutex<Option<Vec<u8>>>>,
-    ) -> anyhow::Result<Answered> {
-        let tls = if way.verify { self.checked.get_or_init(|| config(Some(roots()))) } else { &self.unchecked };
-        let connector =
-            Tcp { within: way.within }.chain(Tls { config: Arc::clone(tls), certificate: Arc::clone(certificate) });
+    fn ask(&self, url: &str, way: Way<'_>, most: u64, certificate: &Shown) -> anyhow::Result<Answered> {
+        let tls =
+            if way.verify { self.checked.get_or_init(|| config(&Trust::Web([].into()))) } else { &self.unchecked };
+        let tls = Tls::keeping(Arc::clone(tls), Arc::clone(certificate));
+        let connector = Tcp { within: way.within }.chain(tls);
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(self.limit))
@@ -93,7 +84,7 @@ impl Probe {
             .build();
         let agent = ureq::Agent::with_parts(config, connector, At(way.at.map(str::to_owned)));
         let shown = || way.at.map_or_else(|| format!("asking {url}"), |at| format!("asking {at}"));
-        answered(agent.get(url).call().with_context(shown)?, url, most)
+        answered(agent.get(url).call().map_err(ours).with_context(shown)?, url, most)
     }
 }
 
@@ -114,67 +105,12 @@ impl ureq::unversioned::resolver::Resolver for At {
     }
 }
 
-/// TLS that accepts what these roots vouch for, or whatever comes.
-fn config(roots: Option<RootCertStore>) -> Arc<ClientConfig> {
-    let provider = Arc::new(ring::default_provider());
-    let verifier = roots.map(|roots| {
-        let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
-        built.expect("there are roots, and no lists of revoked certificates")
-    });
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .expect("ring has the suites of both versions");
-    let mut config = match verifier {
-        Some(verifier) => builder.with_webpki_verifier(verifier),
-        None => builder.dangerous().with_custom_certificate_verifier(Arc::new(Whatever(provider))),
-    }
-    .with_no_client_auth();
+/// TLS that accepts what this trust does.
+fn config(trust: &Trust) -> Arc<ClientConfig> {
+    let mut config = trust.config();
     // What a connection of long ago agreed upon proves nothing about the next.
     config.resumption = rustls::client::Resumption::disabled();
     Arc::new(config)
-}
-
-fn roots() -> RootCertStore {
-    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
-}
-
-/// Takes any certificate: what is asked on this machine is asked for its answer.
-#[derive(Debug)]
-struct Whatever(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Whatever {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]

@@ -2,20 +2,37 @@
 //! May not connect to any.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
 
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{self, DefaultResolver, ResolvedSocketAddrs};
 use ureq::unversioned::transport::NextTimeout;
 
+use crate::proxy::Proxies;
+use crate::via::Via;
+
 /// ureq's resolver, but for hosts that are addresses already: there is nothing to look up, and ureq would start a thread for each. For the guard, which
-/// asks ten of them every two seconds, that was most of its work.
+/// asks ten of them every two seconds, that was most of its work. And but for hosts that a proxy is asked for: the proxy looks them up.
 #[derive(Debug, Default)]
-pub struct Resolver(DefaultResolver);
+pub struct Resolver {
+    system: DefaultResolver,
+    proxies: Arc<Proxies>,
+}
+
+impl Resolver {
+    /// One beside these proxies.
+    pub(crate) fn beside(proxies: Arc<Proxies>) -> Self {
+        Self { system: DefaultResolver::default(), proxies }
+    }
+}
 
 impl resolver::Resolver for Resolver {
     fn resolve(&self, uri: &Uri, config: &Config, limit: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let Some(socket) = literal(uri) else { return self.0.resolve(uri, config, limit) };
+        if Via(Arc::clone(&self.proxies)).proxy(uri)?.is_some() {
+            return Ok(self.empty());
+        }
+        let Some(socket) = literal(uri) else { return self.system.resolve(uri, config, limit) };
         let mut sockets = self.empty();
         sockets.push(socket);
         Ok(sockets)

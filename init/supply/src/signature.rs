@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use anymetal_contract::text;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use blake2::{Blake2b512, Digest as _};
@@ -96,9 +97,10 @@ impl PublicKey {
 }
 
 impl Signature {
-    /// The signature in this text, whatever its first line says: four lines, each ended by a line feed.
+    /// The signature in this text, whatever its first line says: four lines, each ended by a line feed or as editors end it.
     pub fn read(text: &str) -> Result<Self, Refused> {
         let form = |what: &'static str| move || Refused::Form(what);
+        let text = text::without_mark(text).replace("\r\n", "\n");
         let lines: Vec<&str> = text.strip_suffix('\n').ok_or_else(form("it is cut off"))?.split('\n').collect();
         let [untrusted, first, comment, second] = lines[..] else { return Err(Refused::Form("it has no four lines")) };
         untrusted.strip_prefix("untrusted comment: ").ok_or_else(form("its first line is no comment"))?;
@@ -134,7 +136,7 @@ pub fn hash(bytes: &[u8]) -> [u8; 64] {
 /// The keys in a list of them: one in a line; lines that are empty or a comment, as in a file of minisign's, do not count. An error when
 /// another line is no key, by its number, and when there is no key at all.
 pub fn signers(text: &str) -> Result<Vec<PublicKey>, String> {
-    let lines = text.lines().map(str::trim).enumerate();
+    let lines = text::without_mark(text).lines().map(str::trim).enumerate();
     let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with("untrusted comment:"));
     // never the line itself: it may be a secret key, which has 212 characters
     let refusal = |(place, line): (usize, &str)| {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anymetal_contract::{Digest, Reason};
 
 use crate::failure::{Because as _, Failure};
-use crate::http::{Certificates, Http, Limits};
+use crate::http::{Certificates, Http, Limits, Outside};
 use crate::origin::{Candidate, Missed, Said, judge};
 use crate::part::Part;
 use crate::race;
@@ -86,9 +86,10 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Both of them, with these limits.
-    pub fn new(limits: Limits) -> Self {
-        let (checked, ignoring) = (Http::new(limits, Certificates::Checked), Http::new(limits, Certificates::Ignored));
+    /// Both of them, with these limits, that go this way.
+    pub fn new(limits: Limits, outside: &Outside) -> Self {
+        let one = |certificates| Http::outward(limits, certificates, outside);
+        let (checked, ignoring) = (one(Certificates::Checked), one(Certificates::Ignored));
         Self { checked, ignoring, limits }
     }
 }

@@ -10,6 +10,11 @@ const GENERALIZED_TIME: u8 = 0x18;
 
 /// Returns when this certificate expires, in seconds of Unix time; nothing when it is no certificate.
 pub fn expires(certificate: &[u8]) -> Option<i64> {
+    period(certificate).map(|(_, end)| end)
+}
+
+/// Returns from when until when this certificate is valid, in seconds of Unix time; nothing when it is no certificate.
+pub fn period(certificate: &[u8]) -> Option<(i64, i64)> {
     let (certificate, _) = of(SEQUENCE, certificate)?;
     let (mut rest, _) = of(SEQUENCE, certificate)?;
     if rest.first() == Some(&VERSION) {
@@ -20,13 +25,18 @@ pub fn expires(certificate: &[u8]) -> Option<i64> {
         (_, rest) = of(tag, rest)?;
     }
     let (validity, _) = of(SEQUENCE, rest)?;
-    let (_, _, after) = element(validity)?;
-    match element(after)? {
-        (UTC_TIME, text, _) => {
+    let (tag, text, after) = element(validity)?;
+    let (last, until, _) = element(after)?;
+    Some((moment(tag, text)?, moment(last, until)?))
+}
+
+fn moment(tag: u8, text: &[u8]) -> Option<i64> {
+    match tag {
+        UTC_TIME => {
             let year = number(text, 0, 2)?;
             time(year + if year < 50 { 2000 } else { 1900 }, text.get(2..)?)
         }
-        (GENERALIZED_TIME, text, _) => time(number(text, 0, 4)?, text.get(4..)?),
+        GENERALIZED_TIME => time(number(text, 0, 4)?, text.get(4..)?),
         _ => None,
     }
 }

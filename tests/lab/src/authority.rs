@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anymetal_pki::Identity as Pem;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::client::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::ServerConfig;
+pub use rustls::server::ServerConfig;
 use rustls::{ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 
 /// A CA.
@@ -25,17 +27,22 @@ pub struct Authority {
 /// A certificate with its key.
 pub struct Identity(pub Pem);
 
+/// The key of a CA of its own, in the form of the secret.
+pub fn new_secret() -> String {
+    STANDARD.encode(rand::random::<[u8; 32]>())
+}
+
 impl Authority {
     /// A CA of its own.
     #[expect(clippy::new_without_default, reason = "each is another one")]
     pub fn new() -> Self {
-        Self::of("lab", anymetal_pki::Authority::new_secret().expect("the kernel has random bytes"))
+        Self::of("lab", new_secret())
     }
 
     /// The CA of this site, whose key is this secret.
     pub fn of(site: &str, secret: String) -> Self {
         let inner = anymetal_pki::Authority::read(site, &secret).expect("it is a key");
-        let certificate = inner.certificate().expect("the key signs");
+        let certificate = inner.certificate();
         Self { secret, certificate, inner }
     }
 
@@ -52,6 +59,11 @@ impl Authority {
 }
 
 impl Identity {
+    /// The one in these texts, PEM.
+    pub fn of(certificate: String, key: String) -> Self {
+        Self(Pem { certificate, key })
+    }
+
     fn parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let certificate = CertificateDer::from_pem_slice(self.0.certificate.as_bytes()).expect("it is a certificate");
         (vec![certificate], PrivateKeyDer::from_pem_slice(self.0.key.as_bytes()).expect("it is a key"))

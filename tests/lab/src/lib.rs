@@ -22,6 +22,7 @@ pub mod shipped;
 pub mod speaker;
 pub mod switch;
 pub mod systemd;
+pub mod tenant;
 pub mod thief;
 pub mod tls;
 pub mod topology;

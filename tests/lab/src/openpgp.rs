@@ -109,6 +109,8 @@ fn sign(
     config.hashed_subpackets = vec![
         of(SubpacketData::SignatureCreationTime(key.created_at())),
         of(SubpacketData::IssuerFingerprint(key.fingerprint())),
+        // gpgv of Debian 12 looks for this one
+        of(SubpacketData::IssuerKeyId(key.legacy_key_id())),
     ];
     config.hashed_subpackets.extend(more);
     DetachedSignature::new(config.sign(key, &Password::empty(), data).expect("a key of ours can sign"))

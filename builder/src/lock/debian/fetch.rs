@@ -3,13 +3,34 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use anyhow::Result;
+
+/// Whoever was asked answers, and has no such file.
+#[derive(Debug)]
+pub struct Absent(
+    /// Who, and what was asked for.
+    pub String,
+);
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Absent {}
 
 /// Who has the files of an archive. Asked by upstream's own addresses; whether a mirror answers is its business.
 pub trait Fetch {
     /// The file at this address, when it has at most `most` bytes.
     fn get(&self, url: &str, most: u64) -> Result<Vec<u8>>;
+
+    /// Where that is, for messages: the address that is asked, or the file that is read.
+    fn place(&self, url: &str) -> String {
+        url.to_owned()
+    }
 }
 
 /// Asks another but once for each address, so that the closures of two architectures come from one and the same signed index, although a mirror
@@ -34,6 +55,10 @@ impl Fetch for Once<'_> {
         let bytes = self.inner.get(url, most)?;
         self.seen.borrow_mut().insert(url.to_owned(), bytes.clone());
         Ok(bytes)
+    }
+
+    fn place(&self, url: &str) -> String {
+        self.inner.place(url)
     }
 }
 

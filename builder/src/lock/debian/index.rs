@@ -3,19 +3,16 @@
 
 use std::borrow::Cow;
 use std::io::Read;
-use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use anymetal_contract::Digest;
 use anymetal_contract::packages::Package;
 use deb822_fast::borrowed::{BorrowedParagraph, BorrowedParser};
 use debversion::Version;
 use flate2::read::MultiGzDecoder;
 use lzma_rust2::XzReader;
-use sha2::Digest as _;
 
 use super::archive::Source;
-use super::fetch::Fetch;
+use super::fetch::{Absent, Fetch};
 use super::release::{Listed, Release};
 
 /// The largest index that is fetched, in bytes. Debian's largest has 12 MB.
@@ -27,7 +24,23 @@ const XZ_MEMORY: u32 = 128 << 10;
 /// The largest package that is installed, in bytes; the largest in Debian 12 has 2 GB.
 const LARGEST_PACKAGE: u64 = 4 << 30;
 /// The forms an index comes in, the smallest first. Not every suite has each.
-const FORMS: [&str; 2] = ["xz", "gz"];
+const FORMS: [&str; 3] = [".xz", ".gz", ""];
+/// Forms that apt reads too, and we do not.
+const OTHERS: [&str; 4] = [".bz2", ".lzma", ".zst", ".lz4"];
+
+/// The fields that decide what is installed.
+const COUNTS: [&str; 10] = [
+    "SHA256",
+    "Size",
+    "Pre-Depends",
+    "Depends",
+    "Provides",
+    "Conflicts",
+    "Breaks",
+    "Essential",
+    "Priority",
+    "Multi-Arch",
+];
 
 /// One package as a suite describes it.
 #[derive(Debug, Clone)]
@@ -50,63 +63,91 @@ pub fn fetch(
     architecture: &str,
 ) -> Result<String> {
     let folder = format!("{component}/binary-{architecture}");
-    let Some((form, listed)) =
-        FORMS.iter().find_map(|form| Some((*form, release.file(&format!("{folder}/Packages.{form}"))?)))
-    else {
-        bail!("the release lists neither {folder}/Packages.xz nor {folder}/Packages.gz");
-    };
-    ensure!(listed.size <= LARGEST, "{folder}/Packages.{form} has {} bytes, more than {LARGEST}", listed.size);
-    let most = release.file(&format!("{folder}/Packages")).map_or(LARGEST_UNPACKED, |plain| plain.size);
-    ensure!(most <= LARGEST_UNPACKED, "{folder}/Packages has {most} bytes, more than {LARGEST_UNPACKED}");
+    let name = |form: &str| format!("{folder}/Packages{form}");
+    let listed: Vec<_> = FORMS.iter().filter_map(|form| Some((*form, release.file(&name(form))?))).collect();
+    if listed.is_empty() {
+        let other = OTHERS.iter().map(|form| name(form)).find(|name| release.file(name).is_some());
+        let known = "neither Packages.xz, Packages.gz nor Packages";
+        match other {
+            Some(other) => bail!("the release lists {other}, but {known} of {folder}, and no other form is read"),
+            None => bail!("the release lists {known} of {folder}"),
+        }
+    }
+    let most = release.file(&name("")).map_or(LARGEST_UNPACKED, |plain| plain.size);
+    ensure!(most <= LARGEST_UNPACKED, "{} has {most} bytes, more than {LARGEST_UNPACKED}", name(""));
     let suite = format!("{}/dists/{}/{folder}", source.url, source.name);
-    let packed = packed(fetch, &suite, form, release.by_hash, listed)?;
-    let text = unpack(form, &packed, most).with_context(|| format!("unpacking {suite}/Packages.{form}"))?;
-    String::from_utf8(text).with_context(|| format!("reading {suite}/Packages.{form}: it is no text"))
+    let mut refused = None;
+    for (form, listed) in listed {
+        ensure!(listed.size <= LARGEST, "{} has {} bytes, more than {LARGEST}", name(form), listed.size);
+        let packed = match packed(fetch, &suite, form, release.by_hash, listed) {
+            Ok(packed) => packed,
+            // a release may list what the archive does not keep: Debian's own does, of the plain form
+            Err(why) if why.chain().any(|cause| cause.is::<Absent>()) => {
+                refused.get_or_insert(why);
+                continue;
+            }
+            Err(why) => return Err(why),
+        };
+        let text = unpack(form, packed, most)
+            .with_context(|| format!("unpacking {}", fetch.place(&format!("{suite}/Packages{form}"))))?;
+        return Ok(text_of(text));
+    }
+    Err(refused.expect("one at least is listed"))
+}
+
+/// An index as text. Names of people may be in any encoding; what is used of an index is ASCII. Lines may end as they do elsewhere.
+fn text_of(bytes: Vec<u8>) -> String {
+    let text = String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    if text.contains("\r\n") { text.replace("\r\n", "\n") } else { text }
 }
 
 /// The bytes that are listed: by their digest where the archive offers that, else by their name.
 fn packed(fetch: &dyn Fetch, folder: &str, form: &str, by_hash: bool, listed: &Listed) -> Result<Vec<u8>> {
     // A mirror that keeps no files by digest, or a copy of an archive made by hand, has it by its name.
-    let by_hash = by_hash.then(|| format!("{folder}/by-hash/SHA256/{}", listed.sha256));
+    let (field, hex) = listed.sum.named();
+    let by_hash = by_hash.then(|| format!("{folder}/by-hash/{field}/{hex}"));
     let found = by_hash.and_then(|url| fetch.get(&url, listed.size).and_then(|bytes| fits(bytes, listed)).ok());
     if let Some(bytes) = found {
         return Ok(bytes);
     }
-    let url = format!("{folder}/Packages.{form}");
-    fetch.get(&url, listed.size).and_then(|bytes| fits(bytes, listed)).with_context(|| format!("fetching {url}"))
+    let url = format!("{folder}/Packages{form}");
+    let bytes = fetch.get(&url, listed.size)?;
+    fits(bytes, listed).with_context(|| format!("reading {}", fetch.place(&url)))
 }
 
 fn fits(bytes: Vec<u8>, listed: &Listed) -> Result<Vec<u8>> {
     let hint = "hint: ask again later, when the mirror is up to date; or ask another";
     let size = bytes.len() as u64;
     ensure!(size == listed.size, "it has {size} bytes, and the release says {}\n{hint}", listed.size);
-    let sha256 = Digest::of(sha2::Sha256::digest(&bytes).into());
-    ensure!(sha256 == listed.sha256, "its sha256 is {sha256}, and the release says {}\n{hint}", listed.sha256);
+    let found = listed.sum.of(&bytes);
+    let ((field, hex), (_, said)) = (found.named(), listed.sum.named());
+    ensure!(found == listed.sum, "its {} is {hex}, and the release says {said}\n{hint}", field.to_lowercase());
     Ok(bytes)
 }
 
 /// What is packed, when it has at most `most` bytes.
-fn unpack(form: &str, packed: &[u8], most: u64) -> Result<Vec<u8>> {
+fn unpack(form: &str, packed: Vec<u8>, most: u64) -> Result<Vec<u8>> {
     let mut reader: Box<dyn Read + '_> = match form {
-        "xz" => Box::new(XzReader::new_mem_limit(packed, true, XZ_MEMORY)),
-        _ => Box::new(MultiGzDecoder::new(packed)),
+        ".xz" => Box::new(XzReader::new_mem_limit(packed.as_slice(), true, XZ_MEMORY)),
+        ".gz" => Box::new(MultiGzDecoder::new(packed.as_slice())),
+        _ => return Ok(packed),
     };
     let mut unpacked = Vec::new();
     reader.by_ref().take(most + 1).read_to_end(&mut unpacked).context("it is damaged")?;
     ensure!(unpacked.len() as u64 <= most, "unpacked it has more than the {most} bytes it may have");
+    drop(reader);
     Ok(unpacked)
 }
 
-/// The stanzas of an index.
+/// The stanzas of an index. One without a version is of a package that nobody can have: apt passes it over, too.
 pub fn read<'a>(text: &'a str, source: &'a Source) -> Result<Vec<Stanza<'a>>> {
     let paragraphs = paragraphs(text).context("reading its stanzas")?;
     let stanzas = paragraphs.into_iter().map(|fields| {
         let field = |name| fields.get_single(name).map(str::trim_end).filter(|value| !value.is_empty());
         let name = field("Package").context("it has a stanza without `Package`")?;
-        let version = field("Version").with_context(|| format!("it has a stanza of {name} without `Version`"))?;
-        Ok(Stanza { name, version, source, fields })
+        Ok(field("Version").map(|version| Stanza { name, version, source, fields }))
     });
-    stanzas.collect()
+    stanzas.filter_map(Result::transpose).collect()
 }
 
 /// The blocks of fields of a text. What does not belong into one is told in short, as it may be all of the text.
@@ -124,8 +165,13 @@ impl Stanza<'_> {
         }
     }
 
-    /// All of it, to be compared: two are described alike when this is alike.
-    pub fn key(&self) -> (String, Vec<(String, String)>) {
+    /// What of it counts, to be compared: two are described alike when this is alike, whatever section or description they have.
+    pub fn key(&self) -> (&str, Vec<Cow<'_, str>>) {
+        (&self.source.name, COUNTS.map(|field| self.field(field)).into())
+    }
+
+    /// All of it, for an order that does not depend on what comes first.
+    pub fn all(&self) -> (String, Vec<(String, String)>) {
         let fields = self.fields.iter().map(|field| (field.name().to_owned(), field.join()));
         (self.source.name.clone(), fields.collect())
     }
@@ -150,7 +196,8 @@ impl Stanza<'_> {
         self.version()?;
         let file = self.field("Filename");
         ensure!(!file.is_empty(), "it has no `Filename`");
-        ensure!(is_place(&file), "its `Filename` {:?} is no plain path of a .deb below the archive", shortened(&file));
+        let path = place(&file)
+            .with_context(|| format!("its `Filename` {:?} is no path of a .deb below the archive", shortened(&file)))?;
         let size = self
             .field("Size")
             .parse()
@@ -158,8 +205,12 @@ impl Stanza<'_> {
             .with_context(|| format!("its `Size` is {:?}", shortened(&self.field("Size"))))?;
         ensure!(size > 0 && size <= LARGEST_PACKAGE, "its `Size` is {size} bytes, not between 1 and {LARGEST_PACKAGE}");
         let sha256 = self.field("SHA256");
+        ensure!(
+            !sha256.is_empty() || self.field("SHA512").is_empty(),
+            "it has a `SHA512` and no `SHA256`, by which it would be pinned\nhint: have the archive's tool write both"
+        );
         let sha256 = sha256.parse().ok().with_context(|| format!("its `SHA256` is {:?}", shortened(&sha256)))?;
-        let urls = vec![format!("{}/{file}", self.source.url)];
+        let urls = vec![format!("{}/{path}", self.source.url)];
         Ok(Package { name: self.name.to_owned(), version: self.version.to_owned(), sha256, size, urls })
     }
 }
@@ -184,12 +235,21 @@ fn is_name(name: &str) -> bool {
         && plain(name.as_bytes()[0])
 }
 
-/// Whether a path leads to a `.deb` below the archive and nowhere else, and means in an address what it means as a path.
-fn is_place(path: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._~:".contains(&b);
-    path.len() <= 512
-        && Path::new(path).extension().is_some_and(|extension| extension == "deb")
-        && path.split('/').all(|part| !matches!(part, "" | "." | "..") && part.bytes().all(plain))
+/// Where a `.deb` is below the archive, as it stands in an address: without the parts that lead nowhere (`./pool//x.deb`), each character that would mean
+/// something else there percent-encoded. `None` of a path that leads elsewhere.
+fn place(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let odd = |part: &&str| *part == ".." || part.contains('\\') || part.chars().any(char::is_control);
+    let is_deb = parts.last().is_some_and(|name| name.len() > ".deb".len() && name.ends_with(".deb"));
+    if path.len() > 512 || !is_deb || parts.iter().any(odd) {
+        return None;
+    }
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._~:/".contains(&b);
+    let mut place = String::new();
+    for byte in parts.join("/").bytes() {
+        if plain(byte) { place.push(byte.into()) } else { place += &format!("%{byte:02X}") }
+    }
+    Some(place)
 }
 
 #[cfg(test)]
@@ -199,20 +259,20 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_make_unpacking_panic(bytes: Vec<u8>, xz: bool) {
-            let (form, magic) = if xz { ("xz", &b"\xfd7zXZ\0\0\x04"[..]) } else { ("gz", &b"\x1f\x8b\x08\0"[..]) };
-            let _either = unpack(form, &bytes, 1000);
-            let _either = unpack(form, &[magic, &bytes].concat(), 1000);
+            let (form, magic) = if xz { (".xz", &b"\xfd7zXZ\0\0\x04"[..]) } else { (".gz", &b"\x1f\x8b\x08\0"[..]) };
+            let _either = unpack(form, bytes.clone(), 1000);
+            let _either = unpack(form, [magic, &bytes].concat(), 1000);
         }
     }
 
     #[test]
     fn a_flipped_bit_of_a_packed_index_is_an_error() {
         let packed = anymetal_lab::debian::xz(b"Package: bird2\nVersion: 2.0.12-7\nArchitecture: amd64\n");
-        assert!(unpack("xz", &packed, 1000).is_ok());
+        assert!(unpack(".xz", packed.clone(), 1000).is_ok());
         for (at, bit) in (0..packed.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
             let mut flipped = packed.clone();
             flipped[at] ^= 1 << bit;
-            assert!(unpack("xz", &flipped, 1000).is_err(), "byte {at}, bit {bit}");
+            assert!(unpack(".xz", flipped, 1000).is_err(), "byte {at}, bit {bit}");
         }
     }
 }

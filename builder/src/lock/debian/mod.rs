@@ -2,6 +2,7 @@
 //! May not touch the network, a file or the clock: the caller brings a way to fetch, and `now`.
 
 mod archive;
+mod date;
 mod fetch;
 mod index;
 mod pool;
@@ -11,14 +12,14 @@ mod solve;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Error, Result, ensure};
 use anymetal_contract::packages::Package;
 use anymetal_contract::plan::Arch;
 
 use super::document::Closure;
 use super::openpgp::Keyring;
 pub use archive::{Archive, Base, Source};
-pub use fetch::{Fetch, Once};
+pub use fetch::{Absent, Fetch, Once};
 use index::Stanza;
 use pool::{Place, Pool};
 use release::Release;
@@ -66,12 +67,40 @@ pub fn closure(ask: &Ask<'_>) -> Result<Closure> {
     Ok(Closure { suites, wanted: ask.wanted.iter().cloned().collect(), packages })
 }
 
-/// The signed list of a suite's indexes.
+/// The signed list of a suite's indexes: `InRelease`, or `Release` with its signature beside it, as apt asks for them.
 fn release_of(ask: &Ask<'_>, source: &Source) -> Result<Release> {
-    let url = format!("{}/dists/{}/InRelease", source.url, source.name);
-    let bytes = ask.fetch.get(&url, release::LARGEST).with_context(|| format!("fetching {url}"))?;
+    let get = |name: &str| {
+        let url = format!("{}/dists/{}/{name}", source.url, source.name);
+        ask.fetch.get(&url, release::LARGEST).map(|bytes| (ask.fetch.place(&url), bytes))
+    };
     let previous = ask.previous.and_then(|previous| previous.suites.get(&source.name));
-    Release::read(&source.name, &bytes, ask.keyring, ask.now, previous).with_context(|| format!("reading {url}"))
+    match get("InRelease") {
+        Ok((url, bytes)) => Release::read(&source.name, &bytes, ask.keyring, ask.now, previous)
+            .with_context(|| format!("reading {url}")),
+        Err(refused) => {
+            let Some(((url, bytes), (_, signature))) = get("Release").ok().zip(get("Release.gpg").ok()) else {
+                return Err(without_release(ask, source, refused));
+            };
+            Release::read_detached(&source.name, (&bytes, &signature), ask.keyring, ask.now, previous)
+                .with_context(|| format!("reading {url}"))
+        }
+    }
+}
+
+/// Says whether the archive is one without suites, when it was there but had none of what was asked for.
+fn without_release(ask: &Ask<'_>, source: &Source, refused: Error) -> Error {
+    if !refused.chain().any(|cause| cause.is::<Absent>()) {
+        return refused;
+    }
+    let is_there = |name: &&&str| ask.fetch.get(&format!("{}/{name}", source.url), release::LARGEST).is_ok();
+    match ["InRelease", "Release"].iter().find(is_there) {
+        Some(name) => refused.context(format!(
+            "the archive is a flat one, with {name} at its top, and has no suite {}\n\
+             hint: have its tool write suites below `dists`: none of another kind is read",
+            source.name
+        )),
+        None => refused,
+    }
 }
 
 /// The same from the indexes' texts.

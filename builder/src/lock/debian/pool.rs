@@ -220,7 +220,7 @@ impl<'a> Pool<'a> {
 /// The descriptions of one version in an order of their own, each once.
 fn sorted(mut package: Vec<Stanza<'_>>) -> Vec<Stanza<'_>> {
     if package.len() > 1 {
-        package.sort_by_cached_key(Stanza::key);
+        package.sort_by_cached_key(Stanza::all);
         package.dedup_by(|a, b| a.key() == b.key());
     }
     package

@@ -7,8 +7,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result, bail, ensure};
 use anymetal_contract::{Digest, terminal};
 use deb822_fast::borrowed::BorrowedParagraph;
+use sha2::Digest as _;
 
 use super::archive::Source;
+use super::date::moment;
 use super::index;
 use crate::lock::document::Suite;
 use crate::lock::openpgp::Keyring;
@@ -33,10 +35,45 @@ pub struct Release {
 /// A file of the suite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its sha256.
-    pub sha256: Digest,
+    /// Its digest.
+    pub sum: Sum,
     /// Its size in bytes.
     pub size: u64,
+}
+
+/// A digest of one of the two kinds that apt trusts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sum {
+    /// As everywhere.
+    Sha256(Digest),
+    /// Of an archive that has no other: 128 lower-case hexadecimal digits.
+    Sha512(String),
+}
+
+impl Sum {
+    /// The field that lists it, and its digits: how a file is called that is kept by its digest.
+    pub fn named(&self) -> (&'static str, &str) {
+        match self {
+            Self::Sha256(digest) => ("SHA256", digest.as_str()),
+            Self::Sha512(hex) => ("SHA512", hex),
+        }
+    }
+
+    /// The same of these bytes.
+    pub fn of(&self, bytes: &[u8]) -> Self {
+        match self {
+            Self::Sha256(_) => Self::Sha256(Digest::of(sha2::Sha256::digest(bytes).into())),
+            Self::Sha512(_) => Self::Sha512(sha2::Sha512::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()),
+        }
+    }
+
+    fn read(field: &str, hex: &str) -> Option<Self> {
+        let digits = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        match field {
+            "SHA256" => hex.parse().ok().map(Self::Sha256),
+            _ => (hex.len() == 128 && hex.bytes().all(digits)).then(|| Self::Sha512(hex.to_owned())),
+        }
+    }
 }
 
 impl Release {
@@ -52,6 +89,19 @@ impl Release {
         let text = std::str::from_utf8(bytes).context("it is no text")?;
         let (body, signed) = keyring.verify_clearsigned(text, now).context("checking its signature")?;
         Self::believe(name, &body, signed, now, previous)
+    }
+
+    /// The same of a `Release` whose signature is a file of its own.
+    pub fn read_detached(
+        name: &str,
+        (bytes, signature): (&[u8], &[u8]),
+        keyring: &Keyring,
+        now: SystemTime,
+        previous: Option<&Suite>,
+    ) -> Result<Self> {
+        let signed = keyring.verify_detached(bytes, signature, now).context("checking its signature, Release.gpg")?;
+        let text = std::str::from_utf8(bytes).context("it is no text")?;
+        Self::believe(name, &text.replace("\r\n", "\n"), signed, now, previous)
     }
 
     /// What a body says whose signature is right.
@@ -125,15 +175,16 @@ pub fn judge_ages(releases: &[(&Source, &Release)], now: SystemTime) -> Result<(
     Ok(())
 }
 
-/// The lines below `SHA256:`, each a digest, a size and a name.
+/// The lines below `SHA256:`, each a digest, a size and a name; those below `SHA512:` when there are no others.
 fn files(fields: &BorrowedParagraph<'_>) -> Result<BTreeMap<String, Listed>> {
-    let lines = fields.get("SHA256").context("it has no SHA256, so that nothing can be checked")?;
+    let found = ["SHA256", "SHA512"].iter().find_map(|field| Some((*field, fields.get(field)?)));
+    let (field, lines) = found.context("it has neither SHA256 nor SHA512, so that nothing can be checked")?;
     let mut files = BTreeMap::new();
     for line in lines.iter().filter(|line| !line.trim().is_empty()) {
         let read = || {
             let mut words = line.split_ascii_whitespace();
-            let (sha256, size, name) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?);
-            words.next().is_none().then(|| (name.to_owned(), Listed { sha256, size }))
+            let (sum, size, name) = (Sum::read(field, words.next()?)?, words.next()?.parse().ok()?, words.next()?);
+            words.next().is_none().then(|| (name.to_owned(), Listed { sum, size }))
         };
         let (name, listed) = read().with_context(|| format!("reading {line:?}: it is no digest, size and name"))?;
         let twice = files.get(&name).is_some_and(|other| *other != listed);
@@ -141,13 +192,6 @@ fn files(fields: &BorrowedParagraph<'_>) -> Result<BTreeMap<String, Listed>> {
         files.insert(name, listed);
     }
     Ok(files)
-}
-
-/// A moment as Debian writes it: `Sat, 11 Jul 2026 10:16:37 UTC`. That is a date of HTTP but for the name of the zone.
-fn moment(text: &str) -> Result<SystemTime> {
-    let bare = ["UTC", "GMT", "+0000"].into_iter().find_map(|zone| text.strip_suffix(zone));
-    let moment = bare.and_then(|bare| httpdate::parse_http_date(&format!("{bare}GMT")).ok());
-    moment.with_context(|| format!("{text:?} is no date as in \"Sat, 11 Jul 2026 10:16:37 UTC\""))
 }
 
 #[cfg(test)]
@@ -164,15 +208,24 @@ mod tests {
     #[test]
     fn files_are_listed_by_digest_size_and_name() {
         let release = read(&format!("{HEAD}SHA256:\n {SHA256}        0 main/a\n {SHA256} 12 main/b\n")).unwrap();
-        assert_eq!(release.file("main/b"), Some(&Listed { sha256: SHA256.parse().unwrap(), size: 12 }));
+        assert_eq!(release.file("main/b"), Some(&Listed { sum: Sum::Sha256(SHA256.parse().unwrap()), size: 12 }));
         assert_eq!(release.file("main/c"), None);
         assert!(!release.by_hash);
     }
 
     #[test]
+    fn an_archive_may_list_its_files_by_sha512_alone() {
+        let empty = Sum::Sha512(String::new()).of(b"");
+        let (_, hex) = empty.named();
+        let release = read(&format!("{HEAD}MD5Sum:\n abc 0 main/a\nSHA512:\n {hex} 0 main/a\n")).unwrap();
+        assert_eq!(release.file("main/a"), Some(&Listed { sum: empty.clone(), size: 0 }));
+        assert!(hex.starts_with("cf83e1357eefb8bd"), "as sha512sum says");
+    }
+
+    #[test]
     fn a_list_that_is_not_plain_is_refused() {
         for (list, expected) in [
-            (String::new(), "it has no SHA256, so that nothing can be checked".to_owned()),
+            (String::new(), "it has neither SHA256 nor SHA512, so that nothing can be checked".to_owned()),
             ("SHA256:\n abc 0 main/a\n".into(), "reading \"abc 0 main/a\": it is no digest, size and name".into()),
             (
                 format!("SHA256:\n {SHA256} -1 main/a\n"),
@@ -184,19 +237,6 @@ mod tests {
             ),
         ] {
             assert_eq!(read(&format!("{HEAD}{list}")).unwrap_err().to_string(), expected);
-        }
-    }
-
-    #[test]
-    fn dates_are_read_as_debian_and_its_tools_write_them() {
-        let wanted = SystemTime::UNIX_EPOCH + Duration::from_secs(1_783_764_997);
-        for zone in ["UTC", "GMT", "+0000"] {
-            assert_eq!(moment(&format!("Sat, 11 Jul 2026 10:16:37 {zone}")).unwrap(), wanted, "{zone}");
-        }
-        for other in
-            ["Sat, 11 Jul 2026 10:16:37 CET", "2026-07-11T10:16:37Z", "UTC", "", "Fri, 11 Jul 2026 10:16:37 UTC"]
-        {
-            assert!(moment(other).is_err(), "{other:?}");
         }
     }
 

@@ -234,21 +234,11 @@ fn a_package_does_not_clash_with_itself_or_with_what_it_merely_replaces() {
 fn what_would_be_fetched_is_refused_when_it_is_not_described_plainly() {
     for (field, expected) in [
         ("Filename: ", "it has no `Filename`"),
-        (
-            "Filename: ../../etc/x.deb",
-            r#"its `Filename` "../../etc/x.deb" is no plain path of a .deb below the archive"#,
-        ),
-        ("Filename: /etc/x.deb", r#"its `Filename` "/etc/x.deb" is no plain path of a .deb below the archive"#),
-        ("Filename: pool/./x.deb", r#"its `Filename` "pool/./x.deb" is no plain path of a .deb below the archive"#),
-        (
-            "Filename: pool/%2e%2e/x.deb",
-            r#"its `Filename` "pool/%2e%2e/x.deb" is no plain path of a .deb below the archive"#,
-        ),
-        (
-            "Filename: pool/x.deb?y.deb",
-            r#"its `Filename` "pool/x.deb?y.deb" is no plain path of a .deb below the archive"#,
-        ),
-        ("Filename: pool/x.sh", r#"its `Filename` "pool/x.sh" is no plain path of a .deb below the archive"#),
+        ("Filename: ../../etc/x.deb", r#"its `Filename` "../../etc/x.deb" is no path of a .deb below the archive"#),
+        ("Filename: pool/../x.deb", r#"its `Filename` "pool/../x.deb" is no path of a .deb below the archive"#),
+        (r"Filename: pool\x.deb", r#"its `Filename` "pool\\x.deb" is no path of a .deb below the archive"#),
+        ("Filename: pool/.deb", r#"its `Filename` "pool/.deb" is no path of a .deb below the archive"#),
+        ("Filename: pool/x.sh", r#"its `Filename` "pool/x.sh" is no path of a .deb below the archive"#),
         ("SHA256: ", r#"its `SHA256` is """#),
         ("SHA256: abc", r#"its `SHA256` is "abc""#),
         ("Size: ", r#"its `Size` is """#),
@@ -266,6 +256,53 @@ fn what_would_be_fetched_is_refused_when_it_is_not_described_plainly() {
     assert_eq!(error, "pinning Bird 2 of bookworm: its name is none of a package");
     let error = names(&["bird 2_0"], "bird").unwrap_err();
     assert_eq!(error, r#"pinning bird 2_0 of bookworm: "2_0" is no version of bird 2_0 of bookworm"#);
+}
+
+/// As dpkg-scanpackages, apt-ftparchive, OBS and people write them: apt-get download 2.6.1 takes each without a word.
+#[test]
+fn a_path_is_taken_in_its_shortest_form_and_written_as_an_address() {
+    for (written, expected) in [
+        ("pool/x.deb", "pool/x.deb"),
+        ("./pool/x.deb", "pool/x.deb"),
+        ("././pool/./main//x.deb", "pool/main/x.deb"),
+        ("/pool/x.deb", "pool/x.deb"),
+        ("x.deb", "x.deb"),
+        ("pool/a+b~c_1:2.deb", "pool/a+b~c_1:2.deb"),
+        ("pool/x_1%3a2.deb", "pool/x_1%253a2.deb"),
+        ("pool/%2e%2e/x.deb", "pool/%252e%252e/x.deb"),
+        ("pool/a b/x.deb?y#z.deb", "pool/a%20b/x.deb%3Fy%23z.deb"),
+        ("pool/\u{fc}/x.deb", "pool/%C3%BC/x.deb"),
+    ] {
+        let packages = resolved(&[("bookworm", &index(&[&format!("bird 2; Filename: {written}")]))], "bird").unwrap();
+        assert_eq!(packages[0].urls, [format!("http://bookworm.example/debian/{expected}")], "{written}");
+    }
+}
+
+/// The same, of other habits of their writers.
+#[test]
+fn an_index_is_read_as_apt_reads_it() {
+    let plain = index(&["bird 2; Depends: y", "y 1; Section: net"]);
+    let described_again = index(&["bird 2; Depends: y; Section: misc"]);
+    for (habit, text) in [
+        ("names of fields in lower case", plain.replace("Package:", "package:").replace("SHA256:", "sha256:")),
+        ("no blank behind a colon", plain.replace(": ", ":")),
+        ("blanks at the ends of lines", plain.replace('\n', "  \n").replace("\n  \n", "\n\n")),
+        ("a list in lines of its own", plain.replace("Depends: y", "Depends:\n y (>= 1),\n y")),
+        ("no line end at the end", plain.trim_end().to_owned()),
+        ("fields that nobody knows", plain.replace("Package:", "X-Made-By: a tool\n b\n .\nPackage:")),
+        ("a package without a version", format!("{plain}Package: none\n\n")),
+        ("a package described twice, with another section", format!("{plain}{described_again}")),
+    ] {
+        let packages = resolved(&[("bookworm", &text)], "bird").unwrap_or_else(|error| panic!("{habit}: {error}"));
+        let names: Vec<_> = packages.iter().map(|package| package.name.as_str()).collect();
+        assert_eq!(names, ["y", "bird"], "{habit}");
+    }
+}
+
+#[test]
+fn a_package_with_a_sha512_alone_is_named() {
+    let error = names(&["bird 2; SHA256: ; SHA512: abc"], "bird").unwrap_err();
+    assert!(error.contains("it has a `SHA512` and no `SHA256`, by which it would be pinned\nhint: "), "{error}");
 }
 
 #[test]

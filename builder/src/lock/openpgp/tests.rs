@@ -49,6 +49,23 @@ fn resigned(key: &Key, hash: HashAlgorithm, lasts: u32, flags: bool) -> Keyring 
 }
 
 #[test]
+fn armour_that_an_editor_saved_is_the_same_armour() {
+    let saved: [fn(&str) -> String; 3] = [
+        |armour| format!("\u{FEFF}{armour}"),
+        |armour| armour.replace('\n', "\r\n"),
+        |armour| format!("\u{FEFF}{}", armour.replace('\n', "\r\n")),
+    ];
+    for save in saved {
+        let ring = Keyring::read(save(&UPSTREAM.public()).as_bytes()).unwrap();
+        let signature = save(&UPSTREAM.detached_armoured(DATA));
+        assert_eq!(ring.verify_detached(DATA, signature.as_bytes(), now()).unwrap(), UPSTREAM.fingerprint());
+    }
+    let wide: Vec<u8> = UPSTREAM.public().encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let error = format!("{:#}", Keyring::read(&wide).unwrap_err());
+    assert!(error.contains("this looks like UTF-16: save it as UTF-8"), "{error}");
+}
+
+#[test]
 fn what_a_known_key_signed_is_its_own() {
     let ring = ring(&[&STRANGER, &UPSTREAM, &BY_SUBKEY]);
     for key in [&*UPSTREAM, &*BY_SUBKEY] {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anymetal_lab::openpgp::Key;
 
+use super::super::trouble;
 use super::*;
 use crate::lock::upstream::{Measured, Refusal};
 use crate::sample;
@@ -43,7 +44,7 @@ impl Memory {
 }
 
 impl Files for Memory {
-    fn document(&self, _: &str, url: &str, _: u64) -> Result<Vec<u8>, Refusal> {
+    fn document(&self, _: &str, url: &str, _: u64, _: bool) -> Result<Vec<u8>, Refusal> {
         self.asked.borrow_mut().push(url.to_owned());
         self.files.get(url).cloned().map_or_else(|| self.refuse(url), Ok)
     }
@@ -85,6 +86,8 @@ fn again(site: &Site, previous: Option<&Lock>, wish: &Wish, files: &Memory) -> R
         match trouble {
             Trouble::Wrong(text) => format!("wrong: {text}"),
             Trouble::World(text) => format!("world: {text}"),
+            Trouble::Unanswered(_) => format!("world: {}", trouble::told(std::slice::from_ref(trouble))),
+            Trouble::Unsigned(_) => format!("wrong: {}", trouble::told(std::slice::from_ref(trouble))),
         }
     })?;
     Ok((resolved.components["consul"].artefacts[&Arch::X86_64].clone(), resolved.notes))

@@ -8,6 +8,7 @@ mod expose;
 mod guard;
 mod metadata;
 mod network;
+pub(super) mod outside;
 mod settings;
 mod signers;
 pub(super) mod sources;
@@ -83,6 +84,7 @@ const HOMES: [(&str, &str); 39] = [
     ("administrator", "hippo"),
     ("dns_provider", "tls"),
     ("webhook", "reports"),
+    ("no_proxy", "proxy"),
     ("hashicorp", "sources"),
     ("github", "sources"),
     ("debian", "sources"),
@@ -95,6 +97,8 @@ pub(super) struct Draft {
     pub site: Site,
     /// Where upstreams are instead; the keys are still to be read.
     pub sources: Vec<sources::Said>,
+    /// Certificates of authorities, or where they are; still to be read.
+    pub ca: Vec<outside::Said>,
     /// Where the cloud-config is, in order.
     pub cloud_config: Vec<Part>,
 }
@@ -164,6 +168,8 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
     let supplies = supplies::supplies(fields.take("supplies", f), f);
     let signers = signers::signers(fields.take("signers", f), f);
     let sources = sources::sources(fields.take("sources", f), f);
+    let proxy = outside::proxy(fields.take("proxy", f), f);
+    let ca = outside::ca(fields.take("ca", f), f);
     let cloud_config = parts(fields.take("cloud_config", f), f);
     let deadlines = settings::deadlines(fields.take("deadlines", f), f);
     fields.end(&HOMES, f);
@@ -198,9 +204,11 @@ pub(super) fn draft(root: &Node, findings: &mut Findings) -> Option<Draft> {
         signers,
         cloud_config: Vec::new(),
         deadlines,
+        proxy,
+        ca: Vec::new(),
         lock: None,
     };
-    Some(Draft { site, sources, cloud_config })
+    Some(Draft { site, sources, ca, cloud_config })
 }
 
 /// `version: 1`, before anything else. Without it no key means anything, so `None` ends the reading.

@@ -17,7 +17,7 @@ pub use certificate::Certificate;
 pub use component::{Artefact, Component, Format, HostPackage, Member, Source};
 pub use job::{Answers, Job};
 pub use service::{Data, Ready, Service};
-pub use settings::{Canary, Expose, Firewall, Guard, Hippo, Metadata, Quorum, Settings, Tls};
+pub use settings::{Canary, Expose, Firewall, Guard, Hippo, Metadata, Proxy, Quorum, Settings, Tls};
 
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,12 @@ pub struct Plan {
     pub deadlines: BTreeMap<Phase, u32>,
     /// Where events go, besides the console, the journal and the node's own files.
     pub reports: Vec<Report>,
+    /// The proxy through which nodes reach the world outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
+    /// Certificates of authorities, each in PEM, that are believed beside the web's own of origins, upstream's mirrors and reports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ca: Vec<String>,
 }
 
 impl Default for Plan {
@@ -111,6 +117,8 @@ impl Default for Plan {
             secrets: None,
             deadlines: BTreeMap::new(),
             reports: Vec::new(),
+            proxy: None,
+            ca: Vec::new(),
         }
     }
 }

@@ -189,3 +189,23 @@ pub struct Quorum {
     /// The community, as `asn:value`, that the network takes for a lower preference.
     pub community: String,
 }
+
+/// The proxy through which nodes reach the world outside: origins, upstreams and webhooks; never the metadata service, the private network or a node's own
+/// APIs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxy {
+    /// `http://host:port` or `https://host:port`.
+    pub url: String,
+    /// Hosts that are asked directly, as curl reads `no_proxy`: names with what is below them, addresses, networks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_proxy: Vec<String>,
+}
+
+impl Proxy {
+    /// The variables that say the same to programs.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let exempt = (!self.no_proxy.is_empty()).then(|| ("no_proxy", self.no_proxy.join(",")));
+        [("http_proxy", self.url.clone()), ("https_proxy", self.url.clone())].into_iter().chain(exempt).collect()
+    }
+}

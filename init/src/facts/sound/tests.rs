@@ -2,6 +2,7 @@
 //! May not hold documents: those lie in `tests/metadata`.
 #![expect(clippy::disallowed_methods, reason = "documents are files, and BIRD is a program")]
 
+use std::net::IpAddr;
 use std::process::Command;
 
 use anymetal_contract::plan::Arch;
@@ -27,7 +28,8 @@ fn good() -> (Neighbour, Route) {
         address,
         asn: 65_530,
         local_asn: 65_000,
-        source,
+        source: Some(source),
+        interface: None,
         multihop: 5,
         way: Way::Via(via),
         password: None,
@@ -44,17 +46,17 @@ fn said(change: impl FnOnce(&mut Neighbour)) -> String {
 
 #[test]
 fn each_session_that_cannot_work_is_named_with_what_to_do() {
-    let ip = |text: &str| text.parse().unwrap();
+    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
     let session = "making facts: the session edge_v4_1 with";
     assert_eq!(said(|_| ()), "nothing");
     assert_eq!(
-        said(|it| it.source = ip("2001:db8::1")),
+        said(|it| it.source = Some(ip("2001:db8::1"))),
         format!(
             "{session} 169.254.255.1 comes from 2001:db8::1 and has a channel for IPv4, so nothing would be spoken of: all three must be of one family"
         )
     );
     assert!(said(|it| it.family = 6).contains("has a channel for IPv6"));
-    let itself = said(|it| it.address = it.source);
+    let itself = said(|it| it.address = it.source.unwrap());
     assert!(itself.starts_with(&format!("{session} 10.66.142.17 is with this machine itself: correct")), "{itself}");
     assert_eq!(
         said(|it| it.multihop = 1),
@@ -77,6 +79,23 @@ fn each_session_that_cannot_work_is_named_with_what_to_do() {
     assert_eq!(said(|it| it.way = Way::Default), "nothing", "the machine's own default route is a way");
     assert_eq!(said(|it| (it.way, it.multihop) = (Way::OnLink, 1)), "nothing");
     assert_eq!(said(|it| (it.way, it.multihop) = (Way::OnLink, 3)), "nothing", "more hops than needed do no harm");
+    let six = |address: &str, source: Option<&str>, interface: Option<&str>, multihop| {
+        let (address, source, interface) = (ip(address), source.map(ip), interface.map(str::to_owned));
+        said(|it| {
+            *it = Neighbour { family: 6, address, source, interface, multihop, way: Way::OnLink, ..it.clone() };
+        })
+    };
+    assert_eq!(six("fe80::1", None, Some("eth0"), 1), "nothing");
+    assert_eq!(six("fe80::1", Some("2001:db8::5"), Some("eth0"), 1), "nothing");
+    for (address, source) in [("fe80::1", None), ("fe80::1", Some("fe80::5")), ("2001:db8::1", Some("fe80::5"))] {
+        let said = six(address, source, None, 1);
+        assert!(said.ends_with("is link-local, and nobody says on which interface: name it in the metadata"), "{said}");
+    }
+    let said_twice = six("2001:db8::1", Some("2001:db8::5"), Some("eth0"), 2);
+    assert!(
+        said_twice.contains("is bound to the interface eth0 and may be 2 hops away, which BIRD cannot do"),
+        "{said_twice}"
+    );
     for (password, fault) in
         [("", "that is empty"), ("hunter2\"", "with a double quote"), ("hunter2\u{1b}", "with a control")]
     {

@@ -15,6 +15,7 @@ use super::neighbours;
 use super::wire::{EquinixAddress, EquinixMetadata};
 use crate::secret::Secret;
 use anymetal_supply::failure::Failure;
+use anymetal_supply::origin::lower;
 
 /// What is reached through the private gateway when a document does not say: all documents that say it have this.
 const PRIVATE_SUBNETS: &str = "10.0.0.0/8";
@@ -54,7 +55,7 @@ fn ours(customdata: &Value) -> Option<Secret> {
 }
 
 fn url(at: &str, url: Option<String>, findings: &mut Findings) -> Option<String> {
-    let url = url.filter(|url| !url.is_empty())?;
+    let url = lower(&url.filter(|url| !url.is_empty())?);
     let good =
         ["http://", "https://"].iter().any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
             && !url.chars().any(|c| c.is_control() || c.is_whitespace());

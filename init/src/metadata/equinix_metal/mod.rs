@@ -20,6 +20,8 @@ pub(super) const PLATFORM: Platform = Platform {
         excuse,
     }),
     read,
+    document: "Equinix Metal's metadata, as the machine itself gets it from https://metadata.platformequinix.com/metadata",
+    marks: &["network.addresses[]", "phone_home_url", "user_state_url"],
     remedy: "enable BGP on the project and create the session for this device",
 };
 

@@ -55,7 +55,7 @@ fn read_session(machine: &Machine, at: &str, session: EquinixBgpNeighbor, findin
     let local_asn = findings.asn(at, "customer_as", session.customer_as);
     let asn = findings.asn(at, "peer_as", session.peer_as);
     let password = password(at, session.md5_enabled, session.md5_password, findings);
-    let addresses: Vec<IpAddr> = peers
+    let addresses: Vec<(IpAddr, Option<String>)> = peers
         .iter()
         .enumerate()
         .filter_map(|(n, text)| peer(&format!("{at}.peer_ips[{n}]"), text, family, findings))
@@ -68,16 +68,19 @@ fn read_session(machine: &Machine, at: &str, session: EquinixBgpNeighbor, findin
     cross_check(at, session.customer_ip.as_deref(), link.address, kind, findings);
     let accepts = session.routes_in.and_then(|routes| accepts(at, &routes, findings));
     let mut neighbours = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        let several = session.multihop.unwrap_or(!link.on_link(address));
+    for (address, interface) in addresses {
+        let near = interface.is_some() || link.on_link(address);
+        let several = interface.is_none() && session.multihop.unwrap_or(!near);
+        let way = if near { Way::OnLink } else { way(at, &link, address, several, findings) };
         neighbours.push(Neighbour {
             family,
             address,
             asn,
             local_asn,
-            source: link.address,
+            source: Some(link.address),
+            interface,
             multihop: if several { HOPS } else { 1 },
-            way: way(at, &link, address, several, findings),
+            way,
             password: password.clone(),
             accepts: accepts.clone(),
         });
@@ -117,10 +120,11 @@ fn family(at: &str, family: Option<u8>, findings: &mut Findings) -> Option<Famil
     known
 }
 
-fn peer(at: &str, text: &str, family: Family, findings: &mut Findings) -> Option<IpAddr> {
-    let address: IpAddr = findings.parse(at, text, "an IP address")?;
+/// The address of a peer, and the interface it is on when that is told: for a link-local one.
+fn peer(at: &str, text: &str, family: Family, findings: &mut Findings) -> Option<(IpAddr, Option<String>)> {
+    let (address, interface) = findings.scoped(at, text)?;
     if Family::of(address) == family {
-        return Some(address);
+        return Some((address, interface));
     }
     findings.problem(at, format_args!("is {address}, in a session of {}", family.name()));
     None
@@ -139,10 +143,8 @@ fn cross_check(at: &str, customer: Option<&str>, source: IpAddr, kind: &str, fin
     }
 }
 
+/// The way to a peer that is not on the link.
 fn way(at: &str, link: &Management<IpAddr>, peer: IpAddr, several: bool, findings: &mut Findings) -> Way {
-    if link.on_link(peer) {
-        return Way::OnLink;
-    }
     if !several {
         findings.warn(
             at,

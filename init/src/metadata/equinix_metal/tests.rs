@@ -130,8 +130,14 @@ fn contradictions_and_gaps_each_have_their_sentence() {
             "bgp_neighbors[0] has address_family 7, which is neither 4 nor 6",
         ),
         (("/hostname", json!("h".repeat(254))), "hostname is longer than 253 bytes"),
-        (("/bgp_neighbors/0/customer_as", json!("65000")), "a field is not of its type"),
-        (("/bgp_neighbors/0/customer_as", json!(4_294_967_296_u64)), "a field is not of its type"),
+        (
+            ("/bgp_neighbors/0/customer_as", json!("65000")),
+            "`bgp_neighbors[0].customer_as` is not of its type: invalid type: string",
+        ),
+        (
+            ("/bgp_neighbors/0/customer_as", json!(4_294_967_296_u64)),
+            "`bgp_neighbors[0].customer_as` is not of its type: invalid value",
+        ),
     ] {
         let said = multihop(std::slice::from_ref(&change));
         assert!(said.contains(expected), "{} gave: {said}", change.0);
@@ -271,8 +277,12 @@ fn a_text_that_is_no_document_says_how() {
         ("", "it is empty"),
         (r#"{"id":"a","netw"#, "it is cut off after 15 bytes: EOF while parsing a string at line 1 column 15"),
         ("<html>", "it is not JSON: expected value at line 1 column 1"),
-        ("[]", "a field is not of its type: "),
-        (r#"{"id":"a","id":"b"}"#, "a field is not of its type: duplicate field `id` at line 1 column 14"),
+        ("[]", "it has another form: invalid length 0"),
+        (
+            r#"{"id":"a","facility":{"code":"da11"}}"#,
+            "`facility` is not of its type: invalid type: map, expected a string",
+        ),
+        (r#"{"id":"a","id":"b"}"#, "it has another form: duplicate field `id` at line 1 column 14"),
     ] {
         let said = read(text).map(|_| ()).unwrap_err().chain();
         assert!(said.starts_with(&format!("reading the metadata: {expected}")), "{text:?} gave: {said}");

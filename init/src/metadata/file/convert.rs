@@ -86,7 +86,7 @@ fn is_ours(fields: &mut Fields<'_>, findings: &mut Findings) -> bool {
 }
 
 /// An address with the length of its link, and perhaps a gateway.
-fn link<A>(at: &str, node: &Node, bits: u8, findings: &mut Findings) -> Option<Management<A>>
+fn link<'n, A>(at: &str, node: &'n Node, bits: u8, findings: &mut Findings) -> Option<Management<A>>
 where
     A: FromStr + Copy + PartialEq + Into<IpAddr> + Display,
 {
@@ -97,7 +97,9 @@ where
     let gateway = fields.text("gateway", findings);
     let (address_at, gateway_at) = (fields.place("address"), fields.place("gateway"));
     fields.end(findings);
-    let gateway = gateway.and_then(|text| findings.parse::<A>(gateway_at, text, kind));
+    // The interface of a link-local gateway is the machine's own affair: what is behind it goes by the machine's own default route.
+    let plain = |text: &'n str| text.split_once('%').map_or(text, |(plain, _)| if bits == 128 { plain } else { text });
+    let gateway = gateway.and_then(|text| findings.parse::<A>(gateway_at, plain(text), kind));
     let text = address?;
     let parts = text.trim().split_once('/').and_then(|(address, length)| Some((address, plain_length(length, bits)?)));
     let Some((address, length)) = parts else {

@@ -28,7 +28,7 @@ pub(in super::super) fn work(world: &World, steps: &dyn Steps) -> Result<Answer,
         },
     };
     let text = String::from_utf8_lossy(&bytes);
-    let mut machine = match (PLATFORM.read)(&text) {
+    let mut machine = match PLATFORM.machine(&bytes) {
         Ok(machine) => machine,
         Err(failure) => {
             return Ok(Answer::waiting(failure.reason, format!("looking at {whence}: {}", failure.chain())));
@@ -132,6 +132,55 @@ mod tests {
         assert_eq!(metadata::work(&world, &told).unwrap(), Answer::Same(sentence));
         assert_eq!(*told.0.lock().unwrap(), [""; 0]);
         assert!(world.machine().service.is_empty(), "nobody can be asked for this document");
+    }
+
+    #[test]
+    fn a_document_that_an_editor_saved_is_the_same_document() {
+        let plain = String::from_utf8(document("file-rack.json")).unwrap();
+        let saved = [
+            format!("\u{FEFF}{plain}"),
+            plain.replace('\n', "\r\n"),
+            format!("\u{FEFF}{}", plain.replace('\n', "\r\n")),
+        ];
+        for text in saved {
+            let folder = tempfile::tempdir().unwrap();
+            let world = world(folder.path());
+            put(&world, text.as_bytes(), 0o600);
+            let sentence = "rack7-u12 in ams1, private 10.7.0.5, 2 BGP neighbours".to_owned();
+            assert_eq!(metadata::work(&world, &Told::default()).unwrap(), Answer::Done(sentence));
+        }
+    }
+
+    #[test]
+    fn a_character_that_looks_like_another_is_said_before_all_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let world = world(folder.path());
+        let plain = String::from_utf8(document("file-rack.json")).unwrap();
+        let wide: Vec<u8> = plain.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let (line, _) = plain.lines().enumerate().find(|(_, line)| line.contains("10.7.0.5/24")).unwrap();
+        let line = line + 1;
+        let column = |text: &str| text.lines().nth(line - 1).unwrap().chars().position(|c| !c.is_ascii()).unwrap() + 1;
+        let blank = plain.replacen("10.7.0.5/24\"", "10.7.\u{A0}0.5/24\"", 1);
+        let quote = plain.replacen("\"10.7.0.5/24\"", "\u{201C}10.7.0.5/24\u{201D}", 1);
+        let at = |text: &str| format!("{line}:{}", column(text));
+        for (bytes, said) in [
+            (wide, "it is not UTF-8 at 1:1: this looks like UTF-16: save it as UTF-8".to_owned()),
+            (
+                blank.clone().into(),
+                format!("the character U+00A0 no-break space stands at {}: write an ordinary blank: ", at(&blank)),
+            ),
+            (
+                quote.clone().into(),
+                format!("the character U+201C typographic double quote stands at {}: write an ordinary \"", at(&quote)),
+            ),
+        ] {
+            put(&world, &bytes, 0o600);
+            let (reason, message) = waiting(&world);
+            assert_eq!(reason, Reason::MetadataInvalid);
+            let found = message.strip_prefix("looking at /etc/anymetal/machine.json: ").unwrap();
+            let found = found.strip_prefix("reading the metadata: ").unwrap_or(found);
+            assert!(found.starts_with(&said), "{message}");
+        }
     }
 
     #[test]

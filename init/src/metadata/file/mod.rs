@@ -30,13 +30,16 @@
 //! | `addresses.…` | the machine has none of that kind; templates that need it say so |
 //! | `addresses.….gateway` | the link has none |
 //! | `private_subnets` | the link of `private4` |
-//! | `neighbours[].source` | the machine's address on whose link the neighbour is |
+//! | `neighbours[].source` | the machine's address on whose link the neighbour is; for a link-local neighbour the interface's own |
+//! | `neighbours[].interface` | not needed, but for a link-local neighbour (`fe80::1%eth0` says the same) |
 //! | `neighbours[].multihop` | 1, for a neighbour on the link of `source`; must be given for any other |
 //! | `neighbours[].gateway` | none for a neighbour on the link; the gateway of `source`'s link for any other |
 //! | `neighbours[].password` | none, unless the site says that it is among the secrets |
 //!
 //! A gateway that is on none of the machine's links, as `fe80::1` is, can be reached by an interface only, which the document does not
 //! know: such a neighbour goes by the machine's own default route.
+
+use anymetal_contract::text::{first_lookalike, place};
 
 use super::node::Node;
 use super::{Machine, Platform, Whence};
@@ -47,11 +50,26 @@ mod fields;
 pub(super) mod look;
 mod neighbours;
 
-pub(super) const PLATFORM: Platform =
-    Platform { name: "file", whence: Whence::File, read, remedy: "add a neighbour of that family to the document" };
+pub(super) const PLATFORM: Platform = Platform {
+    name: "file",
+    whence: Whence::File,
+    read,
+    document: "the machine's own document, which begins with `\"kind\": \"anymetal.machine\"`",
+    marks: &["kind"],
+    remedy: "add a neighbour of that family to the document",
+};
 
 fn read(text: &str) -> Result<Machine, Failure> {
-    convert::machine(&super::answer::document::<Node>(text)?)
+    let machine = convert::machine(&super::answer::document::<Node>(text)?);
+    // what looks like a blank or a quote may be all that is wrong, so it is said first
+    machine.map_err(|failure| match first_lookalike(text) {
+        None => failure,
+        Some((offset, found)) => {
+            let (at, hint) = (place(text, offset), found.hint);
+            let error = failure.error.context(format!("the character {found} stands at {at}: {hint}"));
+            Failure { error, ..failure }
+        }
+    })
 }
 
 #[cfg(test)]

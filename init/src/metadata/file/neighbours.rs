@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use super::super::findings::Findings;
+use super::super::machine::is_link_local;
 use super::super::node::Node;
 use super::super::sessions::Sessions;
 use super::super::{Family, Machine, Management, Neighbour, Way};
@@ -41,6 +42,7 @@ fn neighbour(
     let mut fields = Fields::of(at, node, findings)?;
     let address = fields.need("address", findings);
     let address = address.and_then(|node| ip(&fields, "address", node, findings));
+    let interface = fields.take("interface").map(|node| interface(at, node, findings));
     let asn = asn(&mut fields, "asn", findings);
     let local_asn = self::asn(&mut fields, "local_asn", findings);
     let source = fields.take("source").map(|node| ip(&fields, "source", node, findings));
@@ -49,14 +51,106 @@ fn neighbour(
     let password = fields.take("password").map(|node| password(at, node, findings));
     fields.end(findings);
     // What was given and is wrong has been named; nothing is made up in its place.
-    if source == Some(None) || hops == Some(None) || gateway == Some(None) || password == Some(None) {
+    let wrong = [source == Some(None), hops == Some(None), gateway == Some(None), interface == Some(None)];
+    if wrong.contains(&true) || password == Some(None) {
         return None;
     }
-    let (address, asn, local_asn, links) = (address?, asn?, local_asn?, links?);
-    let link = link(at, address, source.flatten(), links, findings)?;
+    let ((address, zone), asn, local_asn, links) = (address?, asn?, local_asn?, links?);
+    let (source, own_zone) = source.flatten().unzip();
+    let interfaces = [interface.flatten(), zone, own_zone.flatten()];
+    let said = Said { address, source, interfaces, hops: hops.flatten(), gateway: gateway.flatten().map(|(ip, _)| ip) };
+    let path = if is_link_local(address) {
+        on_interface(at, said, links, findings)?
+    } else {
+        path(at, said, links, findings)?
+    };
+    Some(Neighbour {
+        family: Family::of(address),
+        address,
+        asn,
+        local_asn,
+        source: path.source,
+        interface: path.interface,
+        multihop: path.multihop,
+        way: path.way,
+        password: password.flatten(),
+        accepts: None,
+    })
+}
+
+/// What a document says of where a neighbour is.
+struct Said {
+    address: IpAddr,
+    source: Option<IpAddr>,
+    /// By its key, behind the address, and behind the source.
+    interfaces: [Option<String>; 3],
+    hops: Option<u64>,
+    gateway: Option<IpAddr>,
+}
+
+/// From where a session comes and how it goes.
+struct Path {
+    source: Option<IpAddr>,
+    interface: Option<String>,
+    multihop: u8,
+    way: Way,
+}
+
+/// The path to a neighbour that is link-local: by an interface, and by nothing else.
+fn on_interface(at: &str, said: Said, links: &[Management<IpAddr>], findings: &mut Findings) -> Option<Path> {
+    let Said { address, source, interfaces, hops, gateway } = said;
+    let mut named = interfaces.into_iter().flatten();
+    let Some(interface) = named.next() else {
+        let what = format_args!(
+            "has the link-local address {address} and no interface: say which one it is on, `\"interface\": \"eth0\"`, or write {address}%eth0"
+        );
+        findings.problem(at, what);
+        return None;
+    };
+    let before = findings.count();
+    if let Some(other) = named.find(|other| *other != interface) {
+        findings.problem(at, format_args!("is on the interface {interface} and on {other}: say one of them"));
+    }
+    if hops.is_some_and(|hops| hops > 1) {
+        findings
+            .problem(at, format_args!("has multihop, but {address} is link-local, so on the link: leave multihop out"));
+    }
+    if gateway.is_some() {
+        findings.problem(
+            at,
+            format_args!("has a gateway, but {address} is link-local, so on the link: leave the gateway out"),
+        );
+    }
+    match source {
+        Some(source) if source == address => findings.problem(at, "has its own address for a source"),
+        Some(source) if Family::of(source) != Family::of(address) => {
+            findings.problem(at, format_args!("has the source {source}, which cannot speak to {address}"));
+        }
+        Some(source) if !is_link_local(source) && !links.iter().any(|link| link.address == source) => {
+            findings.problem(at, format_args!("has the source {source}, which is none of the machine's addresses"));
+        }
+        _ => {}
+    }
+    let path = Path { source, interface: Some(interface), multihop: 1, way: Way::OnLink };
+    (findings.count() == before).then_some(path)
+}
+
+/// The path to any other neighbour: from one of the machine's addresses.
+fn path(at: &str, said: Said, links: &[Management<IpAddr>], findings: &mut Findings) -> Option<Path> {
+    let Said { address, source, interfaces: [interface, ..], hops, gateway } = said;
+    if let Some(source) = source.filter(|source| is_link_local(*source)) {
+        findings.problem(at, format_args!("has the link-local source {source}, and {address} is not link-local"));
+        return None;
+    }
+    let link = link(at, address, source, links, findings)?;
     let near = link.on_link(address);
-    let multihop = multihop(at, address, &link, hops.flatten(), findings)?;
-    let way = match (near, gateway.flatten()) {
+    let multihop = multihop(at, address, &link, hops, findings)?;
+    if interface.is_some() && multihop > 1 {
+        let what = "has an interface and multihop: only a session that stays on the link is bound to one, so leave one of them out";
+        findings.problem(at, what);
+        return None;
+    }
+    let way = match (near, gateway) {
         (true, None) => Way::OnLink,
         (true, Some(_)) => {
             findings.problem(at, "has a gateway, but is on the link itself: leave the gateway out");
@@ -64,22 +158,17 @@ fn neighbour(
         }
         (false, given) => behind(at, &link, given, links, findings)?,
     };
-    Some(Neighbour {
-        family: Family::of(address),
-        address,
-        asn,
-        local_asn,
-        source: link.address,
-        multihop,
-        way,
-        password: password.flatten(),
-        accepts: None,
-    })
+    Some(Path { source: Some(link.address), interface, multihop, way })
 }
 
-fn ip(fields: &Fields<'_>, key: &str, node: &Node, findings: &mut Findings) -> Option<IpAddr> {
+fn ip(fields: &Fields<'_>, key: &str, node: &Node, findings: &mut Findings) -> Option<(IpAddr, Option<String>)> {
     let text = fields::text(fields.place(key), node, findings)?;
-    findings.parse(fields.place(key), text, "an IP address")
+    findings.scoped(fields.place(key), text)
+}
+
+fn interface(at: &str, node: &Node, findings: &mut Findings) -> Option<String> {
+    let text = fields::text(format!("{at}.interface"), node, findings)?;
+    findings.interface(at, text.trim())
 }
 
 fn asn(fields: &mut Fields<'_>, key: &'static str, findings: &mut Findings) -> Option<u32> {

@@ -41,7 +41,15 @@ fn refused(text: &str) -> String {
 /// Each session in one line.
 fn sessions(machine: &Machine) -> Vec<String> {
     let line = |n: &super::super::Neighbour| {
-        format!("{} as {} to {} as {}, {} hops, {:?}", n.source, n.local_asn, n.address, n.asn, n.multihop, n.way)
+        format!(
+            "{} as {} to {} as {}, {} hops, {:?}",
+            n.source.unwrap(),
+            n.local_asn,
+            n.address,
+            n.asn,
+            n.multihop,
+            n.way
+        )
     };
     machine.neighbours.iter().map(line).collect()
 }
@@ -119,7 +127,7 @@ fn each_mistake_has_its_sentence() {
         (
             "/neighbours/0/peer",
             json!(1),
-            r#"neighbours[0] has the unknown key "peer": known here are address, asn, local_asn, source, multihop, gateway, password"#,
+            r#"neighbours[0] has the unknown key "peer": known here are address, interface, asn, local_asn, source, multihop, gateway, password"#,
         ),
         (
             "/hostname",
@@ -267,4 +275,86 @@ proptest! {
         mutations::survives(read, &value.to_string(), PASSWORD)?;
         mutations::survives(read, &text, PASSWORD)?;
     }
+}
+
+/// The only neighbour of a machine with a public IPv6 address, or what is said of it.
+fn neighbour(neighbour: &Value) -> Result<String, String> {
+    let mut neighbour = neighbour.clone();
+    neighbour["asn"] = 64_512.into();
+    neighbour["local_asn"] = 64_513.into();
+    let addresses = json!({"private4": {"address": "10.7.0.5/24"}, "public6": {"address": "2001:db8:5::5/64", "gateway": "fe80::1"}});
+    let document = json!({"kind": "anymetal.machine", "version": 1, "hostname": "e", "addresses": addresses, "neighbours": [neighbour]});
+    let read = read(&document.to_string());
+    let one = |n: &super::super::Neighbour| {
+        format!("{:?} to {} on {:?}, {}, {:?}", n.source, n.address, n.interface, n.multihop, n.way)
+    };
+    read.map(|machine| one(&machine.neighbours[0]))
+        .map_err(|failure| failure.chain().split_off("reading the metadata: ".len()))
+}
+
+#[test]
+fn a_link_local_neighbour_is_on_an_interface_and_nowhere_else() {
+    let on = |source: &str| Ok(format!("{source} to fe80::1 on Some(\"eth0\"), 1, OnLink"));
+    for said in [
+        json!({"address": "fe80::1", "interface": "eth0"}),
+        json!({"address": "fe80::1%eth0"}),
+        json!({"address": "FE80:0::1%eth0", "interface": "eth0", "multihop": 1}),
+    ] {
+        assert_eq!(neighbour(&said), on("None"), "{said}");
+    }
+    assert_eq!(neighbour(&json!({"address": "fe80::1", "source": "fe80::5%eth0"})), on("Some(fe80::5)"));
+    let global = json!({"address": "fe80::1%eth0", "source": "2001:db8:5::5"});
+    assert_eq!(neighbour(&global), on("Some(2001:db8:5::5)"));
+    let named = json!({"address": "2001:db8:5::1", "interface": "eth0"});
+    assert_eq!(neighbour(&named).unwrap(), "Some(2001:db8:5::5) to 2001:db8:5::1 on Some(\"eth0\"), 1, OnLink");
+    for (said, expected) in [
+        (
+            json!({"address": "fe80::1"}),
+            "has the link-local address fe80::1 and no interface: say which one it is on, `\"interface\": \"eth0\"`, or write fe80::1%eth0",
+        ),
+        (
+            json!({"address": "fe80::1%eth0", "interface": "eth1"}),
+            "is on the interface eth1 and on eth0: say one of them",
+        ),
+        (
+            json!({"address": "fe80::1%eth0", "source": "fe80::5%eth1"}),
+            "is on the interface eth0 and on eth1: say one of them",
+        ),
+        (
+            json!({"address": "fe80::1%eth0", "multihop": 2}),
+            "has multihop, but fe80::1 is link-local, so on the link: leave multihop out",
+        ),
+        (
+            json!({"address": "fe80::1%eth0", "gateway": "fe80::2"}),
+            "has a gateway, but fe80::1 is link-local, so on the link: leave the gateway out",
+        ),
+        (json!({"address": "fe80::1%eth0", "source": "fe80::1"}), "has its own address for a source"),
+        (
+            json!({"address": "fe80::1%eth0", "source": "10.7.0.5"}),
+            "has the source 10.7.0.5, which cannot speak to fe80::1",
+        ),
+        (
+            json!({"address": "fe80::1%eth0", "source": "2001:db8:5::6"}),
+            "has the source 2001:db8:5::6, which is none of the machine's addresses",
+        ),
+        (
+            json!({"address": "2001:db8:5::1", "source": "fe80::5%eth0"}),
+            "has the link-local source fe80::5, and 2001:db8:5::1 is not link-local",
+        ),
+        (
+            json!({"address": "2001:db8:9::1", "source": "2001:db8:5::5", "multihop": 2, "interface": "eth0"}),
+            "has an interface and multihop: only a session that stays on the link is bound to one, so leave one of them out",
+        ),
+    ] {
+        assert_eq!(neighbour(&said), Err(format!("neighbours[0] {expected}")), "{said}");
+    }
+    for name in ["", "eth0*", "eth 0", "1", "..", "a/b", "abcdefghijklmnop", "eth0\"", "eth0:1"] {
+        let said = neighbour(&json!({"address": "fe80::1", "interface": name})).unwrap_err();
+        assert!(
+            said.contains("neighbours[0] has the interface ") && said.contains("which is no name of one"),
+            "{said}"
+        );
+    }
+    let said = neighbour(&json!({"address": "2001:db8:5::1%eth0"})).unwrap_err();
+    assert_eq!(said, "neighbours[0].address is \"2001:db8:5::1%eth0\", and only a link-local address has an interface");
 }

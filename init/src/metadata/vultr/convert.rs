@@ -154,9 +154,12 @@ fn neighbour(family: Family, session: &Object<'_>, known: &Known, findings: &mut
     let local_asn = self::asn(session, &local_asn, findings);
     let address = self::address(family, session, &address, findings);
     let asn = self::asn(session, &asn, findings);
-    let (source, local_asn, address, asn) = (source?, local_asn?, address?, asn?);
+    let ((source, own_interface), local_asn, (address, interface), asn) = (source?, local_asn?, address?, asn?);
     let link = known.iter().find(|link| link.address == source);
-    if link.is_none() && !known.is_empty() {
+    if own_interface.is_some() && own_interface != interface {
+        findings.problem(at, "has my-address on another interface than peer-address");
+    }
+    if link.is_none() && !known.is_empty() && own_interface.is_none() {
         findings.warn(
             at,
             format_args!(
@@ -165,6 +168,7 @@ fn neighbour(family: Family, session: &Object<'_>, known: &Known, findings: &mut
         );
     }
     let way = match link {
+        _ if interface.is_some() => Way::OnLink,
         Some(link) if link.on_link(address) => Way::OnLink,
         // IPv6 routers are not in the document, they announce themselves; and the platform's guides have no route to the neighbour.
         _ => link
@@ -172,20 +176,27 @@ fn neighbour(family: Family, session: &Object<'_>, known: &Known, findings: &mut
             .map_or(Way::Default, Way::Via),
     };
     let multihop = if way == Way::OnLink { 1 } else { HOPS };
-    Some(Neighbour { family, address, asn, local_asn, source, multihop, way, password: None, accepts: None })
+    let source = Some(source);
+    Some(Neighbour { family, address, asn, local_asn, source, interface, multihop, way, password: None, accepts: None })
 }
 
 /// A key and what stands there.
 type Word = (&'static str, Option<String>);
 
-fn address(family: Family, session: &Object<'_>, (key, text): &Word, findings: &mut Findings) -> Option<IpAddr> {
+/// An address, and the interface it is on when that is told: for a link-local one.
+fn address(
+    family: Family,
+    session: &Object<'_>,
+    (key, text): &Word,
+    findings: &mut Findings,
+) -> Option<(IpAddr, Option<String>)> {
     let at = session.place(key);
-    let address: IpAddr = findings.parse(&at, text.as_deref()?, "an IP address")?;
+    let (address, interface) = findings.scoped(&at, text.as_deref()?)?;
     if Family::of(address) != family {
         findings.problem(at, format_args!("is {address}, in a session of {}", family.name()));
         return None;
     }
-    Some(address)
+    Some((address, interface))
 }
 
 fn asn(session: &Object<'_>, (key, text): &Word, findings: &mut Findings) -> Option<u32> {

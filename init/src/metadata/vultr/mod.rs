@@ -20,6 +20,8 @@ pub(super) const PLATFORM: Platform = Platform {
         excuse: answer::excuse,
     }),
     read,
+    document: "Vultr's metadata, as the machine itself gets it from http://169.254.169.254/v1.json",
+    marks: &["instance-v2-id", "interfaces[]"],
     remedy: "have BGP set up for the account, then enable it for this server on its own page of the panel",
 };
 

@@ -38,7 +38,15 @@ fn problems(name: &str, changes: &[(&str, Value)]) -> Vec<String> {
 /// Each session in one line.
 fn sessions(machine: &Machine) -> Vec<String> {
     let line = |n: &super::super::Neighbour| {
-        format!("{} as {} to {} as {}, {} hops, {:?}", n.source, n.local_asn, n.address, n.asn, n.multihop, n.way)
+        format!(
+            "{} as {} to {} as {}, {} hops, {:?}",
+            n.source.unwrap(),
+            n.local_asn,
+            n.address,
+            n.asn,
+            n.multihop,
+            n.way
+        )
     };
     machine.neighbours.iter().map(line).collect()
 }

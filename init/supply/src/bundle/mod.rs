@@ -8,14 +8,15 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use anymetal_contract::bundle::{INDEX, Index, KIND, VERSION};
 use anymetal_contract::release::{self, FILE, Release, SIGNATURE};
-use anymetal_contract::{Digest, place, terminal};
+use anymetal_contract::{Digest, place};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
+use crate::json;
 use header::{BLOCK, END, padding};
 
 /// The largest index and release that are read, in bytes. The index of a whole site has 20 KiB.
@@ -200,12 +201,10 @@ fn document<D: DeserializeOwned>(text: &[u8], member: &str, kind: &str, version:
         kind: String,
         version: u32,
     }
-    let quoting = |error: serde_json::Error| anyhow!("{}", terminal::one_line(&error.to_string()));
-    let form = serde_json::from_slice(text).map_err(quoting);
-    let form: Form = form.with_context(|| format!("{member} is no document of ours"))?;
+    let form: Form = json::exact(text).with_context(|| format!("{member} is no document of ours"))?;
     ensure!(form.kind == kind, "{member} is of kind {:?}, not {kind:?}", form.kind);
     ensure!(form.version == version, "{member} has version {}, and version {version} is read", form.version);
-    serde_json::from_slice(text).map_err(quoting).with_context(|| format!("{member} does not have its form"))
+    json::exact(text).with_context(|| format!("{member} does not have its form"))
 }
 
 /// Reads the release in these bytes. Fails when they are another document or another version of it.

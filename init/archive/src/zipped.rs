@@ -8,8 +8,8 @@ use zip::read::{ArchiveOffset, Config, ZipFile};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive, ZipReadOptions};
 
-use super::limits::{Census, Kind, MOST_ENTRIES, MOST_HEADER, bomb, broken, hostile};
-use super::unpack::{Exactly, Sink, unreadable};
+use crate::limits::{Census, Kind, MOST_ENTRIES, MOST_HEADER, bomb, broken, hostile};
+use crate::unpack::{Exactly, Sink, unreadable};
 use anymetal_supply::failure::Failure;
 
 /// The end record of a zip archive, without its comment (APPNOTE 4.3.16).
@@ -36,7 +36,7 @@ struct Extent {
     described: bool,
 }
 
-pub(super) fn unpack<R: BufRead + Seek>(
+pub(crate) fn unpack<R: BufRead + Seek>(
     mut archive: R,
     members: &[Member],
     sink: &mut dyn Sink,

@@ -6,21 +6,22 @@ use std::collections::BTreeSet;
 use anymetal_contract::Reason;
 use anymetal_contract::plan::Member;
 
-use super::record;
 use anymetal_supply::failure::Failure;
 
+/// The name of the record that a node keeps of what it has unpacked. No member may have it.
+pub const RECORD: &str = ".anymetal";
 /// Members of one archive. The largest of the field, a self-contained .NET publication (Hippo), has about 600.
-pub(super) const MOST_ENTRIES: usize = 10_000;
+pub(crate) const MOST_ENTRIES: usize = 10_000;
 /// Bytes one archive may unpack to; ten times the largest program of the field.
-pub(super) const MOST_UNPACKED: u64 = 4 << 30;
+pub(crate) const MOST_UNPACKED: u64 = 4 << 30;
 /// How many times its compressed size an archive may unpack to, past [`FREE_UNPACKED`]. Programs compress three to five times.
-pub(super) const MOST_RATIO: u64 = 200;
+pub(crate) const MOST_RATIO: u64 = 200;
 /// What may be unpacked before the ratio counts: small files of one letter are harmless.
-pub(super) const FREE_UNPACKED: u64 = 10 << 20;
+pub(crate) const FREE_UNPACKED: u64 = 10 << 20;
 /// Bytes of a member's name: the kernel's own limit of a path (`PATH_MAX`).
-pub(super) const MOST_NAME: usize = 4096;
+pub(crate) const MOST_NAME: usize = 4096;
 /// Bytes of what stands before a member's content, long names and extended attributes included: room for two names and more.
-pub(super) const MOST_HEADER: u64 = 64 << 10;
+pub(crate) const MOST_HEADER: u64 = 64 << 10;
 /// Names of an archive's members that a message lists.
 const LISTED: usize = 10;
 /// Letters of a name that a message shows.
@@ -28,7 +29,7 @@ const LISTED_LENGTH: usize = 200;
 
 /// What a member is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     File,
     Directory,
     /// A link by name, resolved from the member's own folder.
@@ -40,7 +41,7 @@ pub(super) enum Kind {
 }
 
 /// What has been met of one archive.
-pub(super) struct Census<'a> {
+pub(crate) struct Census<'a> {
     members: &'a [Member],
     /// Their names as components.
     asked: Vec<Vec<String>>,
@@ -53,7 +54,7 @@ pub(super) struct Census<'a> {
 }
 
 /// Whether every file below it is asked for, rather than one file.
-pub(super) fn is_folder(member: &Member) -> bool {
+pub fn is_folder(member: &Member) -> bool {
     member.member.ends_with('/')
 }
 
@@ -64,7 +65,7 @@ fn within(folder: &Member, rest: &[String]) -> String {
 }
 
 /// Where the plan's members put a member of the archive of that name; `None` when nothing asks for it.
-pub(super) fn place_of(members: &[Member], name: &str) -> Option<String> {
+pub fn place_of(members: &[Member], name: &str) -> Option<String> {
     let path = plain_of(name);
     members.iter().find_map(|member| {
         let asked = plain_of(&member.member);
@@ -75,16 +76,16 @@ pub(super) fn place_of(members: &[Member], name: &str) -> Option<String> {
     })
 }
 
-pub(super) fn hostile(message: impl Into<String>) -> Failure {
+pub(crate) fn hostile(message: impl Into<String>) -> Failure {
     Failure::new(Reason::ArchiveHostile, message.into())
 }
 
-pub(super) fn broken(message: impl Into<String>) -> Failure {
+pub(crate) fn broken(message: impl Into<String>) -> Failure {
     Failure::new(Reason::ArchiveBroken, message.into())
 }
 
 /// Whether so many bytes out of so many compressed ones are more than an honest archive has.
-pub(super) fn bomb(unpacked: u64, compressed: u64) -> Option<String> {
+pub(crate) fn bomb(unpacked: u64, compressed: u64) -> Option<String> {
     if unpacked > MOST_UNPACKED {
         return Some(format!("the archive unpacks to more than {} GiB", MOST_UNPACKED >> 30));
     }
@@ -93,7 +94,7 @@ pub(super) fn bomb(unpacked: u64, compressed: u64) -> Option<String> {
 }
 
 impl<'a> Census<'a> {
-    pub(super) fn of(members: &'a [Member]) -> Self {
+    pub(crate) fn of(members: &'a [Member]) -> Self {
         let asked = members.iter().map(|member| plain_of(&member.member)).collect();
         Self {
             members,
@@ -106,13 +107,19 @@ impl<'a> Census<'a> {
         }
     }
 
-    /// One more member of the archive: refused, to be passed over (`None`), or the one that is asked for.
-    /// `runs` is whether the archive says that it is a program.
-    pub(super) fn meet(&mut self, name: &[u8], kind: &Kind, runs: bool) -> Result<Option<Member>, Failure> {
+    /// One more entry of the archive, whatever it is.
+    pub(crate) fn count(&mut self) -> Result<(), Failure> {
         self.count += 1;
         if self.count > MOST_ENTRIES {
             return Err(hostile(format!("the archive has more than {MOST_ENTRIES} members")));
         }
+        Ok(())
+    }
+
+    /// One more member of the archive: refused, to be passed over (`None`), or the one that is asked for.
+    /// `runs` is whether the archive says that it is a program.
+    pub(crate) fn meet(&mut self, name: &[u8], kind: &Kind, runs: bool) -> Result<Option<Member>, Failure> {
+        self.count()?;
         let path = plain(name)?;
         let shown = path.join("/");
         let out = match kind {
@@ -168,7 +175,7 @@ impl<'a> Census<'a> {
             return Err(hostile(format!("the member {shown:?} is in the archive twice")));
         }
         let file = within(folder, &path[asked.len()..]);
-        if file == record::NAME {
+        if file == RECORD {
             return Err(broken(format!("the member {shown:?} has the name of our own record")));
         }
         self.taken[place] = true;
@@ -176,7 +183,7 @@ impl<'a> Census<'a> {
     }
 
     /// After the last member: whether all that is asked for was met.
-    pub(super) fn close(self) -> Result<(), Failure> {
+    pub(crate) fn close(self) -> Result<(), Failure> {
         let missing: Vec<_> = self.members.iter().zip(&self.taken).filter(|(_, taken)| !**taken).collect();
         let Some((first, _)) = missing.first() else { return Ok(()) };
         let more = self.files - self.listed.len();
