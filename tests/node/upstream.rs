@@ -114,7 +114,7 @@ impl Upstream {
         let data = if method == "GET" { "" } else { "-d @/run/body.json" };
         let ca = place::CA;
         self.run(&format!(
-            "curl -sSf --retry 20 --retry-all-errors --retry-delay 1 --cacert {ca} -H 'X-Nomad-Token: {token}' -X {method} {data} \
+            "curl -sS --fail-with-body --retry 20 --retry-all-errors --retry-delay 1 --cacert {ca} -H 'X-Nomad-Token: {token}' -X {method} {data} \
              'https://127.0.0.1:4646{path}?namespace=platform'"
         ))
     }
@@ -150,7 +150,7 @@ impl Upstream {
             "Checks": [{"Name": "alive", "Type": "tcp", "Interval": 10_000_000_000_i64, "Timeout": 2_000_000_000_i64}]});
         let task = json!({"Name": "app", "Driver": "raw_exec", "Resources": {"CPU": 50, "MemoryMB": 32},
             "Config": {"command": "/bin/sh", "args": ["-c", "mkdir -p www && echo well >www/index.html && exec busybox httpd -f -p $NOMAD_ADDR_http -h www"]}});
-        let group = json!({"Name": "app", "EphemeralDisk": {"SizeMB": 20}, "Networks": [{"DynamicPorts": [{"Label": "http"}]}],
+        let group = json!({"Name": "app", "EphemeralDisk": {"SizeMB": 110}, "Networks": [{"DynamicPorts": [{"Label": "http"}]}],
             "Services": [service], "Tasks": [task]});
         let job = json!({"ID": "app", "Name": "app", "Namespace": "platform", "Type": "service", "Datacenters": ["dc1"], "TaskGroups": [group]});
         self.nomad_with("PUT", "/v1/jobs", &json!({"Job": job}));
