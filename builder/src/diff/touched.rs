@@ -44,7 +44,8 @@ pub(super) fn touched(old: &Carried, new: &Carried) -> Vec<String> {
     let answers = |plan: &Plan| plan.jobs.iter().map(|job| job.answers.clone()).collect::<Vec<_>>();
     let heard =
         |plan: &Plan| (!plan.reports.is_empty()).then(|| (plan.reports.clone(), plan.ca.clone(), plan.proxy.clone()));
-    let watch = WATCHED.iter().any(|fact| facts.contains(fact)) || heard(was) != heard(is) || answers(was) != answers(is);
+    let watch =
+        WATCHED.iter().any(|fact| facts.contains(fact)) || heard(was) != heard(is) || answers(was) != answers(is);
     let touched = Touched { files: changed.collect(), components: components.collect(), facts, init, watch };
     let told = files.iter().filter_map(|(name, old, new)| {
         let path = new.or(*old).map(|file| &file.path)?;

@@ -294,11 +294,6 @@ pub(crate) fn ours(error: ureq::Error) -> anyhow::Error {
     }
 }
 
-/// Whether a request was never made, as a variable of the environment names no proxy that can be used: no use to ask again.
-pub fn proxy_unusable(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<Unusable>())
-}
-
 /// Whether reading a body failed because nothing, or nearly nothing, came any more.
 pub fn fell_silent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut
