@@ -198,7 +198,7 @@ fn bytes_that_are_not_text_are_named_with_their_place() {
     for (bytes, said) in [
         (
             &b"version: 1\nsite: \xE9\n"[..],
-            "site.yaml:2:7: not UTF-8: the byte 0xE9 at offset 17; hint: save the file as UTF-8",
+            "site.yaml:2:7: not UTF-8: the byte 0xE9; hint: save it as UTF-8",
         ),
         (
             b"version: 1\n\0",

@@ -4,6 +4,7 @@
 use anymetal_contract::plan::{Answers, Canary, Tls};
 use serde::{Deserialize, Serialize};
 
+use anymetal_supply::http;
 use anymetal_supply::probe::{Probe, Way};
 
 /// The most of an answer that is read, in bytes.
@@ -36,6 +37,9 @@ pub(crate) struct Request {
 pub(crate) struct Heard {
     /// What is wrong with the answer, in words; nothing when it is as expected.
     pub(crate) why: Option<String>,
+    /// Whether that is because there is nobody: refused, where it is asked of itself; where a proxy is asked for it, an error of the server's side,
+    /// by the proxy or by itself. Not when nothing is answered in time.
+    pub(crate) away: bool,
     /// When the certificate that answered expires, in seconds of Unix time.
     pub(crate) expires: Option<i64>,
 }
@@ -102,11 +106,16 @@ impl Request {
     pub(crate) fn ask(&self, probe: &Probe, reach: Reach) -> Heard {
         let way = Way { at: self.at.as_deref(), within: reach == Reach::Within, verify: self.verify };
         let heard = probe.get(&self.url, way, MOST);
-        let why = match heard.answer {
-            Ok(answered) => self.wrong(answered.status, &String::from_utf8_lossy(&answered.body)),
-            Err(error) => Some(format!("{}: {error:#}", self.url)),
+        let (why, away) = match heard.answer {
+            Ok(answered) => {
+                (self.wrong(answered.status, &String::from_utf8_lossy(&answered.body)), answered.status >= 500)
+            }
+            Err(error) => {
+                let away = self.at.is_none() && !http::timed_out(&error);
+                (Some(format!("{}: {error:#}", self.url)), away)
+            }
         };
-        Heard { why, expires: heard.expires }
+        Heard { away: away && why.is_some(), why, expires: heard.expires }
     }
 
     fn wrong(&self, status: u16, body: &str) -> Option<String> {
@@ -187,6 +196,26 @@ mod tests {
         let heard = asked(true).ask(&probe(), Reach::Within);
         let why = heard.why.unwrap();
         assert!(why.contains("invalid peer certificate"), "{why}");
+    }
+
+    #[test]
+    fn nobody_there_is_away_and_a_wrong_answer_or_none_is_not() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let silent = Server::start(|_, _| Response { stall_after: Some(0), ..Response::ok("late") });
+        let probe = Probe::new(Duration::from_millis(300));
+        let asked = |url: String, at: Option<&str>| {
+            let request = Request { url, at: at.map(str::to_owned), status: Some(200), contains: None, verify: false };
+            let heard = request.ask(&probe, Reach::Within);
+            (heard.why.is_none(), heard.away)
+        };
+        for (status, holds, away) in [(200, true, false), (404, false, false), (502, false, true), (503, false, true)] {
+            let server = Server::start(move |_, _| Response::new(status, ""));
+            assert_eq!(asked(server.url(), None), (holds, away), "{status}");
+        }
+        assert_eq!(asked(format!("http://{closed}/"), None), (false, true), "nobody listens");
+        let named = format!("http://hippo.example.org:{}/", closed.port());
+        assert_eq!(asked(named, Some("127.0.0.1")), (false, false), "there is no proxy that could answer for it");
+        assert_eq!(asked(silent.url(), None), (false, false), "it hangs");
     }
 
     #[test]

@@ -28,7 +28,7 @@ use anymetal_supply::origin::lower;
 /// The world a phase works on.
 pub(crate) struct World {
     /// Every path of the node lies below this; `/` on a node.
-    root: PathBuf,
+    pub(crate) root: PathBuf,
     pub(crate) arch: Arch,
     pub(crate) overrides: Overrides,
     /// The way out that the environment names; with what the plan adds it is [`World::way`].

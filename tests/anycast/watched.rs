@@ -83,7 +83,7 @@ impl Health {
 
     fn answer(&self, request: &Request) -> Response {
         let platform = self.now.lock().unwrap().clone();
-        let good = || match request.path.as_str() {
+        let good = || match request.path.split('?').next().unwrap_or_default() {
             "/v1/status/leader" => Response::ok("\"10.66.142.17:8300\""),
             "/v1/health/node/edge-1" => Response::ok(r#"[{"CheckID":"serfHealth","Status":"passing"}]"#),
             "/v1/nodes" => Response::ok(r#"[{"Name":"edge-1","Status":"ready","SchedulingEligibility":"eligible"}]"#),

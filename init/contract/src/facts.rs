@@ -44,7 +44,7 @@ pub const NAMES: &[Name] = &[
     always("firewall", "map: ssh4, ssh6 (prefixes), tcp, udp (ports)"),
     always(
         "guard",
-        "map: interval, fast_interval, timeout, drain (seconds), rise, fall (rounds), metrics (port); quorum {nodes, community}, when the site has one",
+        "map: interval, fast_interval, timeout, grace, drain (seconds), rise, fall (rounds), metrics (port); quorum {nodes, community}, when the site has one",
     ),
     always(
         "metadata_service",

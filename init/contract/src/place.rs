@@ -67,6 +67,8 @@ pub const GUARD: &str = "/etc/anymetal/guard.json";
 pub const GUARD_CREDENTIAL: &str = "guard.json";
 /// Where the guard stands, one JSON document, replaced whole; gone when the guard is.
 pub const GUARD_STATUS: &str = "/run/anymetal-guard/status.json";
+/// What a guard that is restarted in order leaves to the next one.
+pub const GUARD_HANDOVER: &str = "/run/anymetal-guard/handover.json";
 /// While there is such a file, whatever is in it, the node does not announce.
 pub const MAINTENANCE: &str = "/etc/anymetal/maintenance";
 /// Made by `anymetal-init drain`, removed by `undrain`; outlives a reboot.

@@ -51,7 +51,8 @@ pub(super) fn ensure(api: &Api<'_>, wanted: &Wanted<'_>) -> anyhow::Result<(Ensu
     let (mut changes, mut made) = (Vec::new(), Vec::new());
     let own = api.get("/v1/acl/token/self")?;
     if !own.is_good() {
-        match bootstrap(wanted)? {
+        match bootstrap(api, wanted)? {
+            Some(Ensured::Same) => {}
             Some(not_done) => return Ok((not_done, made)),
             None => changes.push("bootstrapped".to_owned()),
         }
@@ -70,13 +71,15 @@ pub(super) fn ensure(api: &Api<'_>, wanted: &Wanted<'_>) -> anyhow::Result<(Ensu
     Ok((if changes.is_empty() { Ensured::Same } else { Ensured::Done(changes) }, made))
 }
 
-/// Nobody is asked for a token to bootstrap with: it is the first. `Some` when it was not done.
-fn bootstrap(wanted: &Wanted<'_>) -> anyhow::Result<Option<Ensured>> {
+/// Nobody is asked for a token to bootstrap with: it is the first. `Some` when it was not done: `Same` when another node of the same site was first.
+fn bootstrap(api: &Api<'_>, wanted: &Wanted<'_>) -> anyhow::Result<Option<Ensured>> {
     let body = json!({"BootstrapSecret": wanted.management.expose()});
     let reply = Api::new(&wanted.http, Acl::Nomad, &wanted.access.api, None).put("/v1/acl/bootstrap", &body)?;
     Ok(match reply.status {
         200 => None,
-        // "ACL bootstrap already done": with another secret than ours, which was refused a moment ago.
+        // "ACL bootstrap already done": by another node with our secret since we asked, or with another secret than ours. Of two nodes that ask at
+        // once one gets 500 with the same words, and is asked again like anybody without a leader.
+        400 if api.get("/v1/acl/token/self")?.is_good() => Some(Ensured::Same),
         400 => Some(Ensured::Refused(reply.words())),
         _ => Some(Ensured::NotYet(format!("waiting for its ACLs: bootstrapping them, it answers {}", reply.words()))),
     })

@@ -1,6 +1,7 @@
 //! `anymetal-init guard`: keeps watch until it is stopped, or withdraws when it has been.
 //! May not decide anything: the guard does.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,8 +19,15 @@ pub(crate) fn run(typed: &Guard) -> Result<ExitCode, Trouble> {
     let folder = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let copy = folder.map(|folder| folder.join(place::GUARD_CREDENTIAL)).filter(|copy| copy.exists());
     let document = copy.unwrap_or_else(|| world.at(place::GUARD));
-    if typed.withdraw {
-        guard::withdraw(&world, &document).map_err(|error| Trouble::ours(&error))?;
+    if typed.withdraw || typed.withdraw_unless_kept {
+        let withdrawn = if typed.withdraw {
+            // How the unit's main process ended, in systemd's words (systemd.exec(5)).
+            let by = std::env::var_os("SERVICE_RESULT");
+            guard::ended(&world, &document, by.as_deref().and_then(OsStr::to_str))
+        } else {
+            guard::withdraw_unless_kept(&world, &document)
+        };
+        withdrawn.map_err(|error| Trouble::ours(&error))?;
         return Ok(ExitCode::SUCCESS);
     }
     name_panics(false);

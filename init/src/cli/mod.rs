@@ -63,7 +63,7 @@ pub(crate) enum Command {
 const RUN: &str = "Exit code: 0 the node is up, 2 it is not, and somebody has to do something, 3 it\n\
                    is not, and may be when this is run again, or another run is under way.";
 const GUARD: &str = "It runs as the unit anymetal-guard, until it is stopped. Whatever ends it\n\
-                     withdraws.";
+                     withdraws, but for a restart of the unit: the next one takes over.";
 const DRAIN: &str = "A node stays drained across reboots. Exit code: 0 it announces nothing any more,\n\
                      2 it may.";
 const UNDRAIN: &str = "Exit code: 0 it may announce again, once every proof holds, 2 it may not.";
@@ -90,9 +90,12 @@ pub(crate) struct Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct Guard {
-    /// Only withdraw whatever is announced, and end: what its unit does last
+    /// Only withdraw whatever is announced, and end: what its unit does last, unless it is being restarted
     #[arg(long)]
     withdraw: bool,
+    /// The same, unless a guard lives: what is left of a restart without a second half
+    #[arg(long, hide = true, conflicts_with = "withdraw")]
+    withdraw_unless_kept: bool,
     /// Take this folder for the root of the node
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,

@@ -8,12 +8,14 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::chain::Proven;
-use super::course::{Change, Stance, State};
+use super::chain::{self, Proven};
+use super::course::{Change, Seen, Stance};
 use super::document::Document;
 
 const KIND: &str = "anymetal.guard-status";
 const VERSION: u32 = 1;
+/// Why a guard that has just been started announces.
+const TAKEN_OVER: &str = "taken over from the guard before this one, which was restarted in order";
 
 /// Everything there is to show.
 #[derive(Debug)]
@@ -30,7 +32,8 @@ pub(crate) struct Board {
     held: String,
     /// By name, whether established.
     neighbours: BTreeMap<String, bool>,
-    rounds: [u64; 2],
+    /// Rounds so far: bad, with something away, good.
+    rounds: [u64; 3],
     changes: BTreeMap<&'static str, u64>,
     failures: BTreeMap<String, u64>,
     /// By name, when the certificate that answered under it last expires.
@@ -72,18 +75,18 @@ pub(crate) struct Shown {
 }
 
 impl Board {
-    pub(crate) fn new(document: Arc<Document>, pid: u32, now: SystemTime) -> Self {
+    pub(crate) fn new(document: Arc<Document>, pid: u32, stance: Stance, now: SystemTime) -> Self {
         Self {
             neighbours: document.neighbours.iter().map(|name| (name.clone(), false)).collect(),
             document,
             pid,
-            stance: State::START.stance,
+            stance,
             since: now,
-            why: "started; to be proven".to_owned(),
+            why: if stance.is_announced() { TAKEN_OVER } else { "started; to be proven" }.to_owned(),
             proof: None,
             proofs: Vec::new(),
             held: String::new(),
-            rounds: [0, 0],
+            rounds: [0, 0, 0],
             changes: BTreeMap::new(),
             failures: BTreeMap::new(),
             certificates: BTreeMap::new(),
@@ -93,8 +96,12 @@ impl Board {
 
     /// A round has ended so.
     pub(crate) fn round(&mut self, proofs: Vec<Proven>) {
-        let good = proofs.iter().all(|proven| proven.why.is_none());
-        self.rounds[usize::from(good)] += 1;
+        let which = match chain::seen(&proofs) {
+            Seen::Bad(_) => 0,
+            Seen::Away(_) => 1,
+            Seen::Good | Seen::Wishes(_) => 2,
+        };
+        self.rounds[which] += 1;
         for proven in proofs.iter().filter(|proven| proven.why.is_some()) {
             *self.failures.entry(proven.name.clone()).or_default() += 1;
         }
@@ -173,12 +180,12 @@ impl Board {
         for proven in &self.proofs {
             text.sample("proof_duration_seconds", Some(("proof", &proven.name)), seconds(proven.took));
         }
-        text.family("proof_failures_total", "counter", "Rounds that ended at this proof.");
+        text.family("proof_failures_total", "counter", "Rounds in which this proof did not hold.");
         for (name, count) in &self.failures {
             text.sample("proof_failures_total", Some(("proof", name)), count);
         }
         text.family("rounds_total", "counter", "Rounds of proofs.");
-        for (result, count) in [("bad", self.rounds[0]), ("good", self.rounds[1])] {
+        for (result, count) in [("bad", self.rounds[0]), ("away", self.rounds[1]), ("good", self.rounds[2])] {
             text.sample("rounds_total", Some(("result", result)), count);
         }
         text.family("changes_total", "counter", "Changes to this stance.");

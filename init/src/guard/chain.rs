@@ -7,12 +7,12 @@ use anymetal_contract::plan::Acl;
 use ipnet::IpNet;
 
 use super::certificate::Certificate;
-use super::course::Failed;
+use super::course::{Failed, Seen};
 use super::document::{Ask, Document, Link, Token};
 use super::loopback;
 use crate::api::{self, Api};
 use crate::bird::{Control, PATIENCE, Protocol, established};
-use crate::cluster;
+use crate::cluster::{self, Missing, MissingKind};
 use crate::proof::{Reach, Request};
 use crate::sys::{clock, fs};
 use anymetal_supply::http::{Http, Limits};
@@ -32,19 +32,31 @@ pub(crate) struct Proven {
     pub(crate) why: Option<String>,
     /// It is an application's, and fails at every other node too.
     pub(crate) everywhere: bool,
+    /// It is of a program that may be away for a while, and is.
+    pub(crate) away: bool,
     /// The certificate that answered, when one did.
     pub(crate) certificate: Option<Certificate>,
 }
 
 impl Proven {
     pub(crate) fn new(name: &str, took: Duration, why: Option<String>) -> Self {
-        Self { name: name.to_owned(), took, why, everywhere: false, certificate: None }
+        Self { name: name.to_owned(), took, why, everywhere: false, away: false, certificate: None }
     }
 
     /// What the round has failed by, when it has.
     pub(crate) fn failed(&self) -> Option<Failed> {
         let why = self.why.clone()?;
         Some(Failed { proof: self.name.clone(), why, everywhere: self.everywhere })
+    }
+}
+
+/// What a round says: the first link that does not hold decides, and one that is away only when every other holds.
+pub(super) fn seen(proofs: &[Proven]) -> Seen {
+    let failed = |away| proofs.iter().filter(|proven| proven.away == away).find_map(Proven::failed);
+    match (failed(false), failed(true)) {
+        (Some(failed), _) => Seen::Bad(failed),
+        (None, Some(failed)) => Seen::Away(failed),
+        (None, None) => Seen::Good,
     }
 }
 
@@ -60,7 +72,9 @@ pub(crate) fn whole(document: &Document, no_node: bool) -> Vec<Proven> {
     proven.push(neighbour(document, &asked, began.elapsed()));
     cut(&mut proven);
     if proven.iter().all(|link| link.why.is_none()) {
-        proven.extend(links(document, &Client::of(document)));
+        proven.extend(links(document, &Client::of(document, false)));
+        // Nobody is waited for here who is away: the phase asks again.
+        cut(&mut proven);
     }
     proven
 }
@@ -79,8 +93,10 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn of(document: &Document) -> Self {
-        let limit = Duration::from_secs(u64::from(document.rules.timeout));
+    /// One that is `hurried`, because something has just failed, waits for three quarters of the site's time: who hangs is noticed sooner.
+    pub(super) fn of(document: &Document, hurried: bool) -> Self {
+        let whole = Duration::from_secs(u64::from(document.rules.timeout));
+        let limit = if hurried { whole * 3 / 4 } else { whole };
         let cluster = fs::read(&document.ca).and_then(|text| api::pinned(&text, Limits::within(limit)));
         let cluster = cluster.map_err(|error| format!("{error:#}; hint: `systemctl restart anymetal` writes it"));
         Self { cluster, probe: Probe::new(limit) }
@@ -129,14 +145,14 @@ fn standing(session: &Protocol) -> String {
     std::iter::once(session.state.as_str()).chain(words).collect::<Vec<_>>().join(", ")
 }
 
-/// The rest of the chain, to the first link that does not hold.
+/// The rest of the chain, to the first link that does not hold and may not be away.
 pub(super) fn links(document: &Document, client: &Client) -> Vec<Proven> {
     let mut proven = Vec::with_capacity(document.links.len());
     for link in &document.links {
         let result = ask(document, link, client);
-        let holds = result.why.is_none();
+        let goes_on = result.why.is_none() || result.away;
         proven.push(result);
-        if !holds {
+        if !goes_on {
             break;
         }
     }
@@ -158,11 +174,12 @@ fn ask(document: &Document, link: &Link, client: &Client) -> Proven {
             let heard = request.ask(probe, Reach::Within);
             let name = || request.name().to_owned();
             certificate = heard.expires.map(|expires| Certificate { name: name(), expires });
-            heard.why.map(anyhow::Error::msg)
+            heard.why.map(|why| (why, heard.away))
         }
     };
-    let mut proven = Proven::new(&link.name, began.elapsed(), why.map(|error| format!("{error:#}")));
-    proven.certificate = certificate;
+    let (why, away) = why.map_or((None, false), |(why, away)| (Some(why), away && link.graced));
+    let mut proven = Proven::new(&link.name, began.elapsed(), why);
+    (proven.certificate, proven.away) = (certificate, away);
     if let (Some(_), Ask::Canary { elsewhere, .. }) = (&proven.why, &link.ask) {
         proven.everywhere = !elsewhere.is_empty() && nobody_answers(elsewhere, probe);
     }
@@ -179,16 +196,43 @@ fn nobody_answers(elsewhere: &[Request], probe: &Probe) -> bool {
     })
 }
 
-/// What is wrong with an API, if anything.
+/// What is wrong with an API, if anything, and whether it is that it is away.
 fn asked(
     client: &Result<Http, String>,
     of: Acl,
     api: &str,
     token: Option<&Token>,
-    holds: impl FnOnce(&Api<'_>) -> anyhow::Result<()>,
-) -> Option<anyhow::Error> {
+    holds: impl FnOnce(&Api<'_>) -> Result<(), Missing>,
+) -> Option<(String, bool)> {
     match client {
-        Ok(http) => holds(&Api::new(http, of, api, token.map(|token| &token.0))).err(),
-        Err(why) => Some(anyhow::Error::msg(why.clone())),
+        Ok(http) => holds(&Api::new(http, of, api, token.map(|token| &token.0))).err().map(|missing| {
+            let away = matches!(missing.kind, MissingKind::Away | MissingKind::Unknown);
+            (format!("{:#}", missing.error), away)
+        }),
+        Err(why) => Some((why.clone(), false)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_link_that_is_away_is_told_only_when_every_other_holds() {
+        let proven = |name: &str, holds: bool, away: bool| Proven {
+            away,
+            ..Proven::new(name, Duration::ZERO, (!holds).then(|| "why".to_owned()))
+        };
+        let holds = |name: &str| proven(name, true, false);
+        let word = |proofs: &[Proven]| match seen(proofs) {
+            Seen::Good => "good".to_owned(),
+            Seen::Away(failed) => format!("{} is away", failed.proof),
+            Seen::Bad(failed) => format!("{} is bad", failed.proof),
+            Seen::Wishes(_) => unreachable!("nobody wishes anything here"),
+        };
+        let away = |name: &str| proven(name, false, true);
+        assert_eq!(word(&[holds("consul"), holds("nomad"), holds("traefik")]), "good");
+        assert_eq!(word(&[holds("consul"), away("nomad"), holds("traefik"), away("hippo")]), "nomad is away");
+        assert_eq!(word(&[away("nomad"), proven("traefik", false, false)]), "traefik is bad");
     }
 }

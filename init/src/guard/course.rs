@@ -63,6 +63,8 @@ pub(crate) struct State {
     /// Rounds in a row that were good, and that were bad.
     pub(crate) good: u32,
     pub(crate) bad: u32,
+    /// Since when something has been away that may be, while it was announced.
+    pub(crate) away_since: Option<Duration>,
 }
 
 /// What was seen.
@@ -72,6 +74,8 @@ pub(crate) enum Seen {
     Good,
     /// This proof did not.
     Bad(Failed),
+    /// This one did not because its program is away, and every other held: users of applications are served.
+    Away(Failed),
     /// What the operator wishes now, and that time has passed.
     Wishes(Wishes),
 }
@@ -105,14 +109,22 @@ pub(crate) struct Change {
 
 impl State {
     /// Every guard starts withdrawn.
-    pub(crate) const START: Self = Self { stance: Stance::Withdrawn, good: 0, bad: 0 };
+    pub(crate) const START: Self = Self { stance: Stance::Withdrawn, good: 0, bad: 0, away_since: None };
 
-    /// How long until the next round of proofs.
+    /// What another guard had proven until a moment ago is taken over, announced as it is.
+    pub(crate) const TAKEN_OVER: Self = Self { stance: Stance::Announced, ..Self::START };
+
+    /// Whether something speaks against what is announced.
+    pub(crate) fn is_falling(&self) -> bool {
+        self.stance.is_announced() && self.bad > 0
+    }
+
+    /// How long from the beginning of one round of proofs to the next.
     pub(crate) fn pause(&self, rules: &Guard) -> Duration {
         let changing = match self.stance {
             Stance::Withdrawn => self.good > 0,
-            Stance::Announced | Stance::Draining(_) => self.bad > 0,
-            Stance::Last => self.good > 0 || self.bad > 0,
+            Stance::Announced | Stance::Draining(_) => self.bad > 0 || self.away_since.is_some(),
+            Stance::Last => self.good > 0 || self.bad > 0 || self.away_since.is_some(),
             Stance::Drained | Stance::Maintenance => false,
         };
         Duration::from_secs(u64::from(if changing { rules.fast_interval } else { rules.interval }))
@@ -124,12 +136,13 @@ pub(crate) fn step(state: &State, rules: &Guard, seen: &Seen, now: Duration) -> 
     match seen {
         Seen::Good => good(state, rules),
         Seen::Bad(failed) => bad(state, rules, failed),
+        Seen::Away(failed) => away(state, rules, failed, now),
         Seen::Wishes(wishes) => wished(state, rules, *wishes, now),
     }
 }
 
 fn good(state: &State, rules: &Guard) -> (State, Option<Change>) {
-    let counted = State { good: state.good.saturating_add(1), bad: 0, ..state.clone() };
+    let counted = State { good: state.good.saturating_add(1), bad: 0, away_since: None, ..state.clone() };
     if !matches!(state.stance, Stance::Withdrawn | Stance::Last) || counted.good < rules.rise {
         return (counted, None);
     }
@@ -140,7 +153,7 @@ fn good(state: &State, rules: &Guard) -> (State, Option<Change>) {
 fn bad(state: &State, rules: &Guard, failed: &Failed) -> (State, Option<Change>) {
     let Failed { proof, why, everywhere } = failed;
     if state.stance == Stance::Last && *everywhere {
-        return (State { good: 0, bad: 0, ..state.clone() }, None);
+        return (State { good: 0, bad: 0, away_since: None, ..state.clone() }, None);
     }
     let counted = State { good: 0, bad: state.bad.saturating_add(1), ..state.clone() };
     if !state.stance.is_announced() || counted.bad < rules.fall {
@@ -148,12 +161,31 @@ fn bad(state: &State, rules: &Guard, failed: &Failed) -> (State, Option<Change>)
     }
     let to = match state.stance {
         Stance::Announced if *everywhere => Stance::Last,
-        Stance::Draining(_) => Stance::Drained,
-        _ => Stance::Withdrawn,
+        stance => fallen(stance),
     };
     let note = if *everywhere { ", here as at every other node" } else { "" };
     let why = format!("{proof} has failed {}{note}: {why}", times(rules.fall));
     become_of(&counted, to, Some(proof.clone()), why)
+}
+
+/// A program that may be away for the site's grace is no bad round until then, and where nothing is announced it is.
+fn away(state: &State, rules: &Guard, failed: &Failed, now: Duration) -> (State, Option<Change>) {
+    if !state.stance.is_announced() || rules.grace == 0 {
+        return bad(state, rules, failed);
+    }
+    let since = state.away_since.unwrap_or(now);
+    let counted = State { good: 0, bad: 0, away_since: Some(since), ..state.clone() };
+    if now.saturating_sub(since) < Duration::from_secs(u64::from(rules.grace)) {
+        return (counted, None);
+    }
+    let Failed { proof, why, .. } = failed;
+    let why = format!("{proof} has been away for {} s: {why}", rules.grace);
+    become_of(&counted, fallen(state.stance), Some(proof.clone()), why)
+}
+
+/// The stance after one that was announced, when this node does not serve.
+const fn fallen(stance: Stance) -> Stance {
+    if matches!(stance, Stance::Draining(_)) { Stance::Drained } else { Stance::Withdrawn }
 }
 
 fn wished(state: &State, rules: &Guard, wishes: Wishes, now: Duration) -> (State, Option<Change>) {
@@ -190,7 +222,7 @@ fn wished(state: &State, rules: &Guard, wishes: Wishes, now: Duration) -> (State
 
 /// Counting begins anew with every stance, so that nobody comes back on the strength of rounds from before.
 fn become_of(state: &State, to: Stance, proof: Option<String>, why: String) -> (State, Option<Change>) {
-    (State { stance: to, good: 0, bad: 0 }, Some(Change { from: state.stance, proof, why }))
+    (State { stance: to, ..State::START }, Some(Change { from: state.stance, proof, why }))
 }
 
 fn times(count: u32) -> String {

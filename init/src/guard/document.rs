@@ -57,6 +57,9 @@ pub(crate) struct Document {
 pub(crate) struct Link {
     pub(crate) name: String,
     pub(crate) ask: Ask,
+    /// Whether it is of a program that may be away for [`Guard::grace`] while every other link holds: users of applications do without it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) graced: bool,
 }
 
 /// What is asked, and of whom.
@@ -178,8 +181,16 @@ fn links(plan: &Plan, facts: &Facts, secrets: &Secrets, prefixes: &[IpNet]) -> V
     let (domain, tls, routed) = (std::slice::from_ref(&plan.domain), facts.tls(), facts.routed());
     let mut links: Vec<Link> = plan.services.iter().filter_map(|service| cluster(service, secrets)).collect();
     for job in &plan.jobs {
-        let requests = job.answers.iter().flat_map(|answers| proof::requests(answers, domain, tls, routed));
-        links.extend(requests.map(|request| Link { name: job.name.clone(), ask: Ask::Request(request) }));
+        for answers in &job.answers {
+            // Who has a name has Traefik before it, which says so when there is nobody behind; Traefik itself is what users reach.
+            let graced = matches!(answers, Answers::Name { .. });
+            let requests = proof::requests(answers, domain, tls, routed);
+            links.extend(requests.into_iter().map(|request| Link {
+                name: job.name.clone(),
+                ask: Ask::Request(request),
+                graced,
+            }));
+        }
     }
     // The platform's own name is that of the last job that has one: what stands in front of it has been asked before.
     let named = plan.jobs.iter().flat_map(|job| &job.answers).rev().find_map(|answers| match answers {
@@ -195,6 +206,7 @@ fn links(plan: &Plan, facts: &Facts, secrets: &Secrets, prefixes: &[IpNet]) -> V
             } else {
                 proof::proxy(address, &name)
             }),
+            graced: routed,
         }));
     }
     let rules = &plan.settings.guard;
@@ -205,7 +217,7 @@ fn links(plan: &Plan, facts: &Facts, secrets: &Secrets, prefixes: &[IpNet]) -> V
         let elsewhere = others.iter().map(|node| proof::canary(canary, node)).collect();
         // With its path: an application may have two, and a metric is known by this name.
         let name = format!("canary {}", here.url);
-        links.push(Link { name, ask: Ask::Canary { here, elsewhere } });
+        links.push(Link { name, ask: Ask::Canary { here, elsewhere }, graced: false });
     }
     links
 }
@@ -218,7 +230,7 @@ fn cluster(service: &Service, secrets: &Secrets) -> Option<Link> {
         Ready::NomadNode(api) => (Acl::Nomad, Ask::Nomad { api: api.clone(), token }),
         Ready::Active | Ready::Announced => return None,
     };
-    Some(Link { name: crate::api::name(of).to_lowercase(), ask })
+    Some(Link { name: crate::api::name(of).to_lowercase(), ask, graced: true })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use anymetal_contract::place;
 use super::board::Board;
 use super::certificate::Warnings;
 use super::chain::{self, Client, Proven};
-use super::course::{Seen, Stance, State, Wishes, step};
+use super::course::{Change, Seen, Stance, State, Wishes, step};
 use super::document::Document;
 use super::repair::Repair;
 use super::tell::Teller;
@@ -42,8 +42,8 @@ pub(super) struct Keeper {
     state: State,
     began: Instant,
     round: Round,
-    /// Asks the prober for a round of this number, and hears of its end: an answer to one that was given up is told from the next.
-    ask: SyncSender<u64>,
+    /// Asks the prober for a round of this number, hurried or not, and hears of its end: an answer to one that was given up is told from the next.
+    ask: SyncSender<(u64, bool)>,
     news: Receiver<News>,
     rounds: u64,
     warnings: Warnings,
@@ -67,9 +67,10 @@ enum Round {
 }
 
 impl Keeper {
-    pub(super) fn new(world: &World, document: Document, teller: Teller) -> anyhow::Result<Self> {
+    /// A guard that begins in this state.
+    pub(super) fn new(world: &World, document: Document, teller: Teller, state: State) -> anyhow::Result<Self> {
         let (document, teller) = (Arc::new(document), Arc::new(teller));
-        let board = Board::new(Arc::clone(&document), std::process::id(), clock::wall());
+        let board = Board::new(Arc::clone(&document), std::process::id(), state.stance, clock::wall());
         let (ask, asked) = mpsc::sync_channel(1);
         // Room for a round and a loss.
         let (report, news) = mpsc::sync_channel(2);
@@ -83,7 +84,7 @@ impl Keeper {
             board: Arc::new(Mutex::new(board)),
             written: String::new(),
             changed: true,
-            state: State::START,
+            state,
             began: clock::monotonic(),
             round: Round::Due(clock::monotonic()),
             ask,
@@ -129,7 +130,7 @@ impl Keeper {
                 let late =
                     Proven::new("guard", since.elapsed(), Some("the round of proofs does not come to an end".into()));
                 let proofs = first.iter().cloned().chain([late]).collect();
-                self.judge(proofs);
+                self.judge(*since, proofs);
             }
             Round::Due(_) | Round::Asked { .. } => {}
         }
@@ -154,26 +155,36 @@ impl Keeper {
         let mut first: Vec<Proven> = self.firewall().into_iter().chain([self.own_addresses(), neighbour]).collect();
         chain::cut(&mut first);
         if first.iter().any(|link| link.why.is_some()) {
-            return self.judge(first);
+            return self.judge(since, first);
         }
         // The prober takes one at a time, and has answered the one before; only a hanging one has not, and then this round is given up too.
         self.rounds += 1;
-        let _taken = self.ask.try_send(self.rounds);
+        let _taken = self.ask.try_send((self.rounds, self.state.is_falling()));
         self.round = Round::Asked { since, first };
     }
 
     fn end_round(&mut self, number: u64, rest: Vec<Proven>) {
-        let Round::Asked { first, .. } = &self.round else { return };
+        let Round::Asked { since, first } = &self.round else { return };
         if number != self.rounds {
             return;
         }
         let proofs = first.iter().cloned().chain(rest).collect();
-        self.judge(proofs);
+        self.judge(*since, proofs);
     }
 
-    fn judge(&mut self, proofs: Vec<Proven>) {
-        let failed = proofs.last().and_then(Proven::failed);
-        let good = failed.is_none();
+    /// What follows from a round that began then. The next is due by that, however long this one took: whoever hangs is asked again at once.
+    fn judge(&mut self, since: Instant, proofs: Vec<Proven>) {
+        let seen = chain::seen(&proofs);
+        let serves = !matches!(seen, Seen::Bad(_));
+        match &seen {
+            Seen::Away(failed) if self.state.stance.is_announced() => {
+                let grace = self.document.rules.grace;
+                let why = format!("{} is away, which may last for {grace} s: {}", failed.proof, failed.why);
+                self.teller.trouble("away", why);
+            }
+            Seen::Good => self.teller.fine("away"),
+            _ => {}
+        }
         let now = clock::wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         for certificate in proofs.iter().filter_map(|proven| proven.certificate.as_ref()) {
             if let Some(words) = self.warnings.seen(certificate, now.try_into().unwrap_or(i64::MAX)) {
@@ -182,12 +193,12 @@ impl Keeper {
         }
         self.board().round(proofs);
         self.changed = true;
-        self.take(&failed.map_or(Seen::Good, Seen::Bad));
+        self.take(&seen);
         // BIRD may have been started anew meanwhile, withdrawn as it is written.
-        if good && self.state.stance.is_announced() {
+        if serves && self.state.stance.is_announced() {
             self.hold();
         }
-        self.round = Round::Due(clock::monotonic() + self.state.pause(&self.document.rules));
+        self.round = Round::Due(since + self.state.pause(&self.document.rules));
     }
 
     fn heed(&mut self) {
@@ -200,8 +211,7 @@ impl Keeper {
         let (state, change) = step(&self.state, &self.document.rules, seen, self.began.elapsed());
         self.state = state;
         if let Some(change) = change {
-            self.hold();
-            self.board().change(self.state.stance, &change, clock::wall());
+            self.make_hold(Some(&change));
             self.changed = true;
             self.teller.changed(self.state.stance, &change);
         }
@@ -209,11 +219,24 @@ impl Keeper {
 
     /// Makes BIRD hold what the stance says.
     fn hold(&self) {
+        self.make_hold(None);
+    }
+
+    /// The same after this change. The board takes in both at once: nobody reads of a stance that BIRD does not hold yet.
+    fn make_hold(&self, change: Option<&Change>) {
         let wanted = self.state.stance.holding();
         let held = self.control().and_then(|mut control| control.hold(wanted));
+        {
+            let mut board = self.board();
+            if held.is_ok() {
+                board.holds(wanted.to_string());
+            }
+            if let Some(change) = change {
+                board.change(self.state.stance, change, clock::wall());
+            }
+        }
         match held {
             Ok(done) => {
-                self.board().holds(wanted.to_string());
                 self.teller.fine("BIRD");
                 if !done.is_empty() {
                     self.teller.note(format!("BIRD: {}", done.join(", ")));
@@ -297,11 +320,19 @@ fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
 }
 
 /// The thread that asks the proofs: none of them can hold up the loop.
-fn prober(document: Arc<Document>, asked: Receiver<u64>, report: SyncSender<News>) -> anyhow::Result<()> {
+fn prober(document: Arc<Document>, asked: Receiver<(u64, bool)>, report: SyncSender<News>) -> anyhow::Result<()> {
     let work = move || {
-        let client = Client::of(&document);
-        while let Ok(number) = asked.recv() {
-            if report.send(News::Round(number, chain::links(&document, &client))).is_err() {
+        let client = Client::of(&document, false);
+        // Only for as long as it is needed.
+        let mut in_a_hurry = None;
+        while let Ok((number, hurried)) = asked.recv() {
+            let client = if hurried {
+                in_a_hurry.get_or_insert_with(|| Client::of(&document, true))
+            } else {
+                in_a_hurry = None;
+                &client
+            };
+            if report.send(News::Round(number, chain::links(&document, client))).is_err() {
                 return;
             }
         }

@@ -7,6 +7,7 @@ mod chain;
 mod course;
 mod document;
 mod firewall;
+mod handover;
 mod keeper;
 mod loopback;
 mod repair;
@@ -28,6 +29,7 @@ use crate::wake::digest;
 use crate::world::World;
 pub(crate) use board::GuardStatus;
 pub(crate) use chain::{Proven, whole};
+use course::State;
 pub(crate) use document::Document;
 pub(crate) use firewall::Firewall;
 use keeper::Keeper;
@@ -42,8 +44,9 @@ const STACK: usize = 256 * 1024;
 
 /// Keeps watch by the document at this path, until the process is ended.
 pub(crate) fn keep(world: &World, path: &Path) -> anyhow::Result<Infallible> {
-    // First of all: whatever was announced before was proven by somebody else.
-    let first = withdraw(world, path);
+    // First of all: whatever was announced before was proven by somebody else, unless that was this guard until a moment ago.
+    let taken_over = handover::take(world);
+    let first = if taken_over.is_some() { Ok(()) } else { withdraw(world, path) };
     let bytes = fs::read(path).context("reading what to keep watch by: it is written by `anymetal-init run`")?;
     let document = Document::read(&bytes).with_context(|| format!("reading {}", path.display()))?;
     world.hidden.add(&document.hidden());
@@ -56,11 +59,33 @@ pub(crate) fn keep(world: &World, path: &Path) -> anyhow::Result<Infallible> {
     let plan = world.at(place::PLAN);
     let digest = move || fs::read(&plan).map(|bytes| digest(&bytes).to_string()).unwrap_or_default();
     let teller = Teller::new(journal, document.site.clone(), prefixes.join(", "), digest)?;
-    teller.started();
+    let state = match taken_over {
+        Some(before) if before == document.prefixes => State::TAKEN_OVER,
+        Some(_) => {
+            withdraw(world, path)?;
+            State::START
+        }
+        None => State::START,
+    };
+    teller.started(state.stance);
     if let Err(error) = first {
         teller.trouble("BIRD", format!("{error:#}"));
     }
-    Keeper::new(world, document, teller)?.keep()
+    Keeper::new(world, document, teller, state)?.keep()
+}
+
+/// The end of the guard's unit, `by` systemd's word for how it came about: withdraws what is announced, unless it is about to be started again in
+/// order, and takes over then.
+pub(crate) fn ended(world: &World, path: &Path, by: Option<&str>) -> anyhow::Result<()> {
+    if by == Some("success") && handover::leave(world) {
+        return Ok(());
+    }
+    withdraw(world, path)
+}
+
+/// Withdraws unless a guard lives, which is waited for: what is left of a restart in order whose second half did not come about.
+pub(crate) fn withdraw_unless_kept(world: &World, path: &Path) -> anyhow::Result<()> {
+    if handover::is_taken(world) { Ok(()) } else { withdraw(world, path) }
 }
 
 /// Withdraws whatever the guard has announced: at its start, and when its unit has ended, however that came about. A BIRD that does not run

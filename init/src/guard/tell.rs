@@ -44,9 +44,16 @@ impl Teller {
         Ok(Self { words, troubles: Mutex::default(), prefixes })
     }
 
-    /// The guard has begun.
-    pub(super) fn started(&self) {
-        let message = format!("{} is withdrawn until it is proven that this node serves", self.prefixes);
+    /// The guard has begun, in this stance.
+    pub(super) fn started(&self, stance: Stance) {
+        let prefixes = &self.prefixes;
+        let message = if stance.is_announced() {
+            format!(
+                "{prefixes} stays announced: the guard was restarted in order, and goes on proving that this node serves"
+            )
+        } else {
+            format!("{prefixes} is withdrawn until it is proven that this node serves")
+        };
         self.event(Outcome::Started, None, message);
     }
 

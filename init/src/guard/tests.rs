@@ -7,7 +7,7 @@ pub(crate) fn document() -> Document {
     Document::read(
         br#"{"kind":"anymetal.guard","version":1,"site":"demo","node":"n1","bird":"/run/bird/bird.ctl","ca":"/etc/anymetal/tls/ca.pem",
         "neighbours":["metal_v4_1","metal_v4_2"],"prefixes":["198.51.100.7/32","2001:db8::7/128"],
-        "rules":{"interval":2,"fast_interval":1,"timeout":2,"rise":3,"fall":2,"drain":30,"metrics":9469},
+        "rules":{"interval":2,"fast_interval":1,"timeout":2,"rise":3,"fall":2,"grace":10,"drain":30,"metrics":9469},
         "links":[{"name":"consul","ask":{"consul":{"api":"https://127.0.0.1:8501","token":"hunter2"}}}]}"#,
     )
     .unwrap()

@@ -41,6 +41,12 @@ pub(crate) struct Pace {
 impl Pace {
     /// What a node uses. The grace lets the longest single question (20 s, `sys/http.rs`) of the last attempt come to its end.
     pub(crate) const NODE: Self = Self { backoff: Backoff::NODE, grace: Duration::from_secs(30) };
+
+    /// Between two calls of this phase. Those that ask nobody but this machine have no platform to spare.
+    fn between(self, phase: Phase) -> Backoff {
+        let local = matches!(phase, Phase::Services | Phase::Jobs | Phase::Prove | Phase::Announce);
+        if local { self.backoff.capped(Duration::from_secs(1)) } else { self.backoff }
+    }
 }
 
 /// What has become of the phases so far.
@@ -119,7 +125,7 @@ impl Runner {
             return self.end(course, phase, Ending::Failed(failure), doom);
         };
         let work = (work, self.entry(phase).late);
-        let (world, patience) = (Arc::clone(&self.world), Patience { backoff: self.pace.backoff, deadline });
+        let (world, patience) = (Arc::clone(&self.world), Patience { backoff: self.pace.between(phase), deadline });
         let (sender, doom_of_all) = (sender.clone(), Arc::clone(doom));
         let spawned = std::thread::Builder::new().name(phase.id().to_owned()).spawn(move || {
             let ending = attempt(work, &world, &voice, patience, &doom_of_all);

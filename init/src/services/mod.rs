@@ -2,6 +2,7 @@
 //! May not wait: it answers `Waiting` and is called again. What it has done so far lies in [`Doings`].
 
 mod applied;
+mod registration;
 pub(crate) mod systemd;
 mod unit;
 
@@ -14,18 +15,19 @@ use anymetal_contract::{Outcome, Reason};
 
 use crate::access::{self, Ensured};
 use crate::api::{self, Api};
-use crate::cluster;
+use crate::cluster::{self, Missing, MissingKind};
 use crate::ledger::Applied;
 use crate::phase::{Answer, Steps};
 use crate::plan::count;
-use crate::sys::{holder, sweep};
+use crate::sys::{clock, holder, sweep};
 use crate::world::World;
 use anymetal_supply::failure::{Because as _, Failure};
+use registration::Registration;
 use unit::{Action, Standing, Unit};
 
 /// Of how many waits in a row the first few, and then every so many, also tell the unit's last lines: at about 20 s, then every five minutes.
-const FIRST_LINES: u32 = 5;
-const LINES_EVERY: u32 = 20;
+const FIRST_LINES: u32 = 25;
+const LINES_EVERY: u32 = 400;
 
 /// What this run has done with the units so far.
 #[derive(Debug, Default)]
@@ -48,6 +50,8 @@ struct Doing {
     governed: bool,
     /// Whether its data has been looked at for what a power cut left.
     mended: bool,
+    /// How this node's registration with it goes (Nomad).
+    registration: Registration,
 }
 
 /// Whether a service may be relied on.
@@ -191,7 +195,8 @@ fn act(world: &World, service: &Service, wanted: &Applied, steps: &dyn Steps) ->
             .because(Reason::HostFault)?;
         steps.step(name, Outcome::Progress, action.past());
     }
-    Ok(Doing { action, restarts: unit.restarts, seen: None, governed: false, mended: failed })
+    let registration = Registration::default();
+    Ok(Doing { action, restarts: unit.restarts, seen: None, governed: false, mended: failed, registration })
 }
 
 /// Removes the files that end a failed service at every start because a power cut has emptied them: those that its component names, and no others.
@@ -240,15 +245,17 @@ fn readiness(world: &World, service: &Service, doings: &mut Doings, steps: &dyn 
                 let http = api::client(world).because(Reason::HostFault)?;
                 let leader = match cluster::leader(&Api::new(&http, of, base, None)) {
                     Ok(leader) => leader,
-                    Err(error) => return Ok(not_ready(format!("waiting for a leader: {error:#}"))),
+                    Err(missing) => return Ok(not_ready(format!("waiting for a leader: {:#}", missing.error))),
                 };
                 if let Some(why) = govern(world, service, doing, steps)? {
                     return Ok(Readiness::NotYet(Reason::AccessRefused, why));
                 }
                 if let (Ready::NomadNode(_), Some(access)) = (&service.ready, &service.access)
-                    && let Err(error) = node_is_ready(world, access)
+                    && let Err(missing) = node_is_ready(world, access)
                 {
-                    return Ok(not_ready(format!("waiting for this node to be ready: {error:#}")));
+                    let why = format!("waiting for this node to be ready: {:#}", missing.error);
+                    register(service, doing, missing.kind, steps)?;
+                    return Ok(not_ready(why));
                 }
                 Ok(Readiness::Ready(format!("ready, the leader is {leader}")))
             }
@@ -281,8 +288,20 @@ fn govern(world: &World, service: &Service, doing: &mut Doing, steps: &dyn Steps
     Ok(None)
 }
 
-fn node_is_ready(world: &World, access: &Access) -> anyhow::Result<()> {
-    let (http, secrets) = (api::client(world)?, world.secrets());
+/// Restarts a Nomad that this run has started and that does not take this node up, once: nothing can run on a node that it does not know.
+fn register(service: &Service, doing: &mut Doing, missing: MissingKind, steps: &dyn Steps) -> Result<(), Failure> {
+    let may = matches!(doing.action, Action::Start | Action::Restart) && missing == MissingKind::Unknown;
+    if !doing.registration.is_stuck(may, clock::monotonic()) {
+        return Ok(());
+    }
+    systemd::queue("restart", &service.unit).because(Reason::ServiceFailed)?;
+    steps.step(&service.unit, Outcome::Progress, registration::RESTARTED);
+    Ok(())
+}
+
+fn node_is_ready(world: &World, access: &Access) -> Result<(), Missing> {
+    let away = |error| Missing { kind: MissingKind::Away, error };
+    let (http, secrets) = (api::client(world).map_err(away)?, world.secrets());
     let api = Api::new(&http, access.of, &access.api, secrets.value(&access.management));
     cluster::nomad_node_is_ready(&api, &world.machine().hostname)
 }
@@ -308,12 +327,20 @@ mod tests {
     #[test]
     fn a_unit_just_started_must_be_seen_twice_with_the_same_process() {
         let unit = |main_pid| Unit { active: "active".into(), main_pid, ..Unit::default() };
-        let mut doing = Doing { action: Action::Start, restarts: 0, seen: None, governed: false, mended: true };
+        let doing = |action| Doing {
+            action,
+            restarts: 0,
+            seen: None,
+            governed: false,
+            mended: true,
+            registration: Registration::default(),
+        };
+        let mut started = doing(Action::Start);
         let is_ready = |doing: &mut Doing, main_pid| matches!(lasting(doing, &unit(main_pid)), Readiness::Ready(_));
-        assert!(!is_ready(&mut doing, 10));
-        assert!(!is_ready(&mut doing, 11), "another process is a first look again");
-        assert!(is_ready(&mut doing, 11));
-        let mut left = Doing { action: Action::Nothing, restarts: 0, seen: None, governed: false, mended: true };
+        assert!(!is_ready(&mut started, 10));
+        assert!(!is_ready(&mut started, 11), "another process is a first look again");
+        assert!(is_ready(&mut started, 11));
+        let mut left = doing(Action::Nothing);
         assert!(is_ready(&mut left, 10));
     }
 }

@@ -294,6 +294,16 @@ pub(crate) fn ours(error: ureq::Error) -> anyhow::Error {
     }
 }
 
+/// Whether a request failed because no answer came within its time: whoever was asked hangs, or is kept waiting.
+pub fn timed_out(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| match cause.downcast_ref::<ureq::Error>() {
+        Some(ureq::Error::Timeout(_)) => true,
+        Some(ureq::Error::Io(inner)) => fell_silent(inner),
+        Some(_) => false,
+        None => cause.downcast_ref::<io::Error>().is_some_and(fell_silent),
+    })
+}
+
 /// Whether reading a body failed because nothing, or nearly nothing, came any more.
 pub fn fell_silent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut

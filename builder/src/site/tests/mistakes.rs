@@ -100,7 +100,55 @@ const LINES: &[(&str, &[&str])] = &[
         "components: {nomad: '>= 1.6'}\n",
         &["6:21: `>= 1.6` is not a version; hint: write one version, not a range: a site names exactly what runs"],
     ),
-    ("components: {nomad: }\n", &["6:14: `components.nomad` has no value; hint: give it one, or remove the line"]),
+    (
+        "components: {nomad: }\n",
+        &["6:14: nothing is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {nomad: ~}\n",
+        &["6:14: `~` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {nomad: null}\n",
+        &["6:14: `null` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {nomad: no}\n",
+        &["6:21: `no` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {nomad: 'No'}\n",
+        &["6:21: `No` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {nomad: False}\n",
+        &["6:21: `False` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {nomad: off}\n",
+        &["6:21: `off` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {nomad: disabled}\n",
+        &[
+            "6:21: `disabled` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line",
+        ],
+    ),
+    (
+        "components: {nomad: None}\n",
+        &["6:21: `None` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {nomad: {version: none}}\n",
+        &["6:31: `none` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {traefik: no, consul: off}\n",
+        &[
+            "6:23: `no` is not a version of traefik; hint: remove the line: traefik comes with nomad, and `nomad: none` takes it out too",
+            "6:35: `off` is not a version of consul; hint: remove the line: a site cannot do without consul",
+        ],
+    ),
     (
         "components: {nomad: [1.6.4]}\n",
         &[

@@ -4,11 +4,12 @@ use crate::guard::tests::document;
 
 fn board() -> Board {
     let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-    let mut board = Board::new(document().into(), 42, at(1_800_000_000));
+    let mut board = Board::new(document().into(), 42, Stance::Withdrawn, at(1_800_000_000));
     let proven = |name: &str, why: Option<&str>| Proven::new(name, Duration::from_millis(2), why.map(str::to_owned));
     board.round(vec![proven("neighbour", None), proven("consul", Some("no \"leader\""))]);
     let name = "hippo.example.org".to_owned();
     let certificate = Some(Certificate { name, expires: 1_830_000_000 });
+    board.round(vec![proven("neighbour", None), Proven { away: true, ..proven("consul", Some("no leader")) }]);
     board.round(vec![proven("neighbour", None), Proven { certificate, ..proven("consul", None) }]);
     board.restored(2);
     board.bird("normal".into(), |name| name == "metal_v4_1");
@@ -39,10 +40,11 @@ fn metrics_have_a_sample_for_everything_that_was_looked_at() {
         "anymetal_guard_stance_since_seconds 1800000060",
         "anymetal_guard_proof_holds{proof=\"consul\"} 1",
         "anymetal_guard_proof_duration_seconds{proof=\"neighbour\"} 0.002000",
-        "anymetal_guard_proof_failures_total{proof=\"consul\"} 1",
+        "anymetal_guard_proof_failures_total{proof=\"consul\"} 2",
         "anymetal_guard_addresses_restored_total 2",
         "anymetal_guard_certificate_expires_seconds{name=\"hippo.example.org\"} 1830000000",
         "anymetal_guard_rounds_total{result=\"bad\"} 1",
+        "anymetal_guard_rounds_total{result=\"away\"} 1",
         "anymetal_guard_rounds_total{result=\"good\"} 1",
         "anymetal_guard_changes_total{to=\"announced\"} 1",
         "anymetal_guard_neighbour_established{neighbour=\"metal_v4_1\"} 1",

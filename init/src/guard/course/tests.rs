@@ -11,6 +11,10 @@ fn bad(everywhere: bool) -> Seen {
     Seen::Bad(Failed { proof: "hippo".into(), why: "it answers 503".into(), everywhere })
 }
 
+fn away() -> Seen {
+    Seen::Away(Failed { proof: "nomad".into(), why: "it has no leader yet".into(), everywhere: false })
+}
+
 fn wishes(drain: bool, maintenance: bool) -> Seen {
     Seen::Wishes(Wishes { drain, maintenance })
 }
@@ -103,6 +107,44 @@ fn the_change_names_the_proof_that_decided() {
 }
 
 #[test]
+fn what_is_away_is_waited_for_while_the_rest_serves_and_no_longer_than_the_grace() {
+    let rules = Guard { grace: 10, ..RULES() };
+    // (second, what is seen), and the stances with the seconds they began.
+    let course = |from: Stance, rules: &Guard, seen: &[(u64, Seen)]| {
+        let mut state = standing(from);
+        let mut stances = Vec::new();
+        for (second, seen) in seen {
+            let (next, change) = step(&state, rules, seen, at(*second));
+            stances.extend(change.map(|change| format!("{second} {}: {}", next.stance.word(), change.why)));
+            state = next;
+        }
+        stances.join("; ")
+    };
+    let each = |seconds: std::ops::Range<u64>| seconds.map(|second| (second, away())).collect::<Vec<_>>();
+    assert_eq!(course(Stance::Announced, &rules, &each(0..10)), "");
+    let over = "10 withdrawn: nomad has been away for 10 s: it has no leader yet";
+    assert_eq!(course(Stance::Announced, &rules, &each(0..11)), over);
+    assert_eq!(course(Stance::Last, &rules, &each(0..11)), over);
+    assert_eq!(course(Stance::Draining(at(0)), &rules, &each(0..11)), over.replace("withdrawn", "drained"));
+    // Its time begins anew once it was there.
+    let again = [each(0..10), vec![(10, Seen::Good)], each(11..21)].concat();
+    assert_eq!(course(Stance::Announced, &rules, &again), "");
+    // What serves users is judged as ever meanwhile.
+    let worse = [each(0..3), vec![(3, bad(false)), (4, bad(false))]].concat();
+    assert_eq!(course(Stance::Announced, &rules, &worse), "4 withdrawn: hippo has failed twice: it answers 503");
+    // Nobody comes back without it, and with no grace it is a bad round.
+    let back = [vec![(0, Seen::Good), (1, Seen::Good), (2, away())], vec![(3, Seen::Good), (4, Seen::Good)]].concat();
+    assert_eq!(course(Stance::Withdrawn, &rules, &back), "");
+    let none = Guard { grace: 0, ..RULES() };
+    assert_eq!(
+        course(Stance::Announced, &none, &each(0..2)),
+        "1 withdrawn: nomad has failed twice: it has no leader yet"
+    );
+    let pause = State { away_since: Some(at(1)), ..standing(Stance::Announced) }.pause(&rules);
+    assert_eq!(pause, at(1), "it is not looked at closer");
+}
+
+#[test]
 fn rounds_come_fast_while_they_speak_against_what_is_announced_or_for_what_is_not() {
     for (stance, good, bad, pause) in [
         (Stance::Withdrawn, 0, 0, 5),
@@ -117,7 +159,11 @@ fn rounds_come_fast_while_they_speak_against_what_is_announced_or_for_what_is_no
         (Stance::Drained, 1, 0, 5),
         (Stance::Maintenance, 0, 1, 5),
     ] {
-        assert_eq!(State { stance, good, bad }.pause(&RULES()), at(pause), "{stance:?}, {good} good, {bad} bad");
+        assert_eq!(
+            State { stance, good, bad, away_since: None }.pause(&RULES()),
+            at(pause),
+            "{stance:?}, {good} good, {bad} bad"
+        );
     }
 }
 
@@ -127,15 +173,16 @@ fn nothing_but_proofs_ever_announces() {
     let mut random = fastrand::Rng::with_seed(7);
     let (mut state, mut row) = (State::START, 0);
     for second in 0..200_000 {
-        let seen = match random.u8(0..8) {
+        let seen = match random.u8(0..9) {
             0..=3 => Seen::Good,
             4 => bad(false),
             5 => bad(true),
+            6 => away(),
             _ => wishes(random.bool(), random.u8(0..8) == 0),
         };
         row = match seen {
             Seen::Good => row + 1,
-            Seen::Bad(_) => 0,
+            Seen::Bad(_) | Seen::Away(_) => 0,
             Seen::Wishes(_) => row,
         };
         let (next, change) = step(&state, &RULES(), &seen, at(second));
