@@ -45,7 +45,6 @@ fn what_is_said_of_the_guard_is_taken_as_written() {
         drain: 0,
         grace: 10,
         metrics: 9100,
-        grace: 10,
         canaries: vec![
             canary("https://app.example.org/healthz", 200, None),
             canary("http://app.example.org/old?x", 301, None),
