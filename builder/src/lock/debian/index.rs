@@ -111,8 +111,8 @@ fn packed(fetch: &dyn Fetch, folder: &str, form: &str, by_hash: bool, listed: &L
         return Ok(bytes);
     }
     let url = format!("{folder}/Packages{form}");
-    let bytes = fetch.get(&url, listed.size)?;
-    fits(bytes, listed).with_context(|| format!("reading {}", fetch.place(&url)))
+    let bytes = fetch.get(&url, listed.size).and_then(|bytes| fits(bytes, listed));
+    bytes.with_context(|| format!("fetching {}", fetch.place(&url)))
 }
 
 fn fits(bytes: Vec<u8>, listed: &Listed) -> Result<Vec<u8>> {

@@ -71,7 +71,9 @@ pub fn closure(ask: &Ask<'_>) -> Result<Closure> {
 fn release_of(ask: &Ask<'_>, source: &Source) -> Result<Release> {
     let get = |name: &str| {
         let url = format!("{}/dists/{}/{name}", source.url, source.name);
-        ask.fetch.get(&url, release::LARGEST).map(|bytes| (ask.fetch.place(&url), bytes))
+        let place = ask.fetch.place(&url);
+        let bytes = ask.fetch.get(&url, release::LARGEST).with_context(|| format!("fetching {place}"))?;
+        anyhow::Ok((place, bytes))
     };
     let previous = ask.previous.and_then(|previous| previous.suites.get(&source.name));
     match get("InRelease") {
