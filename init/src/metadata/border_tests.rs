@@ -175,7 +175,7 @@ fn a_link_local_neighbour_has_its_interface_on_every_platform() {
     let vultr = |key: &str, value: &str| {
         let mut document = document("vultr-vps.json");
         document["bgp"]["ipv6"][key] = value.into();
-        read("vultr", &document.to_string()).map_err(|failure| failure.chain())
+        read("vultr", document.to_string()).map_err(|failure| failure.chain())
     };
     let equinix = |peer: &str| {
         let text = with("/bgp_neighbors/1/peer_ips/0", &json!(peer));
