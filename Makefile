@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-demo setup-rust bird3 init init-x86_64 init-aarch64 anymetal artefacts platform doubles bindle traefik check cargo-test bench-guard soak bench-acquire bench-bundle fuzz shipped boot goldens
+.PHONY: help demo test setup setup-demo setup-rust bird3 cloud-init25 init init-x86_64 init-aarch64 anymetal artefacts platform doubles bindle traefik check cargo-test bench-guard soak bench-acquire bench-bundle fuzz shipped boot goldens
 
 TOOLCHAIN := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 CARGO_DIR := $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)
@@ -45,7 +45,7 @@ check:
 	cd tests/fuzz && cargo fmt --check
 	cd tests/bindle && cargo fmt --check && RUSTFLAGS='$(REMAP)' cargo clippy --locked --release --target x86_64-unknown-linux-musl -- -D warnings
 
-cargo-test: init artefacts platform bird3
+cargo-test: init artefacts platform bird3 cloud-init25
 	ANYMETAL_PLATFORM=$(CURDIR)/$(PLATFORM) ANYMETAL_INIT=$(CURDIR)/target/x86_64-unknown-linux-musl/ship/anymetal-init cargo test --workspace
 	@cat target/tmp/withdrawals-*.txt
 	cd tests/doubles/platform && cargo test --locked
@@ -112,7 +112,11 @@ traefik:
 
 # BIRD 3, which the suites run beside the operating system's: fetched once.
 bird3:
-	@tests/setup-bird3 target/bird3
+	@tests/setup-trixie target/bird3 bird3 usr/sbin/bird
+
+# The cloud-init of a newer Debian, whose merging the suites ask beside the operating system's: fetched once.
+cloud-init25:
+	@tests/setup-trixie target/cloud-init25 cloud-init usr/bin/cloud-init
 
 # Rewrites every golden from what the code does now; read the difference in review.
 goldens:

@@ -2,7 +2,6 @@
 
 use std::process::{Command, Stdio};
 
-use anymetal_lab::archive::noise;
 use anymetal_lab::http::{Response, Server};
 
 use super::desk::{Blob, Desk, PROXIES, Ran, asked, good};

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a suite plays the world around the program")]
 
 mod kept;
+mod newcomer;
 mod refused;
 mod trusted;
 mod world;

@@ -9,6 +9,7 @@
 mod desk;
 mod interrupted;
 mod judged;
+mod machines;
 mod secrets;
 
 use std::collections::BTreeMap;

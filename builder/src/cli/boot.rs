@@ -161,7 +161,7 @@ fn built(site: Site, args: &Args) -> Result<Made, Failed> {
     };
     let released = Released::of(site, &drafted, &args.init).map_err(Failed::Input)?;
     let signature = key.map(|key| sign::sign(&released.text, &released.release, &key));
-    let wanted = Wanted { inline: false, max_size: None };
+    let wanted = Wanted { inline: false, max_size: None, machines: &[] };
     Made::of(site, &drafted, released, secrets.as_deref(), Some(wanted), signature).map_err(Failed::Input)
 }
 

@@ -48,7 +48,7 @@ fn rehearsed(site: &Site, plan: &Plan) -> Outcome {
         // what to do about it is said elsewhere
         site.origins.push("https://origin.example".to_owned());
     }
-    let cargo = Cargo { release: &release, text: &text, signature, plan, inline: None, secrets: None };
+    let cargo = Cargo { release: &release, text: &text, signature, plan, inline: None, secrets: None, machine: None };
     let make = |size| userdata::make(&site, cargo, size);
     match make(None) {
         Ok(_) => Ok(()),

@@ -11,7 +11,8 @@ use anymetal_contract::text;
 use super::{Failed, Outcome, say, talk};
 use crate::lock::debian::Fetch;
 use crate::lock::document::{Closure, LARGEST};
-use crate::lock::resolve::{self, Trouble, Wish};
+use crate::lock::resolve::{self, Wish};
+use crate::lock::trouble::{self, Trouble};
 use crate::lock::upstream::{Files, words};
 use crate::lock::{Lock, fit, packages};
 use crate::site::diagnostic::{either, nearest};
@@ -231,8 +232,8 @@ fn tell(words: &str) {
 
 /// All troubles, one after the other; one that somebody has to decide makes it his.
 fn failed(troubles: &[Trouble]) -> Failed {
-    let decides = troubles.iter().any(|trouble| matches!(trouble, Trouble::Wrong(_)));
-    let error = anyhow!("{}", resolve::told(troubles));
+    let decides = troubles.iter().any(|trouble| matches!(trouble, Trouble::Wrong(_) | Trouble::Unsigned(_)));
+    let error = anyhow!("{}", trouble::told(troubles));
     if decides { Failed::Input(error) } else { Failed::Fault(error) }
 }
 

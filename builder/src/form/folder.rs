@@ -31,7 +31,10 @@ impl Folder {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let blobs = blobs::list(&[path.to_owned()])?;
         let there = FORMS.map(|name| path.join(name)).into_iter().filter(|form| form.symlink_metadata().is_ok());
-        let forms = there.map(|form| Form::open(&form)).collect::<Result<Vec<_>>>()?;
+        // of one machine each; not what an editor left
+        let mut machines = blobs::beginning(path, "user-data.")?;
+        machines.retain(|path| bounded(path).is_ok_and(|bytes| bytes.starts_with(b"#cloud-config")));
+        let forms = there.chain(machines).map(|form| Form::open(&form)).collect::<Result<Vec<_>>>()?;
         let release = forms.iter().find(|form| matches!(form.kind, Kind::Release(_))).and_then(Form::carried);
         let mut carried = release.cloned().with_context(|| {
             format!("there is no {FILE} in it\nhint: name a folder that `anymetal build` wrote, or the file itself")

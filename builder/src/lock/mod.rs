@@ -9,6 +9,7 @@ pub mod openpgp;
 pub mod packages;
 pub mod resolve;
 mod sums;
+pub mod trouble;
 pub mod upstream;
 
 pub use document::Lock;

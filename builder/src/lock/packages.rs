@@ -12,7 +12,8 @@ use super::debian::{self, Archive, Ask, Fetch, Once};
 use super::document::{Closure, Lock};
 use super::fit;
 use super::openpgp::Keyring;
-use super::resolve::{Trouble, Wish};
+use super::resolve::Wish;
+use super::trouble::Trouble;
 use crate::site::Site;
 use crate::sources;
 

@@ -9,6 +9,7 @@ use anymetal_contract::plan::Arch;
 
 use super::document::{self, Archive, Lock, Locked, Witness};
 use super::fit;
+use super::trouble::{Trouble, Unanswered, Unsigned};
 use super::upstream::{Files, Silent, Sums, words};
 use crate::component::{Artefacts, Component};
 use crate::site::Site;
@@ -37,85 +38,6 @@ pub struct Resolved {
     pub components: BTreeMap<String, Locked>,
     /// What the operator should know.
     pub notes: Vec<String>,
-}
-
-/// Why something could not be resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// Somebody has to decide: who knows it disagrees, or nobody knows.
-    Wrong(String),
-    /// Nobody answered.
-    World(String),
-    /// Nobody answered when something of an archive was asked for.
-    Unanswered(Unanswered),
-}
-
-/// What was asked for in vain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unanswered {
-    /// The component and its version.
-    pub component: String,
-    /// Of which of its archives, and what is not known: `bindle 0.8.2 for aarch64: nobody knows its sha256`.
-    pub what: String,
-    /// Who was asked, and why that failed: `asking https://…: …`.
-    pub why: String,
-    /// What would do without an answer.
-    pub hint: String,
-}
-
-impl Unanswered {
-    /// Why it failed, without the address: the same for all when this machine has no network.
-    fn cause(&self) -> &str {
-        self.why.split_once(": ").map_or(&self.why, |(_, cause)| cause)
-    }
-
-    /// Who was asked.
-    fn host(&self) -> &str {
-        let rest = self.why.split_once("://").map_or("", |(_, rest)| rest);
-        rest.split(['/', ':', ' ']).next().unwrap_or_default()
-    }
-}
-
-/// Troubles in words. Those with one cause are one of them, however many archives they keep from being locked.
-pub fn told(troubles: &[Trouble]) -> String {
-    let mut said: Vec<String> = Vec::new();
-    let unanswered: Vec<&Unanswered> = troubles
-        .iter()
-        .filter_map(|trouble| match trouble {
-            Trouble::Unanswered(one) => Some(one),
-            Trouble::Wrong(_) | Trouble::World(_) => None,
-        })
-        .collect();
-    for trouble in troubles {
-        let text = match trouble {
-            Trouble::Wrong(text) | Trouble::World(text) => text.clone(),
-            Trouble::Unanswered(one) => {
-                let same: Vec<&Unanswered> =
-                    unanswered.iter().copied().filter(|other| other.cause() == one.cause()).collect();
-                if same.len() == 1 { format!("{}; {}\nhint: {}", one.what, one.why, one.hint) } else { together(&same) }
-            }
-        };
-        if !said.contains(&text) {
-            said.push(text);
-        }
-    }
-    said.join("\n")
-}
-
-/// Several with one cause.
-fn together(same: &[&Unanswered]) -> String {
-    let each = |of: fn(&Unanswered) -> &str| {
-        let all: BTreeSet<&str> = same.iter().map(|one| of(one)).filter(|word| !word.is_empty()).collect();
-        all.into_iter().collect::<Vec<_>>().join(", ")
-    };
-    format!(
-        "nobody answers for {} archives, of {}; asking {}: {}\nhint: look whether this machine reaches the network; without one, `sources` of the \
-         site names mirrors, and `--from DIR` takes files that you carry in",
-        same.len(),
-        each(|one| &one.component),
-        each(Unanswered::host),
-        same[0].cause()
-    )
 }
 
 /// Every archive of the site. What the previous lock has, and still fits, is kept as it is, and nobody is asked. All troubles are said at once.
@@ -260,16 +182,13 @@ impl One<'_> {
     fn vouched(&self, arch: Arch, said: &[(Digest, Witness)]) -> Result<(), Trouble> {
         let alone = said.iter().all(|(_, witness)| matches!(witness, Witness::Checksums | Witness::FirstSeen));
         let seen = self.previous(arch).is_some_and(|locked| said.iter().all(|(digest, _)| *digest == locked.sha256));
-        let (name, component) = (self.name(arch), &self.known.name);
+        let component = &self.known.name;
         let told = [&self.wish.first, &self.wish.accept].into_iter().any(|names| names.contains(component));
         if !alone || seen || told {
             return Ok(());
         }
-        let sha256 = &said[0].0;
-        Err(Trouble::Wrong(format!(
-            "{name}: its sha256 is {sha256} by upstream's checksums alone, which nobody signed: whoever has that server could have written both\n\
-             hint: compare it with what others have, and pin it in the site, `components.{component}.artefacts.{arch}.sha256`; or take it as it is now: `--accept-first {component}`"
-        )))
+        let (component, version) = (component.clone(), self.choice.version.to_string());
+        Err(Trouble::Unsigned(Unsigned { component, version, arch, sha256: said[0].0.clone() }))
     }
 
     fn ask(&self) -> Result<Sums, Silent> {

@@ -170,7 +170,7 @@ fn the_canonical_bytes_are_the_plan_and_nothing_else() {
     let bytes = canonical(&draft(&site).unwrap());
     assert_eq!(
         std::str::from_utf8(&bytes).unwrap(),
-        r#"{"anycast":{"v4":["192.0.2.1/32"],"v6":["2001:db8::1/128"]},"bgp":{},"components":[],"deadlines":{},"domain":"192-0-2-1.sslip.io","files":[],"jobs":[],"kind":"anymetal.plan","origins":["https://mirror.example/anymetal"],"os":"debian-12","phases":["metadata","acquire","install","facts","files","services","prove","announce"],"platform":"equinix-metal","reports":["platform"],"services":[],"settings":{"firewall":{"ssh4":["0.0.0.0/0"],"ssh6":["::/0"],"tcp":[],"udp":[]},"guard":{"drain":30,"fall":2,"fast_interval":1,"interval":2,"metrics":9469,"rise":3,"timeout":2},"hippo":{"administrator":"admin","registration":"AdministratorOnly"},"tls":{"mode":"none"}},"site":"demo","version":1}"#
+        r#"{"anycast":{"v4":["192.0.2.1/32"],"v6":["2001:db8::1/128"]},"bgp":{},"components":[],"deadlines":{},"domain":"192-0-2-1.sslip.io","files":[],"jobs":[],"kind":"anymetal.plan","origins":["https://mirror.example/anymetal"],"os":"debian-12","phases":["metadata","acquire","install","facts","files","services","prove","announce"],"platform":"equinix-metal","reports":["platform"],"services":[],"settings":{"firewall":{"ssh4":["0.0.0.0/0"],"ssh6":["::/0"],"tcp":[],"udp":[]},"guard":{"drain":30,"fall":2,"fast_interval":1,"grace":10,"interval":1,"metrics":9469,"rise":3,"timeout":1},"hippo":{"administrator":"admin","registration":"AdministratorOnly"},"tls":{"mode":"none"}},"site":"demo","version":1}"#
     );
     assert_eq!(serde_json::from_slice::<Plan>(&bytes).unwrap(), draft(&site).unwrap());
 }

@@ -355,7 +355,7 @@ fn a_new_file_has_all_that_is_wanted_and_is_good() {
     desk.site.tls = Tls::Acme { email: "ops@example.com".into(), dns_provider: "route53".into() };
     let text = file(&desk.site, &names(&all()), &mut counting()).unwrap();
     assert!(text.contains("names for route53, "), "{text}");
-    assert!(text.contains("nomad_management: 02030405-0607-4809-8a0b-0c0d0e0f1011\n"), "{text}");
+    assert!(text.contains("nomad_management: 22232425-2627-4829-aa2b-2c2d2e2f3031\n"), "{text}");
     assert!(text.ends_with("so it is a secret.\nwebhook: ''\n"), "{text}");
     desk.put(
         "secrets.yaml",

@@ -4,8 +4,12 @@
 //! cloud-init reads YAML 1.1 with `PyYAML`'s safe loader, where `no` is false, `0644` is octal and `22:30` is a number to the base of 60.
 //! The same text must mean the same after it went through here.
 
+use std::fmt::Display;
+use std::path::Path;
+
 use serde_yaml::{Mapping, Number, Value};
 
+use super::cloud_init;
 use super::diagnostic::{Findings, Mark, quoted};
 use super::text;
 use super::yaml::lookalikes::{self, Strictness};
@@ -32,8 +36,14 @@ pub(super) fn document(bytes: &[u8], findings: &mut Findings) -> Option<Mapping>
 
 /// A mapping of keys as a cloud-config.
 pub(super) fn keys(node: &Node, findings: &mut Findings) -> Option<Mapping> {
+    cloud_init::judge(node, findings);
     match value(node, findings) {
-        Value::Mapping(keys) if !keys.is_empty() => Some(keys),
+        Value::Mapping(mut keys) if !keys.is_empty() => {
+            // how to merge is not up to a part
+            keys.remove("merge_how");
+            keys.remove("merge_type");
+            Some(keys)
+        }
         Value::Mapping(_) => {
             findings.mistake(node.at, "a cloud-config without keys", "give it some, or remove it");
             None
@@ -56,6 +66,11 @@ fn value(node: &Node, findings: &mut Findings) -> Value {
     }
 }
 
+/// The scalar as `PyYAML`'s safe loader resolves it, whatever is to be said of it.
+pub(super) fn resolved(written: &Scalar) -> Value {
+    scalar(written, Mark::START, &mut Findings::of(Path::new("")))
+}
+
 /// The scalar as `PyYAML`'s safe loader resolves it. Dates stay text: cloud-init has no use for any other.
 fn scalar(Scalar { text, plain }: &Scalar, at: Mark, findings: &mut Findings) -> Value {
     if !plain {
@@ -70,8 +85,7 @@ fn scalar(Scalar { text, plain }: &Scalar, at: Mark, findings: &mut Findings) ->
     match integer(text) {
         Some(Integer::Plain(number)) => Value::Number(number),
         Some(Integer::Sexagesimal(number)) => {
-            let what = format!("cloud-init reads {} as {number}, a number to the base of 60", quoted(text));
-            findings.warning(at, what, "put it between quotes if it is a time, a port mapping or an address");
+            sexagesimal(at, text, &number, findings);
             Value::Number(number)
         }
         Some(Integer::TooLarge) => {
@@ -79,8 +93,21 @@ fn scalar(Scalar { text, plain }: &Scalar, at: Mark, findings: &mut Findings) ->
             findings.mistake(at, what, "put it between quotes if it is text");
             Value::Null
         }
-        None => float(text).map_or_else(|| Value::String(text.clone()), |number| Value::Number(Number::from(number))),
+        None => match (float(text), sexagesimal_float(text)) {
+            (Some(number), _) => Value::Number(number.into()),
+            (None, Some(number)) => {
+                sexagesimal(at, text, &number, findings);
+                Value::Number(number.into())
+            }
+            (None, None) => Value::String(text.clone()),
+        },
     }
+}
+
+/// Says that a number is read to the base of 60.
+fn sexagesimal(at: Mark, text: &str, number: &dyn Display, findings: &mut Findings) {
+    let what = format!("cloud-init reads {} as {number}, a number to the base of 60", quoted(text));
+    findings.warning(at, what, "put it between quotes if it is a time, a port mapping or an address");
 }
 
 #[derive(Debug, PartialEq)]
@@ -145,6 +172,23 @@ fn sexagesimals(digits: &str) -> Option<i128> {
     Some(total)
 }
 
+/// `1:30.5` and the like, with a fraction behind the last part: `[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*` of `PyYAML`'s resolver.
+fn sexagesimal_float(text: &str) -> Option<f64> {
+    let (negative, unsigned) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (whole, fraction) = unsigned.split_once('.')?;
+    let begins = whole.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
+    if !begins || !whole.contains(':') || !fraction.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_') {
+        return None;
+    }
+    let whole = i32::try_from(sexagesimals(whole)?).ok()?;
+    let fraction: f64 = format!("0.{}", fraction.replace('_', "")).parse().ok()?;
+    let number = f64::from(whole) + fraction;
+    Some(if negative { -number } else { number })
+}
+
 /// YAML 1.1's floats as `PyYAML`'s resolver has them: a dot is needed, and an exponent needs its sign.
 fn float(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -174,8 +218,6 @@ fn float(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn plain(text: &str) -> Value {
@@ -202,6 +244,11 @@ mod tests {
             ("+5", 5.into()),
             ("22:30", 1350.into()),
             ("1:2:3", 3723.into()),
+            ("1:30.5", 90.5.into()),
+            ("-1:30.5", (-90.5).into()),
+            ("1:30.", 90.0.into()),
+            ("1:60.5", "1:60.5".into()),
+            (":30.5", ":30.5".into()),
             ("22:80", "22:80".into()),
             ("08:30", "08:30".into()),
             ("1.10", 1.1.into()),

@@ -6,6 +6,7 @@
 mod authority;
 mod beside;
 mod cloud_config;
+mod cloud_init;
 pub mod diagnostic;
 mod fields;
 pub mod model;

@@ -24,6 +24,20 @@ pub fn parts(folder: &Path) -> anyhow::Result<BTreeMap<Digest, u64>> {
     Ok(files(folder, ".part")?.into_iter().map(|(digest, _, size)| (digest, size)).collect())
 }
 
+/// Entries of a folder whose names begin so, sorted.
+pub fn beginning(folder: &Path, prefix: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let listing = || format!("listing {}", folder.display());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(listing)? {
+        let path = entry.with_context(listing)?.path();
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(prefix)) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// Files that are named by a digest and this. One that goes away meanwhile is none.
 fn files(folder: &Path, end: &str) -> anyhow::Result<Vec<(Digest, PathBuf, u64)>> {
     let folder = folder.join("sha256");

@@ -46,6 +46,8 @@ pub struct Cargo<'c> {
     pub inline: Option<&'c [u8]>,
     /// The nodes' document of secrets, when it travels in here.
     pub secrets: Option<&'c [u8]>,
+    /// The document of the one machine that this is for, when it is for one. No release pins it: it is not the site's.
+    pub machine: Option<&'c str>,
 }
 
 /// What the operator's own parts add to our cloud-config.
@@ -102,7 +104,7 @@ struct Dropped {
 
 /// The files that are ours.
 fn dropped(cargo: Cargo<'_>) -> Result<Vec<Dropped>> {
-    let Cargo { release, text, signature, plan, inline, secrets } = cargo;
+    let Cargo { release, text, signature, plan, inline, secrets, machine } = cargo;
     let open = |name, path: &str, mode: &str, content: String| Dropped {
         name,
         path: path.to_owned(),
@@ -141,6 +143,7 @@ fn dropped(cargo: Cargo<'_>) -> Result<Vec<Dropped>> {
         files.push(packed("plan.json", place::PLAN, "0644", plan));
     }
     files.extend(secrets.map(|secrets| packed("secrets.json", place::SECRETS, "0600", secrets)));
+    files.extend(machine.map(|document| open("machine.json", place::MACHINE, "0600", document.to_owned())));
     Ok(files)
 }
 
@@ -176,6 +179,9 @@ fn written(cargo: Cargo<'_>, dropped: &[Dropped], parts: &[Extra]) -> Result<(St
     let mut line = |words: String| _ = writeln!(text, "# {words}");
     line(format!("The first boot of every node of the site {site}, serial {serial}, plan {}.", plan.sha256.short()));
     line("Made by anymetal from the site: change that and build again, not this.".to_owned());
+    if cargo.machine.is_some() {
+        line("For one machine alone, whose own document is in it.".to_owned());
+    }
     if cargo.secrets.is_some() {
         line("There are secrets in it: not for others to read.".to_owned());
     }
@@ -233,7 +239,11 @@ mod tests {
         let plan = plan::draft(&site).unwrap();
         let release = release::draft(&site, &plan::canonical(&plan), BTreeMap::new())?;
         let text = plan::canonical(&release);
-        make(&site, Cargo { release: &release, text: &text, signature: None, plan: &plan, inline, secrets }, None)
+        make(
+            &site,
+            Cargo { release: &release, text: &text, signature: None, plan: &plan, inline, secrets, machine: None },
+            None,
+        )
     }
 
     fn extra(yaml: &str) -> Vec<Extra> {

@@ -17,7 +17,7 @@ use crate::site::model::Extra;
 /// The largest file that is unpacked, in bytes; a plan of a whole site has 60 KiB.
 const LARGEST: u64 = 4 << 20;
 /// What we write to a node; anything else is the operator's.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     place::FETCH,
     place::UNIT,
     place::PINS,
@@ -26,6 +26,7 @@ const OURS: [&str; 8] = [
     place::RELEASE,
     place::PLAN,
     place::SECRETS,
+    place::MACHINE,
 ];
 
 /// A user-data, as it is.
@@ -44,6 +45,7 @@ pub(crate) struct Found {
     unit: Digest,
     signers: Vec<String>,
     secrets: Option<Vec<u8>>,
+    machine: Option<String>,
 }
 
 impl Found {
@@ -66,6 +68,7 @@ impl Found {
             unit: plan::digest(&needed(place::UNIT)?),
             signers: word(place::SIGNERS)?.unwrap_or_default().lines().map(str::to_owned).collect(),
             secrets: content(files, place::SECRETS)?,
+            machine: word(place::MACHINE)?,
             document,
             text,
         })
@@ -95,7 +98,14 @@ impl Found {
     fn judge(&self, (release, text): (&Release, &[u8]), (plan, plan_text): (&Plan, &[u8])) -> Result<()> {
         let inline = (self.release.is_some() || self.plan.is_some()).then_some(plan_text);
         let (signature, secrets) = (self.signature.as_deref(), self.secrets.as_deref());
-        let cargo = Cargo { release, text, signature, plan, inline, secrets };
+        let machine = self.machine.as_deref();
+        ensure!(
+            machine.is_none() || plan.platform == "file",
+            "it writes {}, which the platform {} does not read",
+            place::MACHINE,
+            plan.platform
+        );
+        let cargo = Cargo { release, text, signature, plan, inline, secrets, machine };
         ensure!(
             (release.stub.clone(), release.unit.clone()) == own_host(plan)?,
             "its release pins a {} or {} of another anymetal\nhint: verify it with the anymetal that built it",

@@ -45,7 +45,9 @@ pub fn part(part: &Mapping) -> Vec<String> {
     broken.extend(plain);
     for path in paths(part) {
         if path == Path::new(place::UNIT) || OURS.iter().any(|ours| path.starts_with(ours)) {
-            broken.push(format!("`write_files` writes {}, which is anymetal's own", path.display()));
+            let hint =
+                if path == Path::new(place::MACHINE) { "; `anymetal build --machine FILE` brings it" } else { "" };
+            broken.push(format!("`write_files` writes {}, which is anymetal's own{hint}", path.display()));
         }
     }
     broken

@@ -32,15 +32,17 @@ struct Left {
 
 /// Leaves what this unit's guard announces to the next one. Returns whether it did: only where systemd is about to start it again, nothing but
 /// `announced` is left, and a timer runs that withdraws when nobody has come.
-pub(super) fn leave(world: &World) -> bool {
-    let Ok(Some((before, _))) = status(world) else { return false };
-    if before.stance != "announced" || !is_restart() || !watched(world) {
-        return false;
+pub(super) fn leave(world: &World) -> anyhow::Result<bool> {
+    let Some((before, _)) = status(world)? else { return Ok(false) };
+    if before.stance != "announced" || !is_restart()? {
+        return Ok(false);
     }
-    let Ok(prefixes) = before.prefixes.iter().map(|prefix| prefix.parse()).collect() else { return false };
-    let Ok(at) = u64::try_from(clock::since_boot().as_millis()) else { return false };
-    let text = serde_json::to_string(&Left { at, prefixes }).expect("the document has only text for keys");
-    fs::replace_lightly(&world.at(place::GUARD_HANDOVER), text.as_bytes(), 0o644).is_ok()
+    look_after(world)?;
+    let prefixes = before.prefixes.iter().map(|prefix| prefix.parse()).collect::<Result<_, _>>()?;
+    let left = Left { at: u64::try_from(clock::since_boot().as_millis())?, prefixes };
+    let text = serde_json::to_string(&left).expect("the document has only text for keys");
+    fs::replace_lightly(&world.at(place::GUARD_HANDOVER), text.as_bytes(), 0o644)?;
+    Ok(true)
 }
 
 /// What the guard before this one has left, when that was just now. It can be taken once.
@@ -72,9 +74,15 @@ pub(super) fn is_taken(world: &World) -> bool {
 }
 
 /// Whether systemd is restarting the unit by somebody's order, and not stopping it, nor picking it up after a crash.
-fn is_restart() -> bool {
+fn is_restart() -> anyhow::Result<bool> {
     let arguments = ["list-jobs", "--no-legend", "--plain", "--no-pager", UNIT];
-    process::run("systemctl", &arguments, LIMIT).is_ok_and(|said| said.success && is_restarted(&said.output))
+    Ok(is_restarted(&ask("systemctl", &arguments)?))
+}
+
+fn ask(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    let said = process::run(program, arguments, LIMIT)?;
+    anyhow::ensure!(said.success, "running {program}: {}: {}", said.ending, said.last_lines(3).join("; "));
+    Ok(said.output)
 }
 
 /// Of lines like `1234 anymetal-guard.service restart running`.
@@ -85,13 +93,14 @@ fn is_restarted(jobs: &str) -> bool {
     })
 }
 
-/// Has systemd look after the guard once, a moment from now.
-fn watched(world: &World) -> bool {
+/// Has systemd look after the guard once, a moment from now. Nothing is waited for: by default a timer needs all that comes early at boot.
+fn look_after(world: &World) -> anyhow::Result<()> {
     let after = format!("--on-active={}", TAKEN_WITHIN.as_secs());
     let root = world.root.display().to_string();
-    let arguments =
-        ["--quiet", "--collect", &after, place::INIT, "guard", "--withdraw-unless-kept", "--root", root.as_str()];
-    process::run("systemd-run", &arguments, LIMIT).is_ok_and(|said| said.success)
+    let how = ["--quiet", "--collect", "--no-block", "--property=DefaultDependencies=no"];
+    let when = ["--timer-property=DefaultDependencies=no", "--timer-property=AccuracySec=100ms", &after];
+    let what = [place::INIT, "guard", "--withdraw-unless-kept", "--root", &root];
+    ask("systemd-run", &[&how[..], &when, &what].concat()).map(drop)
 }
 
 #[cfg(test)]

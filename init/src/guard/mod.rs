@@ -77,10 +77,12 @@ pub(crate) fn keep(world: &World, path: &Path) -> anyhow::Result<Infallible> {
 /// The end of the guard's unit, `by` systemd's word for how it came about: withdraws what is announced, unless it is about to be started again in
 /// order, and takes over then.
 pub(crate) fn ended(world: &World, path: &Path, by: Option<&str>) -> anyhow::Result<()> {
-    if by == Some("success") && handover::leave(world) {
+    let left = if by == Some("success") { handover::leave(world) } else { Ok(false) };
+    if matches!(left, Ok(true)) {
         return Ok(());
     }
-    withdraw(world, path)
+    withdraw(world, path)?;
+    left.map(drop).context("leaving what is announced to the next guard; it is withdrawn instead")
 }
 
 /// Withdraws unless a guard lives, which is waited for: what is left of a restart in order whose second half did not come about.

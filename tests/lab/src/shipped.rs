@@ -37,6 +37,12 @@ pub fn bird3() -> Option<PathBuf> {
     root.join("usr/sbin/bird").exists().then_some(root)
 }
 
+/// The folder with the Python modules of a cloud-init of 2025, as `make cloud-init25` lays it down; `None` as for BIRD 3.
+pub fn cloud_init25() -> Option<PathBuf> {
+    let modules = top().join("target/cloud-init25/usr/lib/python3/dist-packages");
+    modules.join("cloudinit").exists().then_some(modules)
+}
+
 fn make(target: &str) {
     let output = Command::new("make")
         .args(["--no-print-directory", target])

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use anymetal_contract::bundle::PLAN;
 use anymetal_contract::packages::Packages;
 use anymetal_contract::plan::{Arch, Delivery};
 use anymetal_contract::release::{FILE, SIGNATURE};
 use anymetal_contract::{Digest, Plan, Release, place};
 
+use super::machines::Machine;
 use crate::cli::talk;
 use crate::init_binary::{self, Init};
 use crate::lock::list;
@@ -49,11 +51,13 @@ impl Released {
 
 /// How a user-data is to be made.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::cli) struct Wanted {
+pub(in crate::cli) struct Wanted<'m> {
     /// Whether plan and release travel in it.
     pub(in crate::cli) inline: bool,
     /// How many bytes the author allows.
     pub(in crate::cli) max_size: Option<usize>,
+    /// Machines that get one of their own, with their document in it.
+    pub(in crate::cli) machines: &'m [Machine],
 }
 
 /// All that is written, before anything is.
@@ -66,6 +70,8 @@ pub(in crate::cli) struct Made {
     pub(super) signature: Option<String>,
     /// When it is wanted.
     pub(super) user_data: Option<String>,
+    /// By file, those that carry a machine's own document too.
+    pub(super) machines: Vec<(String, String)>,
     /// Whether the user-data carries the secrets.
     secret: bool,
     /// What the operator puts into the platform's own document about each machine, JSON; when the secrets travel so.
@@ -87,13 +93,13 @@ impl Made {
         drafted: &Plan,
         released: Released,
         secrets: Option<&[u8]>,
-        wanted: Option<Wanted>,
+        wanted: Option<Wanted<'_>>,
         signature: Option<String>,
     ) -> anyhow::Result<Self> {
         let Released { inits, plan, release, text } = released;
         let by = |way: Delivery| secrets.filter(|_| drafted.secrets == Some(way));
         let inside = by(Delivery::UserData);
-        let made = wanted.map(|Wanted { inline, max_size }| {
+        let make = |Wanted { inline, max_size, .. }, machine| {
             let cargo = Cargo {
                 release: &release,
                 text: &text,
@@ -101,11 +107,19 @@ impl Made {
                 plan: drafted,
                 inline: inline.then_some(&*plan),
                 secrets: inside,
+                machine,
             };
             userdata::make(site, cargo, max_size)
-        });
-        let (user_data, warnings) =
-            made.transpose()?.map_or((None, Vec::new()), |made| (Some(made.text), made.warnings));
+        };
+        let made = wanted.map(|wanted| make(wanted, None)).transpose()?;
+        let (user_data, warnings) = made.map_or((None, Vec::new()), |made| (Some(made.text), made.warnings));
+        let mut machines = Vec::new();
+        for (wanted, machine) in wanted.iter().flat_map(|wanted| wanted.machines.iter().map(move |one| (*wanted, one)))
+        {
+            let made =
+                make(wanted, Some(&*machine.document)).with_context(|| format!("the machine {}", machine.name))?;
+            machines.push((format!("user-data.{}", machine.name), made.text));
+        }
         let lists = list::lists(site);
         let listed = lists.values().map(list::bytes).map(|bytes| (plan::digest(&bytes), bytes)).collect();
         Ok(Self {
@@ -117,6 +131,7 @@ impl Made {
             text,
             signature,
             user_data,
+            machines,
             inits: inits.into_values().collect(),
             lists,
             listed,
@@ -149,7 +164,10 @@ impl Made {
         let documents = [(FILE, &self.text), (PLAN, &self.plan)];
         let blobs = documents.map(|(_, bytes)| Entry::open(place::blob(&plan::digest(bytes)), bytes));
         let documents = documents.map(|(name, bytes)| Entry::open(name, bytes));
-        inits.chain(lists).chain(blobs).chain(secrets).chain(documents).chain(signature).chain(user_data).collect()
+        // there may be a password of a BGP session in it
+        let machines = self.machines.iter().map(|(name, text)| Entry::private(name, text.as_bytes()));
+        let documents = documents.into_iter().chain(signature).chain(user_data).chain(machines);
+        inits.chain(lists).chain(blobs).chain(secrets).chain(documents).collect()
     }
 }
 

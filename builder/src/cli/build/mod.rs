@@ -2,6 +2,7 @@
 //! May not make one: `made` does, and the rooms it asks.
 
 mod bundled;
+mod machines;
 mod made;
 mod papers;
 mod signed;
@@ -35,6 +36,7 @@ On stdout, in this order, each on a line of its own:
   plan sha256:<digest>
   release sha256:<digest> serial <n>
   user-data <bytes> bytes
+  user-data.<hostname> <bytes> bytes    of each --machine
   init <architecture> sha256:<digest>
   bundle <bytes> bytes, <n> blobs
   <file> sha256:<digest>    of sbom.cdx.json, provenance.intoto.json";
@@ -57,6 +59,9 @@ pub struct Args {
     /// Allow a user-data of so many bytes; 16384 are safe everywhere
     #[arg(long, value_name = "BYTES")]
     max_size: Option<usize>,
+    /// Machines' own documents: each gets OUT/user-data.<hostname>
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    machine: Vec<PathBuf>,
     /// Put plan and release into the user-data, for nodes without an origin
     #[arg(long)]
     inline_plan: bool,
@@ -109,7 +114,8 @@ pub fn run(args: &Args) -> Outcome {
     let secrets = if args.form.contains(&Form::UserData) { super::secrets(&site, &drafted)? } else { None };
     let released = Released::of(&site, &drafted, &args.init).map_err(Failed::Input)?;
     let signature = signed::signature(&site, &released.text, &released.release, args)?;
-    let wanted = Wanted { inline: args.inline_plan, max_size: args.max_size };
+    let machines = machines::read(&site, &args.machine).map_err(Failed::Input)?;
+    let wanted = Wanted { inline: args.inline_plan, max_size: args.max_size, machines: &machines };
     let wanted = args.form.contains(&Form::UserData).then_some(wanted);
     let made = Made::of(&site, &drafted, released, secrets.as_deref(), wanted, signature).map_err(Failed::Input)?;
     let bundled = args.form.contains(&Form::Bundle).then(|| bundled::bundle(&made, &drafted, args)).transpose()?;
@@ -119,6 +125,7 @@ pub fn run(args: &Args) -> Outcome {
     if let Some(user_data) = &made.user_data {
         say(format_args!("user-data {} bytes", user_data.len()))?;
     }
+    made.machines.iter().try_for_each(|(name, text)| say(format_args!("{name} {} bytes", text.len())))?;
     made.inits.iter().try_for_each(|init| say(format_args!("init {} sha256:{}", init.arch, init.sha256)))?;
     if let Some(bundled) = &bundled {
         say(format_args!("bundle {} bytes, {} blobs", bundled.size, bundled.blobs))?;

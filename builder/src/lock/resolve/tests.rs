@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anymetal_lab::openpgp::Key;
 
+use super::super::trouble;
 use super::*;
 use crate::lock::upstream::{Measured, Refusal};
 use crate::sample;
@@ -85,7 +86,8 @@ fn again(site: &Site, previous: Option<&Lock>, wish: &Wish, files: &Memory) -> R
         match trouble {
             Trouble::Wrong(text) => format!("wrong: {text}"),
             Trouble::World(text) => format!("world: {text}"),
-            Trouble::Unanswered(_) => format!("world: {}", told(std::slice::from_ref(trouble))),
+            Trouble::Unanswered(_) => format!("world: {}", trouble::told(std::slice::from_ref(trouble))),
+            Trouble::Unsigned(_) => format!("wrong: {}", trouble::told(std::slice::from_ref(trouble))),
         }
     })?;
     Ok((resolved.components["consul"].artefacts[&Arch::X86_64].clone(), resolved.notes))
@@ -243,32 +245,4 @@ fn what_is_locked_is_kept_until_it_is_asked_for_and_not_replaced_until_that_is_a
     site.components.get_mut("consul").unwrap().version = "1.16.1".parse().unwrap();
     let files = Memory::signed(&key, &line(KNOWN));
     assert_eq!(again(&site, Some(&lock), &Wish::default(), &files).unwrap().0.sha256.as_str(), KNOWN);
-}
-
-#[test]
-fn one_cause_is_one_sentence_however_many_archives_it_concerns() {
-    let one = |component: &str, arch: &str, address: &str, cause: &str| {
-        Trouble::Unanswered(Unanswered {
-            component: component.into(),
-            what: format!("{component} for {arch}: nobody knows its sha256"),
-            why: format!("asking {address}: {cause}"),
-            hint: "pin it".into(),
-        })
-    };
-    let gone = "io: failed to lookup address information";
-    let troubles = [
-        one("bindle 0.8.2", "aarch64", "https://a.example/x", gone),
-        one("bindle 0.8.2", "x86_64", "https://a.example/x", gone),
-        Trouble::Wrong("two disagree\nhint: decide".into()),
-        one("nomad 1.10.5", "x86_64", "https://b.example:8443/y", gone),
-        one("spin 0.10.1", "x86_64", "https://c.example/z", "it answered 503"),
-    ];
-    assert_eq!(
-        told(&troubles),
-        "nobody answers for 3 archives, of bindle 0.8.2, nomad 1.10.5; asking a.example, b.example: io: failed to lookup address information\n\
-         hint: look whether this machine reaches the network; without one, `sources` of the site names mirrors, and `--from DIR` takes files \
-         that you carry in\n\
-         two disagree\nhint: decide\n\
-         spin 0.10.1 for x86_64: nobody knows its sha256; asking https://c.example/z: it answered 503\nhint: pin it"
-    );
 }

@@ -89,14 +89,14 @@ const LINES: &[(&str, &[&str])] = &[
     (
         "guard: {fast_interval: 3}\n",
         &[
-            "6:9: `guard.fast_interval` is 3 seconds, longer than `guard.interval` with 2; hint: it is for looking closer: write one that is as short or shorter",
+            "6:9: `guard.fast_interval` is 3 seconds, longer than `guard.interval` with 1; hint: it is for looking closer: write one that is as short or shorter",
         ],
     ),
     ("guard: {interval: 10, fast_interval: 10, fall: 5, timeout: 10}\n", &[]),
     (
         "guard: {interval: 10, fast_interval: 10, fall: 5, timeout: 11}\n",
         &[
-            "6:8: warning: a node that no longer serves may go on announcing for 61 seconds; hint: make `interval`, `fast_interval`, `fall` or `timeout` smaller unless that is what you want",
+            "6:8: warning: a node that no longer serves may go on announcing for 65 seconds; hint: make `interval`, `fast_interval`, `fall` or `timeout` smaller unless that is what you want",
         ],
     ),
     // metrics
