@@ -91,7 +91,7 @@ fn release_of(ask: &Ask<'_>, source: &Source) -> Result<Release> {
 
 /// Says whether the archive is one without suites, when it was there but had none of what was asked for.
 fn without_release(ask: &Ask<'_>, source: &Source, refused: Error) -> Error {
-    if !refused.chain().any(|cause| cause.is::<Absent>()) {
+    if !refused.chain().any(<dyn std::error::Error>::is::<Absent>) {
         return refused;
     }
     let is_there = |name: &&&str| ask.fetch.get(&format!("{}/{name}", source.url), release::LARGEST).is_ok();
