@@ -196,10 +196,7 @@ fn an_anchor_bomb_is_refused() {
 #[test]
 fn bytes_that_are_not_text_are_named_with_their_place() {
     for (bytes, said) in [
-        (
-            &b"version: 1\nsite: \xE9\n"[..],
-            "site.yaml:2:7: not UTF-8: the byte 0xE9 at offset 17; hint: save the file as UTF-8",
-        ),
+        (&b"version: 1\nsite: \xE9\n"[..], "site.yaml:2:7: not UTF-8: the byte 0xE9; hint: save it as UTF-8"),
         (
             b"version: 1\n\0",
             "site.yaml:2:1: the character U+0000 may not stand in YAML; hint: remove it, or write it as an escape between double quotes",

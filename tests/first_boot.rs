@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a suite prepares and reads files and runs the program under test")]
 #![expect(clippy::unwrap_used, reason = "a suite stops where something is not as it should be")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -71,6 +72,9 @@ impl Node {
     fn command(&self, arguments: &[&str]) -> Command {
         let path = format!("{}:{}", self.folder.path().join("bin").display(), std::env::var("PATH").unwrap());
         let mut command = init();
+        for name in ["http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY", "no_proxy", "NO_PROXY"] {
+            command.env_remove(name);
+        }
         command.args(arguments).arg("--root").arg(self.at("/")).env("PATH", path).env("SYSTEMD_DOUBLE", self.systemd());
         command
     }
@@ -636,6 +640,73 @@ fn up_once() -> Node {
     assert_eq!(node.read("/etc/a"), "edge-1\n");
     node.calls();
     node
+}
+
+/// The hosts a proxy was asked for.
+fn through(proxy: &Server) -> BTreeSet<String> {
+    let host = |path: &str| path.split("://").nth(1).unwrap_or(path).split('/').next().unwrap_or_default().to_owned();
+    proxy.requests().iter().map(|request| host(&request.path)).collect()
+}
+
+/// A node with metadata, an origin that only a proxy reaches, a leader on the loopback, and reports to somewhere outside.
+fn node_of_all_ways(blob: &[u8]) -> (Node, [Server; 2]) {
+    let (consul, metadata) = (leader(), Server::start(|_, _| Response::ok(metadata())));
+    let node = node_of_services(&consul.url());
+    let mut plan = plan_of_services(&consul.url());
+    plan["phases"] = json!(["metadata", "acquire", "install", "services"]);
+    plan["origins"] = json!(["http://origin.invalid/am"]);
+    let member = json!({"member": "nomad", "file": "nomad", "executable": true});
+    let artefact =
+        json!({"sha256": sha256(blob), "size": blob.len(), "urls": [], "format": "zip", "members": [member]});
+    plan["components"] = json!([{"name": "nomad", "version": "1.10.5", "source": {"artefacts": {"x86_64": artefact}}}]);
+    plan["services"][0]["component"] = json!("nomad");
+    plan["services"][1]["component"] = json!("nomad");
+    node.write(place::PLAN, &plan.to_string());
+    let (of_metadata, of_report) = (place::ARG_METADATA, place::ARG_REPORT);
+    node.write("/proc/cmdline", &format!("{of_metadata}={} {of_report}=http://hook.invalid/x\n", metadata.url()));
+    (node, [consul, metadata])
+}
+
+#[test]
+fn a_proxy_of_the_environment_sees_what_goes_outside_and_nothing_of_what_is_near() {
+    let blob = archive::zip(&[archive::Entry::file("nomad", "#!/bin/sh\n")]);
+    let (node, near) = node_of_all_ways(&blob);
+    let served = blob.clone();
+    let proxy = Server::start(move |request, _| {
+        if request.path == format!("http://origin.invalid/am/sha256/{}", sha256(&served)) {
+            return Response::file(request, &served);
+        }
+        if request.path == "http://hook.invalid/x" { Response::ok("") } else { Response::new(502, "") }
+    });
+    let mut command = node.command(&["run", "--backoff-cap-ms", "10"]);
+    for name in ["http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
+        command.env(name, proxy.url().replace("http://", "http://user:hunter2@"));
+    }
+    command.env("no_proxy", "nothing.example");
+    let ended = Ended::of(&command.output().unwrap());
+    ended.with(0).says("node is up").says("1 artefact, ").says(" from http://origin.invalid/am");
+    assert!(!ended.err.contains("hunter2"), "{}", ended.err);
+    let outside: BTreeSet<String> = ["origin.invalid", "hook.invalid"].map(str::to_owned).into();
+    assert_eq!(through(&proxy), outside);
+    assert!(near.iter().all(|server| !server.requests().is_empty()), "somebody near was not asked at all");
+}
+
+#[test]
+fn a_proxy_of_the_plans_own_is_used_when_the_environment_names_none() {
+    let blob = archive::zip(&[archive::Entry::file("nomad", "#!/bin/sh\n")]);
+    let (node, _near) = node_of_all_ways(&blob);
+    let proxy = Server::start(move |request, _| {
+        if request.path.starts_with("http://origin.invalid/") {
+            Response::file(request, &blob)
+        } else {
+            Response::ok("")
+        }
+    });
+    let mut plan: Value = serde_json::from_str(&node.read(place::PLAN)).unwrap();
+    plan["proxy"] = json!({"url": proxy.url()});
+    node.write(place::PLAN, &plan.to_string());
+    node.run().with(0).says(" from http://origin.invalid/am");
+    assert!(through(&proxy).contains("origin.invalid"));
 }
 
 #[test]

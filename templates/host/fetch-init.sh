@@ -5,7 +5,7 @@ owner: root:root
 needs: []
 ---
 #!/bin/sh
-# Fetches the anymetal-init that /etc/anymetal/pins pins by its sha256.
+# Fetches anymetal-init, of which /etc/anymetal/pins has the sha256.
 set -uf
 umask 022
 ulimit -f 131072 # 64 MiB

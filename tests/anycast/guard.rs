@@ -21,7 +21,7 @@ const DEATH: Duration = Duration::from_secs(3);
 
 /// Quick, as nobody wants to wait: what is tried is the order of things.
 fn quick() -> Value {
-    json!({"interval": 1, "fast_interval": 1, "timeout": 1, "rise": 2, "fall": 2, "drain": 2, "metrics": 9469})
+    json!({"interval": 1, "fast_interval": 1, "timeout": 1, "rise": 2, "fall": 2, "grace": 0, "drain": 2, "metrics": 9469})
 }
 
 #[test]
@@ -88,6 +88,7 @@ fn comes_and_goes(daemon: Daemon) {
     stopped(&node, &mut table);
     a_full_disk(&node, &mut table);
     bird_starts_anew(&node);
+    restarted_in_order(&node);
     ended(&node, &mut table);
     table.end();
 }
@@ -113,6 +114,7 @@ fn only_after_proof(node: &Watched) {
     let metrics = node.metrics();
     for line in [
         "anymetal_guard_announced 1",
+        "anymetal_guard_bird_holds{what=\"normal\"} 1",
         "anymetal_guard_proof_holds{proof=\"hippo\"} 1",
         "anymetal_guard_neighbour_established{neighbour=\"edge_v4_1\"} 1",
         "anymetal_guard_neighbour_established{neighbour=\"edge_v4_2\"} 0",
@@ -253,6 +255,77 @@ fn bird_starts_anew(node: &Watched) {
     node.stands("announced");
 }
 
+/// By `systemctl restart` one guard leaves what it has proven to the next: the neighbour hears nothing of it. Whoever was drained stays so.
+fn restarted_in_order(node: &Watched) {
+    let mark = node.recorder.mark();
+    for _ in 0..5 {
+        node.systemd.systemctl(&["restart", GUARD]).unwrap();
+        node.stands("announced");
+    }
+    assert_eq!(node.updates(mark), [], "the neighbour was told");
+    let events = fs::read_to_string(node.systemd.path("/var/log/anymetal-guard/guard.jsonl")).unwrap();
+    assert_eq!(events.matches("stays announced: the guard was restarted in order").count(), 5, "{events}");
+    // What was handed over is proven again like anything else.
+    node.health.set(Platform::Ill("/ping"));
+    node.withdrawn(mark);
+    node.health.set(Platform::Well);
+    node.has(&SITE);
+}
+
+/// Of a restart only the first half comes about: what was left to nobody is withdrawn by systemd's timer.
+#[test]
+fn a_restart_whose_second_half_does_not_come_is_withdrawn() {
+    if !here() {
+        return;
+    }
+    let node = Watched::new(Daemon::GoBgp, &quick(), Platform::Well);
+    node.established();
+    node.has(&SITE);
+    let mark = node.recorder.mark();
+    // The next one finds nothing to keep watch by, and its unit does not come to what follows its end.
+    let broken = format!("/run/systemd/system/{GUARD}.d");
+    node.run(&format!("mkdir -p {broken}"));
+    fs::write(node.systemd.path(&format!("{broken}/lab.conf")), "[Service]\nExecStartPre=/bin/sleep 60\n").unwrap();
+    node.systemd.systemctl(&["daemon-reload"]).unwrap();
+    node.systemd.systemctl(&["restart", "--no-block", GUARD]).unwrap();
+    node.withdrawn(mark);
+    assert!(!node.disturbed(mark), "a session was disturbed");
+}
+
+/// What may be away is waited for while users are served: not a word to the neighbour; and no longer than the grace.
+#[test]
+fn who_may_be_away_is_waited_for_and_who_hangs_is_not() {
+    if !here() {
+        return;
+    }
+    let mut rules = quick();
+    rules["grace"] = 4.into();
+    let node = Watched::new(Daemon::GoBgp, &rules, Platform::Well);
+    node.established();
+    node.has(&SITE);
+    let mark = node.recorder.mark();
+    let away = |metric: &str| node.metric(metric).unwrap_or_default();
+    let rounds = "rounds_total{result=\"away\"}";
+    node.health.set(Platform::Ill("/v1/nodes"));
+    assert!(wait::until(LIMIT, || away(rounds) >= 2), "{}", node.metrics());
+    node.health.set(Platform::Well);
+    let good = away("rounds_total{result=\"good\"}");
+    assert!(wait::until(LIMIT, || away("rounds_total{result=\"good\"}") > good), "{}", node.metrics());
+    assert_eq!(node.updates(mark), [], "the neighbour was told");
+    // What hangs is no program that is being started.
+    let at = SystemTime::now();
+    node.health.set(Platform::Hung("/v1/nodes"));
+    let took = node.withdrawn(mark).duration_since(at).unwrap();
+    assert!(took <= Duration::from_secs(4), "{took:?}, of which three seconds are the guard's");
+    node.health.set(Platform::Well);
+    node.has(&SITE);
+    // Away for longer than the grace, it costs the announcement.
+    let mark = node.recorder.mark();
+    node.health.set(Platform::Ill("/v1/nodes"));
+    node.withdrawn(mark);
+    assert_eq!(node.status()["why"], "nomad has been away for 4 s: Nomad answers GET /v1/nodes with 503, out of order");
+}
+
 fn ended(node: &Watched, table: &mut Table) {
     let mark = node.recorder.mark();
     let at = SystemTime::now();
@@ -305,8 +378,7 @@ fn health_says_nothing_and_costs_little() {
         return;
     }
     let seconds = std::env::var("ANYMETAL_HEALTH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
-    let rules =
-        json!({"interval": 2, "fast_interval": 1, "timeout": 2, "rise": 3, "fall": 2, "drain": 30, "metrics": 9469});
+    let rules = json!({"interval": 1, "fast_interval": 1, "timeout": 1, "rise": 3, "fall": 2, "grace": 10, "drain": 30, "metrics": 9469});
     let node = Watched::new(Daemon::GoBgp, &rules, Platform::Well);
     node.established();
     node.has(&SITE);

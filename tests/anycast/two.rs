@@ -49,7 +49,7 @@ fn here() -> bool {
 }
 
 fn rules(interval: u64) -> Value {
-    json!({"interval": interval, "fast_interval": 1, "timeout": 1, "rise": 2, "fall": 2, "drain": 2, "metrics": 9469})
+    json!({"interval": interval, "fast_interval": 1, "timeout": 1, "rise": 2, "fall": 2, "grace": 0, "drain": 2, "metrics": 9469})
 }
 
 /// Both nodes. What comes first is dropped first.

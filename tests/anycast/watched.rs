@@ -316,8 +316,8 @@ fn document(rules: &Value, firewall: &str) -> Value {
         json!({"name": name, "ask": {"request": request}})
     };
     let mut links = vec![
-        json!({"name": "consul", "ask": {"consul": {"api": "https://127.0.0.1:8501", "token": "c0ffee"}}}),
-        json!({"name": "nomad", "ask": {"nomad": {"api": "https://127.0.0.1:4646", "token": "c0ffee"}}}),
+        json!({"name": "consul", "ask": {"consul": {"api": "https://127.0.0.1:8501", "token": "c0ffee"}}, "graced": true}),
+        json!({"name": "nomad", "ask": {"nomad": {"api": "https://127.0.0.1:4646", "token": "c0ffee"}}, "graced": true}),
         request("traefik", "http://127.0.0.1/ping".into(), None),
         request("hippo", format!("http://{HIPPO}/healthz"), Some("127.0.0.1")),
     ];

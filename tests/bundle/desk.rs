@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 
 use anymetal_contract::Digest;
 use anymetal_contract::plan::Arch;
+use anymetal_lab::archive::zip_of;
 use anymetal_lab::init_double::Double;
 use anymetal_lab::program;
 use sha2::{Digest as _, Sha256};
@@ -15,14 +16,7 @@ use tempfile::TempDir;
 
 /// What stands for Consul's archives: no one is a whole number of blocks.
 pub fn archives() -> Vec<(Arch, Vec<u8>)> {
-    let bytes = |seed: u8, length: usize| {
-        let mut hash = Sha256::digest([seed]).to_vec();
-        while hash.len() < length {
-            hash = [hash.clone(), Sha256::digest(&hash).to_vec()].concat();
-        }
-        hash[..length].to_vec()
-    };
-    vec![(Arch::X86_64, bytes(1, 3001)), (Arch::Aarch64, bytes(2, 1500))]
+    vec![(Arch::X86_64, zip_of("consul", 3001, 1)), (Arch::Aarch64, zip_of("consul", 1500, 2))]
 }
 
 /// Where the cache has these bytes.

@@ -3,8 +3,6 @@
 
 use std::fs;
 
-use anymetal_lab::archive::noise;
-
 use super::desk::{Blob, Desk, flip, good};
 
 /// A desk whose site needs this blob and whose cache has it.
@@ -17,7 +15,7 @@ fn with(blob: &Blob) -> Desk {
 
 #[test]
 fn a_blob_changed_at_any_of_a_hundred_places_is_found_and_named() {
-    let blob = Blob::consul(noise(50_000, 30));
+    let blob = Blob::consul(50_000, 30);
     let desk = with(&blob);
     let verify = ["cache", "verify", "--cache", "cache"];
     assert_eq!(desk.run(&verify).done(), ["verified 1 blob, 0 damaged"]);
@@ -39,7 +37,7 @@ fn a_blob_changed_at_any_of_a_hundred_places_is_found_and_named() {
 
 #[test]
 fn what_is_there_is_counted_and_listed_with_the_names_that_sites_know() {
-    let blob = Blob::consul(noise(2000, 31));
+    let blob = Blob::consul(2000, 31);
     let desk = with(&blob);
     let (stranger, part) = ("ab".repeat(32), "cd".repeat(32));
     desk.put(&format!("cache/sha256/{stranger}"), "twelve bytes");
@@ -55,7 +53,7 @@ fn what_is_there_is_counted_and_listed_with_the_names_that_sites_know() {
 
 #[test]
 fn a_cache_is_the_users_own_unless_another_is_named() {
-    let desk = Desk::new(&[Blob::consul(noise(2000, 32))], &[]);
+    let desk = Desk::new(&[Blob::consul(2000, 32)], &[]);
     for (home, root) in [("XDG_CACHE_HOME", "anymetal"), ("HOME", ".cache/anymetal")] {
         let mut command = desk.anymetal(&["cache"]);
         let output = command.env_remove("XDG_CACHE_HOME").env(home, desk.path("mine")).output().unwrap();
@@ -66,7 +64,7 @@ fn a_cache_is_the_users_own_unless_another_is_named() {
 
 #[test]
 fn what_no_site_needs_goes_and_what_one_needs_stays() {
-    let (mine, yours) = (Blob::consul(noise(3000, 33)), Blob::consul(noise(4000, 34)));
+    let (mine, yours) = (Blob::consul(3000, 33), Blob::consul(4000, 34));
     let desk = with(&mine);
     let other = Desk::new(std::slice::from_ref(&yours), &[]);
     desk.put("yours.yaml", fs::read(other.path("site.yaml")).unwrap());

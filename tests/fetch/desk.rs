@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anymetal_lab::archive::{noise, sha256};
+use anymetal_lab::archive::{sha256, tar_gz_of, zip_of};
 use anymetal_lab::http::{Request, Response, Server};
 use tempfile::TempDir;
 
@@ -41,9 +41,14 @@ impl Blob {
         Self { name, component, version, arch, bytes, sized: true, urls: vec![format!("{DEAD}/{component}.zip")] }
     }
 
-    /// Consul for one architecture.
-    pub fn consul(bytes: Vec<u8>) -> Self {
-        Self::new("consul", "1.21.5", "x86_64", bytes)
+    /// Consul for one architecture, an archive of so many bytes.
+    pub fn consul(length: usize, seed: u64) -> Self {
+        Self::packed("consul", "1.21.5", "x86_64", zip_of("consul", length, seed))
+    }
+
+    /// Consul, as these bytes.
+    pub fn packed(component: &'static str, version: &'static str, arch: &'static str, bytes: Vec<u8>) -> Self {
+        Self::new(component, version, arch, bytes)
     }
 
     pub fn hex(&self) -> String {
@@ -67,8 +72,19 @@ pub fn platform(length: usize) -> Vec<Blob> {
         ("traefik", "2.11.55"),
     ];
     let each = all.into_iter().flat_map(|(name, version)| ["aarch64", "x86_64"].map(|arch| (name, version, arch)));
-    let blob = |(seed, (name, version, arch))| Blob::new(name, version, arch, noise(length, 100 + seed));
+    let blob = |(seed, (name, version, arch))| Blob::new(name, version, arch, archive(name, arch, length, 100 + seed));
     (0_u64..).zip(each).map(blob).collect()
+}
+
+/// An archive as upstream packs that component.
+fn archive(name: &str, arch: &str, length: usize, seed: u64) -> Vec<u8> {
+    match (name, arch) {
+        ("consul" | "nomad", _) => zip_of(name, length, seed),
+        ("hippo", "x86_64") => tar_gz_of("linux-x64/Hippo.Web", length, seed),
+        ("hippo", _) => tar_gz_of("linux-arm64/Hippo.Web", length, seed),
+        ("bindle", _) => tar_gz_of("bindle-server", length, seed),
+        _ => tar_gz_of(name, length, seed),
+    }
 }
 
 /// A folder, its site and its cache.

@@ -8,6 +8,7 @@
 
 mod cached;
 mod desk;
+mod opened;
 mod proxied;
 mod shared;
 
@@ -74,7 +75,7 @@ fn as_many_come_at_a_time_as_was_said() {
 
 #[test]
 fn a_certificate_that_is_not_accepted_is_said_and_the_digest_decides() {
-    let blob = Blob::consul(noise(2000, 10));
+    let blob = Blob::consul(2000, 10);
     let server = tls::Expired::start(blob.bytes.clone());
     let ran = Desk::new(std::slice::from_ref(&blob), &[&server.url()]).fetch(&[]);
     assert_eq!(ran.done()[0], blob.line(&server.url()));
@@ -84,7 +85,7 @@ fn a_certificate_that_is_not_accepted_is_said_and_the_digest_decides() {
 
 #[test]
 fn a_damaged_blob_is_named_and_comes_anew() {
-    let blob = Blob::consul(noise(30_000, 1));
+    let blob = Blob::consul(30_000, 1);
     let server = good(std::slice::from_ref(&blob));
     let desk = Desk::new(std::slice::from_ref(&blob), &[&server.url()]);
     desk.fetch(&[]).done();
@@ -130,7 +131,7 @@ fn answers_cut_at_random_places_are_gone_on_with_and_no_byte_comes_twice() {
 
 #[test]
 fn a_server_that_cuts_and_does_no_ranges_gets_it_done_in_the_end() {
-    let blob = Blob::consul(noise(300_000, 2));
+    let blob = Blob::consul(300_000, 2);
     let cuts = random(77, 5);
     let server = Server::start({
         let bytes = blob.bytes.clone();
@@ -148,7 +149,7 @@ fn a_server_that_cuts_and_does_no_ranges_gets_it_done_in_the_end() {
 
 #[test]
 fn places_that_are_dead_wrong_lying_or_empty_are_passed_over_with_a_word() {
-    let mut blob = Blob::consul(noise(9000, 3));
+    let mut blob = Blob::consul(9000, 3);
     let liar = Server::start(|_, _| {
         let mut response = Response::ok("short");
         response.claim_length = Some(1 << 40);
@@ -211,7 +212,7 @@ fn what_could_not_be_had_is_named_with_what_each_place_said_and_the_rest_is_kept
 
 #[test]
 fn a_server_that_is_away_for_a_moment_is_asked_again_and_one_that_stays_away_is_not_for_ever() {
-    let blob = Blob::consul(noise(5000, 6));
+    let blob = Blob::consul(5000, 6);
     let server = misbehaving(std::slice::from_ref(&blob), |_, before, response| {
         if before < 2 {
             *response = Response::new(503, "");
@@ -276,7 +277,7 @@ fn files_that_were_carried_in_are_taken_by_digest_or_name_and_wrong_ones_are_not
 /// Needs to mount, and says so without that right.
 #[test]
 fn a_disk_without_room_is_told_and_nothing_half_written_stays() {
-    let pinned = Blob::consul(noise(600_000, 9));
+    let pinned = Blob::consul(600_000, 9);
     let unknown = Blob { sized: false, ..pinned.clone() };
     let server = good(std::slice::from_ref(&pinned));
     for (blob, words) in [

@@ -2,7 +2,6 @@
 
 use std::process::{Command, Stdio};
 
-use anymetal_lab::archive::noise;
 use anymetal_lab::http::{Response, Server};
 
 use super::desk::{Blob, Desk, PROXIES, Ran, asked, good};
@@ -34,7 +33,7 @@ fn fetched(blob: &Blob, origin: &str, variables: &[(&str, &str)]) -> Ran {
 
 #[test]
 fn plain_http_goes_by_the_absolute_form_and_not_at_all_by_the_proxy_for_https() {
-    let blob = Blob::consul(noise(2000, 31));
+    let blob = Blob::consul(2000, 31);
     let (proxy, origin) = (proxy(std::slice::from_ref(&blob)), good(std::slice::from_ref(&blob)));
     let ran = fetched(&blob, &origin.url(), &[("https_proxy", &proxy.url())]);
     assert_eq!(ran.done()[0], blob.line(&origin.url()));
@@ -48,7 +47,7 @@ fn plain_http_goes_by_the_absolute_form_and_not_at_all_by_the_proxy_for_https() 
 
 #[test]
 fn a_name_that_only_the_proxy_can_look_up_is_left_to_it() {
-    let blob = Blob::consul(noise(2000, 32));
+    let blob = Blob::consul(2000, 32);
     let proxy = proxy(std::slice::from_ref(&blob));
     let url = proxy.url().replace("http://", "http://user:w%40rd@");
     let ran = fetched(&blob, "http://mirror.invalid/am", &[("all_proxy", &url)]);
@@ -60,7 +59,7 @@ fn a_name_that_only_the_proxy_can_look_up_is_left_to_it() {
 
 #[test]
 fn a_proxy_that_refuses_or_cannot_be_used_is_named_with_its_variable() {
-    let blob = Blob::consul(noise(2000, 33));
+    let blob = Blob::consul(2000, 33);
     let proxy = proxy(std::slice::from_ref(&blob));
     let ran = fetched(&blob, "https://mirror.invalid/am", &[("HTTPS_PROXY", &proxy.url())]);
     let words = format!("the proxy {} of HTTPS_PROXY answered 403 to CONNECT mirror.invalid:443", proxy.url());
@@ -74,7 +73,7 @@ fn a_proxy_that_refuses_or_cannot_be_used_is_named_with_its_variable() {
 /// Whether the proxy saw it, when curl asks and when we do.
 #[test]
 fn every_request_goes_where_curl_sends_it() {
-    let blob = Blob::consul(noise(2000, 34));
+    let blob = Blob::consul(2000, 34);
     let proxy = proxy(std::slice::from_ref(&blob));
     let url = proxy.url();
     let bare = url.trim_start_matches("http://").to_owned();

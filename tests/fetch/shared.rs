@@ -7,7 +7,6 @@ use std::process::{Child, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use anymetal_lab::archive::noise;
 use anymetal_lab::http::Server;
 use anymetal_lab::wait;
 
@@ -47,7 +46,7 @@ fn gated(blobs: &[Blob]) -> (Server, Arc<(Mutex<bool>, Condvar)>) {
 
 #[test]
 fn who_comes_second_says_that_it_waits_and_finds_the_blob_there() {
-    let blob = Blob::consul(noise(200_000, 20));
+    let blob = Blob::consul(200_000, 20);
     let (server, gate) = gated(std::slice::from_ref(&blob));
     let desk = Desk::new(std::slice::from_ref(&blob), &[&server.url()]);
     let first = start(&desk);
@@ -90,7 +89,7 @@ fn whatever_many_fetch_at_once_comes_once() {
 
 #[test]
 fn the_next_run_goes_on_where_one_was_killed() {
-    let blob = Blob::consul(noise(3_000_000, 21));
+    let blob = Blob::consul(3_000_000, 21);
     let sent = Meter::default();
     let server = misbehaving(std::slice::from_ref(&blob), {
         let sent = sent.clone();
@@ -115,7 +114,7 @@ fn the_next_run_goes_on_where_one_was_killed() {
 
 #[test]
 fn who_waits_goes_on_where_the_first_one_was_killed() {
-    let blob = Blob::consul(noise(1_000_000, 22));
+    let blob = Blob::consul(1_000_000, 22);
     let server = misbehaving(std::slice::from_ref(&blob), |_, before, response| {
         response.stall_after = (before == 0).then_some(500_000);
     });
@@ -133,7 +132,7 @@ fn who_waits_goes_on_where_the_first_one_was_killed() {
 
 #[test]
 fn what_is_being_written_is_not_pruned() {
-    let (blob, other) = (Blob::consul(noise(100_000, 23)), Blob::consul(noise(5000, 24)));
+    let (blob, other) = (Blob::consul(100_000, 23), Blob::consul(5000, 24));
     let (server, gate) = gated(std::slice::from_ref(&blob));
     let desk = Desk::new(std::slice::from_ref(&blob), &[&server.url()]);
     let fetching = start(&desk);

@@ -17,7 +17,7 @@ fn own(folder: &Path, name: &str, more: &str) -> Arc<ServerConfig> {
     let made = Command::new("openssl").args(words.split(' ')).current_dir(folder).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let text = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
-    Identity(anymetal_lab::authority::Pem { certificate: text("cert.pem"), key: text("key.pem") }).server()
+    Identity::of(text("cert.pem"), text("key.pem")).server()
 }
 
 /// `lock` of a site of these lines, whose upstreams speak TLS so, with these variables.

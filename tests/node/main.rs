@@ -7,6 +7,7 @@ mod boundary;
 mod platform;
 mod server;
 mod site;
+mod upstream;
 
 use std::fs;
 use std::io::Read as _;

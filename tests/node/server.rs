@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -37,6 +37,8 @@ pub struct Server {
     pub neighbour: Neighbour,
     /// What has ever been announced to it.
     announced: Arc<Mutex<BTreeSet<String>>>,
+    /// All that it was told, and when.
+    news: Arc<Mutex<Vec<(Instant, News)>>>,
     events: Receiver<Event>,
 }
 
@@ -52,10 +54,13 @@ impl Server {
         let at = SocketAddr::new(edge.parse().unwrap(), 179);
         let announced = Arc::new(Mutex::new(BTreeSet::new()));
         let heard = Arc::clone(&announced);
+        let all = Arc::<Mutex<Vec<_>>>::default();
+        let told = Arc::clone(&all);
         let listen = Box::new(move |news| {
-            if let News::Route(Change::Announced(prefix, _)) = news {
+            if let News::Route(Change::Announced(prefix, _)) = &news {
                 heard.lock().expect("no panic holds it").insert(prefix.to_string());
             }
+            told.lock().expect("no panic holds it").push((Instant::now(), news));
         });
         let neighbour = node.beside().inside(|| Neighbour::start_at(at, listen)).unwrap();
         let (sender, events) = channel();
@@ -84,12 +89,14 @@ impl Server {
             node.write(&file.path, &file.content).unwrap();
             fs::set_permissions(node.disk(&file.path), fs::Permissions::from_mode(file.mode)).unwrap();
         }
-        Self { node, platform, neighbour, announced, events }
+        Self { node, platform, neighbour, announced, news: all, events }
     }
 
     /// Powers on: what anymetal.service does, and then the machine stays up.
     pub fn power_on(&self) -> Power {
-        let service = format!("{} && {} run; echo \"exit code $?\"; exec tail -f /dev/null", place::FETCH, place::INIT);
+        // The first process waits for whoever is left to it, as every other does.
+        let service =
+            format!("{} && {} run; echo \"exit code $?\"; while sleep 0.2; do :; done", place::FETCH, place::INIT);
         let mut child = self.node.start(&["sh", "-c", &format!("exec 2>&1; {service}")]).unwrap();
         let output = child.stdout.take().expect("the output is piped");
         let (sender, lines) = channel();
@@ -116,6 +123,27 @@ impl Server {
         self.announced.lock().expect("no panic holds it").iter().cloned().collect()
     }
 
+    /// All that the neighbour was told so far, and when.
+    pub fn news(&self) -> Vec<(Instant, News)> {
+        self.news.lock().expect("no panic holds it").clone()
+    }
+
+    /// How often it was told of a withdrawal, or lost the session, since then.
+    pub fn withdrawals(&self, mark: usize) -> usize {
+        self.news()[mark..].iter().filter(|(_, news)| is_withdrawal(news)).count()
+    }
+
+    /// When it was first told of one since then.
+    pub fn withdrawn_at(&self, mark: usize) -> Option<Instant> {
+        self.news()[mark..].iter().find(|(_, news)| is_withdrawal(news)).map(|(at, _)| *at)
+    }
+
+    /// When it was last told of a prefix since then.
+    pub fn announced_at(&self, mark: usize) -> Option<Instant> {
+        let is = |news: &News| matches!(news, News::Route(Change::Announced(..)));
+        self.news()[mark..].iter().rfind(|(_, news)| is(news)).map(|(at, _)| *at)
+    }
+
     /// Every file the boot leaves that a second way to it must leave too, with mode and content.
     pub fn state(&self) -> BTreeMap<String, (u32, Vec<u8>)> {
         let mut state = BTreeMap::new();
@@ -140,6 +168,10 @@ impl Server {
         }
         state
     }
+}
+
+fn is_withdrawal(news: &News) -> bool {
+    matches!(news, News::Route(Change::Withdrawn(_)) | News::Over(_))
 }
 
 fn collect(folder: &Path, state: &mut BTreeMap<String, (u32, Vec<u8>)>, top: &Path) {
@@ -197,6 +229,14 @@ impl Power {
         let outer = self.child.id();
         let children = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children")).unwrap();
         children.split_whitespace().next().expect("unshare has a child").parse().unwrap()
+    }
+
+    /// A program that will run on the node, beside what runs there.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        let target = self.inner().to_string();
+        command.args(["--target", &target, "--mount", "--uts", "--net", "--pid", "--root", "--wd=/", "--", program]);
+        command
     }
 
     /// What `run` keeps for programs. The file is in the node's memory, below its first process's root.

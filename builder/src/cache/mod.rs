@@ -4,6 +4,7 @@
 mod care;
 mod crew;
 mod fetch;
+mod opened;
 mod show;
 mod sought;
 
@@ -18,6 +19,7 @@ use crate::plan::Need;
 use crate::sys::{blobs, cache};
 pub use care::{Damaged, Surplus, surplus, verify};
 pub use fetch::{Had, How, fetch};
+pub use opened::refused;
 pub use show::Show;
 pub use sought::{Sought, needs, sought};
 

@@ -9,12 +9,13 @@ use anymetal_supply::transfer::Got;
 
 use super::{Failed, Outcome, say, talk};
 use crate::cache::{self, Cache, Had, How, Show, Sought};
+use crate::plan;
 use crate::sys::{carried, outside};
 
 /// What `fetch --help` says besides.
 const PLACES: &str = "A blob is looked for in the folders of --from, by its digest or by its name at
 upstream's; then at the site's origins; then at upstream's. Whatever is cut off
-is gone on with, by the next run too.
+is gone on with, by the next run too. Each archive is opened as a node will.
 
 On stdout a line for each blob, and then how many there are:
   <name> sha256:<digest> <bytes> bytes from <place>|cache
@@ -53,7 +54,8 @@ pub fn run(args: &Args) -> Outcome {
     let how = How { jobs: args.jobs.into(), retries: args.retries, verify: args.verify };
     let outside = outside::outside(&site.ca, |words| talk(words));
     let had = cache::fetch(&cache, &sought, &outside, how, &Show::on_stderr())?;
-    tell(&cache, &sought, &had)
+    tell(&cache, &sought, &had)?;
+    super::openable(cache.root(), &plan::draft(&site).map_err(Failed::Input)?)
 }
 
 /// What is there is data, what is not is talk.

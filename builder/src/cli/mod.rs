@@ -118,6 +118,20 @@ pub fn secrets(site: &Site, plan: &Plan) -> Result<Option<Vec<u8>>, Failed> {
     }
 }
 
+/// Fails when one of the plan's archives that are in the cache there is none that a node can install. Each is said.
+pub fn openable(cache: &Path, plan: &Plan) -> Outcome {
+    let refused = crate::cache::refused(cache, plan)?;
+    if refused.is_empty() {
+        return Ok(());
+    }
+    refused.iter().for_each(|sentence| talk(format_args!("anymetal: {sentence}")));
+    let noun = if refused.len() == 1 { "1 archive".to_owned() } else { format!("{} archives", refused.len()) };
+    Err(Failed::Input(anyhow!(
+        "{noun} cannot be installed\n\
+         hint: pin an archive as upstream packs it, a zip or a tar.gz with the program where upstream has it"
+    )))
+}
+
 /// What was found in a file, with a count.
 fn tell(path: &Path, found: &[Diagnostic]) {
     found.iter().for_each(talk);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anymetal_contract::packages::{self, Package, Packages};
-use anymetal_contract::plan::{Arch, Bgp, Delivery, Listed, Metadata, Plan, Report, Source, Supply, Tls};
+use anymetal_contract::plan::{Arch, Bgp, Delivery, Listed, Metadata, Plan, Proxy, Report, Source, Supply, Tls};
 use anymetal_contract::{Digest, Phase};
 use serde_json::Value;
 
@@ -99,7 +99,7 @@ fn what_comes_and_what_goes_is_named_with_what_follows() {
 #[test]
 fn each_of_these_changes_has_these_words() {
     type Change = (fn(&mut Plan), &'static [&'static str]);
-    let table: [Change; 12] = [
+    let table: [Change; 14] = [
         (
             |plan| plan.anycast.v6.clear(),
             &[
@@ -130,6 +130,17 @@ fn each_of_these_changes_has_these_words() {
             ],
         ),
         (|plan| plan.origins.push("https://u:p@b/am?t=s".into()), &["origin https://b/am added"]),
+        (
+            |plan| plan.proxy = Some(Proxy { url: "http://p:1".into(), no_proxy: vec!["a".into()] }),
+            &[
+                "unit anymetal-guard.service restarted: what it keeps watch by",
+                "proxy none → http://p:1, but not for a",
+            ],
+        ),
+        (
+            |plan| plan.ca = vec!["PEM".into()],
+            &["unit anymetal-guard.service restarted: what it keeps watch by", "ca 384fb9a44fab added"],
+        ),
         (|plan| plan.supplies = vec![Supply::Origins], &["archives are taken from (as it is by itself) → origins"]),
         (|plan| _ = plan.deadlines.insert(Phase::Jobs, 60), &["deadline of jobs (the default) → 60 s"]),
         (

@@ -42,8 +42,10 @@ pub(super) fn touched(old: &Carried, new: &Carried) -> Vec<String> {
     let components = components.filter(|(_, old, new)| old.map(program) != new.map(program)).map(|(name, ..)| name);
     let init = matches!((&old.inits, &new.inits), (Some(old), Some(new)) if old != new);
     let answers = |plan: &Plan| plan.jobs.iter().map(|job| job.answers.clone()).collect::<Vec<_>>();
+    let heard =
+        |plan: &Plan| (!plan.reports.is_empty()).then(|| (plan.reports.clone(), plan.ca.clone(), plan.proxy.clone()));
     let watch =
-        WATCHED.iter().any(|fact| facts.contains(fact)) || was.reports != is.reports || answers(was) != answers(is);
+        WATCHED.iter().any(|fact| facts.contains(fact)) || heard(was) != heard(is) || answers(was) != answers(is);
     let touched = Touched { files: changed.collect(), components: components.collect(), facts, init, watch };
     let told = files.iter().filter_map(|(name, old, new)| {
         let path = new.or(*old).map(|file| &file.path)?;

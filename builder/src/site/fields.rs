@@ -43,6 +43,14 @@ impl<'n> Fields<'n> {
         Some(value)
     }
 
+    /// The value of a key that may be left out and may stand there without one, and where the key stands.
+    pub(super) fn take_even_null(&mut self, key: &'static str) -> Option<(Mark, &'n Node)> {
+        self.known.push(key);
+        let found = self.left.iter().position(|(written, _)| written.scalar.text == key)?;
+        let (written, value) = self.left.remove(found);
+        Some((written.at, value))
+    }
+
     /// The value of a key that must be there.
     pub(super) fn need(&mut self, key: &'static str, hint: &str, findings: &mut Findings) -> Option<&'n Node> {
         if !self.left.iter().any(|(written, _)| written.scalar.text == key) {

@@ -98,6 +98,7 @@ fn what_is_said_is_taken_as_written() {
          reports: [webhook, platform]\n\
          origins: [https://m.example/am/, http://192.0.2.9:8080]\n\
          supplies: [upstream, bundle]\n\
+         proxy: {url: 'HTTP://Proxy.example:3128/', no_proxy: [m.example, 192.0.2.0/24]}\n\
          signers: [RWTLD4XAwkHHNr5cteLPfYZ/cZNtLqie50vRjHLnIICHVazXQbxDbNaZ]\n\
          deadlines: {metadata: 15m, acquire: 900}\n\
          cloud_config: [{packages: [jq], ntp: {enabled: no}}]\n",
@@ -124,6 +125,11 @@ fn what_is_said_is_taken_as_written() {
     assert_eq!(site.secrets.deliver, Delivery::Customdata);
     assert_eq!(site.reports, [Report::Webhook, Report::Platform]);
     assert_eq!(site.supplies, [Supply::Upstream, Supply::Bundle]);
+    let proxy = site.proxy.as_ref().unwrap();
+    assert_eq!(
+        (proxy.url.as_str(), proxy.no_proxy.join(" ")),
+        ("http://proxy.example:3128", "m.example 192.0.2.0/24".into())
+    );
     assert_eq!(site.signers.iter().map(|key| key.id().to_string()).collect::<Vec<_>>(), ["36C741C2C0850FCB"]);
     assert_eq!(site.origins, ["https://m.example/am", "http://192.0.2.9:8080"]);
     assert_eq!(

@@ -109,8 +109,8 @@ fn devices_pipes_and_unknown_kinds() {
         (b'3', "a device"),
         (b'4', "a device"),
         (b'6', "a pipe"),
-        (b'7', "of the unknown kind '7'"),
-        (b'M', "of the unknown kind 'M'"),
+        (b'8', "of the unknown kind '8'"),
+        (b'M', "the rest of a file of another volume"),
     ] {
         tar_with(Entry::bare("n", Kind::Type(byte)), &format!("archive-hostile: the member \"n\" is {words}"));
     }
@@ -276,7 +276,7 @@ fn trailing_bytes() {
     refused(
         Format::TarGz,
         &[tar_gz(&[consul()]), b"trailing bytes".to_vec()].concat(),
-        "archive-broken: the archive is damaged (invalid gzip header)",
+        "archive-broken: the archive goes on behind its gzip stream",
     );
     refused(
         Format::TarGz,
@@ -300,8 +300,8 @@ fn a_flipped_bit() {
 
 #[test]
 fn an_archive_of_the_other_format_and_a_missing_member() {
-    refused(Format::Zip, &tar_gz(&[consul()]), "archive-broken: the archive ends too early (it has no end record)");
-    refused(Format::TarGz, &zip(&[consul()]), "archive-broken: the archive is damaged (invalid gzip header)");
+    refused(Format::Zip, b"PK", "archive-broken: the archive ends too early (it has no end record)");
+    refused(Format::TarGz, b"nonsense, and more of it", "archive-broken: the archive is damaged (invalid gzip header)");
     for (format, archive) in
         [(Format::Zip, zip(&[Entry::file("nomad", "x")])), (Format::TarGz, tar_gz(&[Entry::file("nomad", "x")]))]
     {
@@ -346,4 +346,68 @@ proptest! {
         // Below gzip nothing guards a tar's content: it must only not panic.
         let _either = take(Format::TarGz, &gzip(&change(tar(&entries))));
     }
+}
+
+/// As git archive, GNU tar and Solaris write them; GNU tar takes the program out of each.
+#[test]
+fn entries_that_are_no_members_are_passed_over() {
+    let entry =
+        |name: &str, kind: u8, body: &[u8]| Entry { name: name.into(), kind: Kind::Type(kind), body: body.into() };
+    let comment = b"52 comment=0123456789012345678901234567890123456789\n";
+    for (what, before) in [
+        ("git's global header", vec![entry("pax_global_header", b'g', comment)]),
+        ("two of them", vec![entry("pax_global_header", b'g', comment), entry("g", b'g', comment)]),
+        ("one of more than a block", vec![entry("g", b'g', &b"11 a=aaaaa\n".repeat(200))]),
+        ("a volume's name", vec![entry("Nightly of 2026-11-04", b'V', b"")]),
+        ("a name that no member may have", vec![entry("/../x", b'g', comment), entry("/vol/1", b'V', b"")]),
+        ("Solaris' words", vec![entry("PaxHeaders/consul", b'X', comment), entry("consul", b'A', b"acl")]),
+        ("a folder with its list", vec![entry("bin/", b'D', b"Yconsul\0\0")]),
+        ("AppleDouble", vec![Entry::file("._consul", "\0\x05\x16\x07"), Entry::file("__MACOSX/._consul", "\0")]),
+        ("attributes of each file", vec![entry("PaxHeaders/consul", b'x', b"31 SCHILY.xattr.user.a=b value\n")]),
+    ] {
+        let archive = tar_gz(&[before, vec![consul()]].concat());
+        assert_eq!(take(Format::TarGz, &archive).as_deref(), Ok(&b"program"[..]), "{what}");
+    }
+    let contiguous = tar_gz(&[entry("consul", b'7', b"program")]);
+    assert_eq!(take(Format::TarGz, &contiguous).as_deref(), Ok(&b"program"[..]));
+    let many = vec![entry("g", b'g', comment); 10_001];
+    refused(Format::TarGz, &tar_gz(&many), "archive-hostile: the archive has more than 10000 members");
+}
+
+#[test]
+fn what_stands_behind_the_gzip_stream_is_padding_or_named() {
+    let whole = tar_gz(&[consul()]);
+    let and = |more: &[u8]| [whole.as_slice(), more].concat();
+    for padding in [&[0; 1][..], &[0; 511], &[0; 100_000]] {
+        assert_eq!(take(Format::TarGz, &and(padding)).as_deref(), Ok(&b"program"[..]), "{} zeros", padding.len());
+    }
+    let sentence = "archive-broken: the archive goes on behind its gzip stream";
+    for more in [&b"x"[..], b"more", b"\0\0\0x", b"\x1fx", &[7; 100_000], b"-----BEGIN PGP SIGNATURE-----\n"] {
+        refused(Format::TarGz, &and(more), sentence);
+    }
+    assert!(
+        take(Format::TarGz, &and(&whole[..7])).unwrap_err().starts_with("archive-broken: the archive ends too early")
+    );
+}
+
+#[test]
+fn another_kind_of_file_is_named() {
+    for (begins, what) in [
+        (&b"\xfd7zXZ\0\0"[..], "packed by xz"),
+        (b"BZh91AY", "packed by bzip2"),
+        (b"\x28\xb5\x2f\xfd\0", "packed by zstd"),
+        (b"\x7fELF\x02", "a program"),
+        (b"!<arch>\ndebian-binary", "a Debian package"),
+        (b"<!doctype html>", "a page or another text that begins with `<`"),
+        (&tar(&[consul()]), "a tar archive without gzip"),
+    ] {
+        refused(Format::TarGz, begins, &format!("archive-broken: the archive is {what}, not a tar archive in gzip"));
+        refused(Format::Zip, begins, &format!("archive-broken: the archive is {what}, not a zip archive"));
+    }
+    refused(Format::Zip, &tar_gz(&[consul()]), "archive-broken: the archive is packed by gzip, not a zip archive");
+    refused(
+        Format::TarGz,
+        &zip(&[consul()]),
+        "archive-broken: the archive is a zip archive, not a tar archive in gzip",
+    );
 }

@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod hostile;
 mod limits;
+mod streams;
 mod tarball;
 mod unpack;
 mod zipped;

@@ -107,13 +107,19 @@ impl<'a> Census<'a> {
         }
     }
 
-    /// One more member of the archive: refused, to be passed over (`None`), or the one that is asked for.
-    /// `runs` is whether the archive says that it is a program.
-    pub(crate) fn meet(&mut self, name: &[u8], kind: &Kind, runs: bool) -> Result<Option<Member>, Failure> {
+    /// One more entry of the archive, whatever it is.
+    pub(crate) fn count(&mut self) -> Result<(), Failure> {
         self.count += 1;
         if self.count > MOST_ENTRIES {
             return Err(hostile(format!("the archive has more than {MOST_ENTRIES} members")));
         }
+        Ok(())
+    }
+
+    /// One more member of the archive: refused, to be passed over (`None`), or the one that is asked for.
+    /// `runs` is whether the archive says that it is a program.
+    pub(crate) fn meet(&mut self, name: &[u8], kind: &Kind, runs: bool) -> Result<Option<Member>, Failure> {
+        self.count()?;
         let path = plain(name)?;
         let shown = path.join("/");
         let out = match kind {

@@ -7,10 +7,10 @@ use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 
 use anymetal_contract::plan::Member;
-use flate2::bufread::MultiGzDecoder;
 use tar::{Archive, Entry, EntryType};
 
 use crate::limits::{Census, Kind, MOST_HEADER, bomb, broken};
+use crate::streams::Streams;
 use crate::unpack::{Exactly, OverLimit, Sink, unreadable};
 use anymetal_supply::failure::Failure;
 use anymetal_supply::pump::BUFFER;
@@ -40,7 +40,7 @@ struct Given<R> {
 pub(crate) fn unpack(archive: impl BufRead, members: &[Member], sink: &mut dyn Sink) -> Result<(), Failure> {
     let meter = Rc::new(Meter::default());
     let taken = Taken { inner: archive, meter: Rc::clone(&meter) };
-    let given = Given { inner: MultiGzDecoder::new(taken), meter: Rc::clone(&meter) };
+    let given = Given { inner: Streams::new(taken), meter: Rc::clone(&meter) };
     let mut tar = Archive::new(given);
     let mut census = Census::of(members);
     let mut entries = tar.entries().map_err(|error| unreadable(&error))?;
@@ -60,13 +60,12 @@ pub(crate) fn unpack(archive: impl BufRead, members: &[Member], sink: &mut dyn S
 }
 
 fn member<R: Read>(entry: &mut Entry<R>, census: &mut Census, sink: &mut dyn Sink) -> Result<(), Failure> {
-    let kind = kind(entry)?;
-    // Words about the archive as a whole (git writes them) have a name that is never used.
-    let global = entry.header().entry_type().is_pax_global_extensions();
-    let runs = entry.header().mode().is_ok_and(|mode| mode & 0o100 != 0);
-    let asked = if global {
-        census.meet(b"pax_global_header", &kind, false)?
+    let asked = if is_about_others(entry.header().entry_type()) {
+        census.count()?;
+        None
     } else {
+        let kind = kind(entry)?;
+        let runs = entry.header().mode().is_ok_and(|mode| mode & 0o100 != 0);
         census.meet(&entry.path_bytes(), &kind, runs)?
     };
     let size = entry.size();
@@ -78,18 +77,27 @@ fn member<R: Read>(entry: &mut Entry<R>, census: &mut Census, sink: &mut dyn Sin
     io::copy(&mut content, &mut io::sink()).map(drop).map_err(|error| unreadable(&error))
 }
 
+/// Whether an entry is no member, but words about the archive or the members behind it, whose name is never used: the global header of POSIX, which git writes;
+/// GNU's name of a volume; what Solaris says of access and attributes.
+fn is_about_others(kind: EntryType) -> bool {
+    kind.is_pax_global_extensions() || matches!(kind.as_byte(), b'V' | b'X' | b'A' | b'E')
+}
+
 fn kind<R: Read>(entry: &mut Entry<R>) -> Result<Kind, Failure> {
     let target = || entry.link_name_bytes().map(Cow::into_owned).unwrap_or_default();
     let kind = match entry.header().entry_type() {
         // Archives older than POSIX mark a folder only by a slash.
         EntryType::Regular if entry.path_bytes().ends_with(b"/") => Kind::Directory,
-        EntryType::Regular | EntryType::XGlobalHeader => Kind::File,
+        EntryType::Regular | EntryType::Continuous => Kind::File,
         EntryType::Directory => Kind::Directory,
         EntryType::Symlink => Kind::Symbolic(target()),
         EntryType::Link => Kind::Hard(target()),
         EntryType::Char | EntryType::Block => Kind::Other("a device".into()),
         EntryType::Fifo => Kind::Other("a pipe".into()),
         EntryType::GNUSparse => Kind::Other("a sparse file".into()),
+        // GNU's incremental archives: the content is a list of names
+        other if other.as_byte() == b'D' => Kind::Directory,
+        other if other.as_byte() == b'M' => Kind::Other("the rest of a file of another volume".into()),
         other => Kind::Other(format!("of the unknown kind {:?}", char::from(other.as_byte()))),
     };
     let sparse = |key: &str| key.starts_with("GNU.sparse.");

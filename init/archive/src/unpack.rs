@@ -19,21 +19,50 @@ pub trait Sink {
 /// Gives every asked-for member to the sink. What the sink got counts only when this ends well: an archive may turn out hostile,
 /// or to lack a member, at its very end.
 pub fn unpack(
-    archive: impl BufRead + Seek,
+    mut archive: impl BufRead + Seek,
     format: Format,
     members: &[Member],
     sink: &mut dyn Sink,
 ) -> Result<(), Failure> {
+    let beginning = archive.fill_buf().map_err(|error| unreadable(&error))?;
+    if let Some(what) = other(format, beginning) {
+        let wanted = if format == Format::Zip { "a zip archive" } else { "a tar archive in gzip" };
+        return Err(broken(format!("the archive is {what}, not {wanted}")));
+    }
     match format {
         Format::Zip => zipped::unpack(archive, members, sink),
         Format::TarGz => tarball::unpack(archive, members, sink),
     }
 }
 
+/// What a file is that begins so, when it is known and not of the format.
+fn other(format: Format, beginning: &[u8]) -> Option<&'static str> {
+    const KNOWN: [(&[u8], &str); 9] = [
+        (b"PK\x03\x04", ZIP),
+        (b"\x1f\x8b", GZIP),
+        (b"\xfd7zXZ\0", "packed by xz"),
+        (b"BZh", "packed by bzip2"),
+        (b"\x28\xb5\x2f\xfd", "packed by zstd"),
+        (b"7z\xbc\xaf\x27\x1c", "one of 7-Zip"),
+        (b"\x7fELF", "a program"),
+        (b"!<arch>\n", "a Debian package"),
+        (b"<", "a page or another text that begins with `<`"),
+    ];
+    const ZIP: &str = "a zip archive";
+    const GZIP: &str = "packed by gzip";
+    let own = if format == Format::Zip { ZIP } else { GZIP };
+    let tar = beginning.get(257..262) == Some(b"ustar");
+    let known = KNOWN.iter().find(|(magic, _)| beginning.starts_with(magic)).map(|(_, what)| *what);
+    known.or(tar.then_some("a tar archive without gzip")).filter(|what| *what != own)
+}
+
 /// What a failed read of an archive means: hostile when one of our own limits stopped it, else damaged.
 pub fn unreadable(error: &io::Error) -> Failure {
     if let Some(limit) = error.get_ref().and_then(|inner| inner.downcast_ref::<OverLimit>()) {
         return hostile(limit.to_string());
+    }
+    if let Some(what) = error.get_ref().and_then(|inner| inner.downcast_ref::<NotArchive>()) {
+        return broken(what.to_string());
     }
     match error.kind() {
         io::ErrorKind::UnexpectedEof => broken(format!("the archive ends too early ({error})")),
@@ -52,6 +81,24 @@ impl fmt::Display for OverLimit {
 }
 
 impl std::error::Error for OverLimit {}
+
+/// An error of reading that says what is there in an archive's place.
+#[derive(Debug)]
+pub(crate) struct NotArchive(&'static str);
+
+impl NotArchive {
+    pub(crate) fn error(what: &'static str) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, Self(what))
+    }
+}
+
+impl fmt::Display for NotArchive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for NotArchive {}
 
 /// A member's content, which is exactly as long as its header says or an error.
 pub(crate) struct Exactly<R> {

@@ -90,7 +90,7 @@ pub(crate) struct Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct Guard {
-    /// Only withdraw whatever is announced, and end: what its unit does last, unless it is being restarted
+    /// Only withdraw whatever is announced, and end: what its unit does last
     #[arg(long)]
     withdraw: bool,
     /// The same, unless a guard lives: what is left of a restart without a second half

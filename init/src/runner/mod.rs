@@ -45,7 +45,7 @@ impl Pace {
     /// Between two calls of this phase. Those that ask nobody but this machine have no platform to spare.
     fn between(self, phase: Phase) -> Backoff {
         let local = matches!(phase, Phase::Services | Phase::Jobs | Phase::Prove | Phase::Announce);
-        if local { self.backoff.capped(Duration::from_secs(1)) } else { self.backoff }
+        if local { self.backoff.capped(Duration::from_millis(500)) } else { self.backoff }
     }
 }
 

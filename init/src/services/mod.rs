@@ -26,8 +26,8 @@ use registration::Registration;
 use unit::{Action, Standing, Unit};
 
 /// Of how many waits in a row the first few, and then every so many, also tell the unit's last lines: at about 20 s, then every five minutes.
-const FIRST_LINES: u32 = 25;
-const LINES_EVERY: u32 = 400;
+const FIRST_LINES: u32 = 50;
+const LINES_EVERY: u32 = 800;
 
 /// What this run has done with the units so far.
 #[derive(Debug, Default)]
@@ -295,7 +295,8 @@ fn register(service: &Service, doing: &mut Doing, missing: MissingKind, steps: &
         return Ok(());
     }
     systemd::queue("restart", &service.unit).because(Reason::ServiceFailed)?;
-    steps.step(&service.unit, Outcome::Progress, registration::RESTARTED);
+    // Not as progress, which is thinned out.
+    steps.step(&service.unit, Outcome::Waiting, registration::RESTARTED);
     Ok(())
 }
 

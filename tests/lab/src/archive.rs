@@ -120,6 +120,25 @@ pub fn tar_gz(entries: &[Entry]) -> Vec<u8> {
     gzip(&tar(entries))
 }
 
+/// A zip archive of one program of noise, of exactly so many bytes, 1000 at least.
+pub fn zip_of(member: &str, length: usize, seed: u64) -> Vec<u8> {
+    let mut archive = zip(&[Entry::file(member, noise(length - 600 - length / 1000, seed))]);
+    // a comment is the archive's own padding, and its length stands in the last two bytes before it
+    let comment = u16::try_from(length - archive.len()).expect("noise grows by some bytes only");
+    let end = archive.len() - 2;
+    archive[end..].copy_from_slice(&comment.to_le_bytes());
+    archive.resize(length, b' ');
+    archive
+}
+
+/// A gzipped tar archive of one program of noise, of exactly so many bytes, 1000 at least: zeros behind the stream are padding.
+pub fn tar_gz_of(member: &str, length: usize, seed: u64) -> Vec<u8> {
+    let mut archive = tar_gz(&[Entry::file(member, noise(length - 600 - length / 1000, seed))]);
+    assert!(archive.len() <= length, "noise grows by some bytes only");
+    archive.resize(length, 0);
+    archive
+}
+
 /// A zip archive with sizes in its local headers.
 pub fn zip(entries: &[Entry]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-pub use anymetal_pki::Identity as Pem;
+use anymetal_pki::Identity as Pem;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::client::ClientConfig;
@@ -59,6 +59,11 @@ impl Authority {
 }
 
 impl Identity {
+    /// The one in these texts, PEM.
+    pub fn of(certificate: String, key: String) -> Self {
+        Self(Pem { certificate, key })
+    }
+
     fn parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let certificate = CertificateDer::from_pem_slice(self.0.certificate.as_bytes()).expect("it is a certificate");
         (vec![certificate], PrivateKeyDer::from_pem_slice(self.0.key.as_bytes()).expect("it is a key"))

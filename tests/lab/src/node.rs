@@ -48,7 +48,7 @@ impl Node {
         let bin = node.path("upper/usr/bin");
         fs::create_dir_all(&bin)?;
         let doubles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../doubles");
-        for program in ["systemctl", "journalctl"] {
+        for program in ["systemctl", "journalctl", "systemd-run"] {
             fs::copy(doubles.join(format!("{program}-runner-double")), bin.join(program))
                 .with_context(|| format!("copying the double of {program}"))?;
         }

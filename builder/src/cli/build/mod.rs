@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use super::{Failed, Outcome, say};
 use crate::plan;
+use crate::sys::cache;
 use crate::sys::write::{self, Entry};
 pub(super) use made::{CUSTOMDATA, Made, Released, Wanted};
 
@@ -107,6 +108,8 @@ pub fn run(args: &Args) -> Outcome {
     let site = super::site(&args.site)?;
     write::accepts(&args.output).map_err(Failed::Input)?;
     let drafted = plan::draft(&site).map_err(Failed::Input)?;
+    let cache = args.cache.clone().map_or_else(cache::root, Ok)?;
+    super::openable(&cache, &drafted)?;
     // What brings no machine up brings no secrets either.
     let secrets = if args.form.contains(&Form::UserData) { super::secrets(&site, &drafted)? } else { None };
     let released = Released::of(&site, &drafted, &args.init).map_err(Failed::Input)?;

@@ -33,10 +33,16 @@ pub(super) fn components(
         node.and_then(|node| Fields::of(node, "components", "components: {consul: 1.21.5}", findings))
     {
         for known in component::by_name() {
-            let Some(node) = fields.take(&known.name, findings) else { continue };
+            let Some((key, node)) = fields.take_even_null(&known.name) else { continue };
             marks.insert(known.name.as_str(), node.at);
-            if matches!(&node.kind, Kind::Scalar(scalar) if scalar.text == "none") {
+            if is_none(node) {
                 left_out.push(known);
+                continue;
+            }
+            if let Some(word) = negation(node) {
+                let at = if node.is_null() { key } else { node.at };
+                findings.mistake(at, format!("{word} is not a version of {}", known.name), instead(known));
+                broken.insert(known.name.as_str());
                 continue;
             }
             match choice(node, known, architectures, findings) {
@@ -64,6 +70,34 @@ pub(super) fn components(
         }
     }
     choices.into_iter().map(|(name, (choice, _))| (name.to_owned(), choice)).collect()
+}
+
+fn is_none(node: &Node) -> bool {
+    matches!(&node.kind, Kind::Scalar(scalar) if scalar.text == "none")
+}
+
+/// What was written by somebody who does not want a component, in other words than `none`: those that other programs and YAML have for it.
+fn negation(node: &Node) -> Option<String> {
+    const WORDS: [&str; 13] =
+        ["no", "n", "false", "off", "null", "nil", "~", "none", "disable", "disabled", "never", "without", "absent"];
+    let Kind::Scalar(scalar) = &node.kind else { return None };
+    if scalar.is_null() && scalar.text.is_empty() {
+        return Some("nothing".to_owned());
+    }
+    let word = scalar.text.to_lowercase();
+    (scalar.text != "none" && WORDS.contains(&word.as_str())).then(|| quoted(&scalar.text))
+}
+
+/// What to write in its place.
+fn instead(known: &Component) -> String {
+    let name = &known.name;
+    match (&known.under, known.optional) {
+        (_, true) => format!("write `{name}: none` to do without {name}, or remove the line"),
+        (Some(under), false) => {
+            format!("remove the line: {name} comes with {under}, and `{under}: none` takes it out too")
+        }
+        (None, false) => format!("remove the line: a site cannot do without {name}"),
+    }
 }
 
 /// What the site has not got, when it says `none` of these. `marks` is where each component that the site names stands.
@@ -125,6 +159,10 @@ fn choice(
         Kind::Scalar(_) | Kind::Sequence(_) => (Some(node), BTreeMap::new(), None),
     };
     let node = version?;
+    if let Some(word) = negation(node).or_else(|| is_none(node).then(|| "`none`".to_owned())) {
+        findings.mistake(node.at, format!("{word} is not a version of {}", known.name), instead(known));
+        return None;
+    }
     let text = fields::text(node, &format!("the version of {}", known.name), findings)?;
     let version = findings.keep(node.at, sets::version(text))?;
     if let Some(complaint) = sets::alone(known, version) {

@@ -48,6 +48,7 @@ pub(super) fn guard(node: Option<&Node>, beside: &Beside<'_>, findings: &mut Fin
         ("timeout", 1..=30, &mut guard.timeout),
         ("rise", 1..=20, &mut guard.rise),
         ("fall", 1..=20, &mut guard.fall),
+        ("grace", 0..=60, &mut guard.grace),
         ("drain", 0..=600, &mut guard.drain),
     ] {
         let number = fields.take(key, findings);
@@ -60,7 +61,8 @@ pub(super) fn guard(node: Option<&Node>, beside: &Beside<'_>, findings: &mut Fin
             format!("`guard.fast_interval` is {fast_interval} seconds, longer than `guard.interval` with {interval}");
         findings.mistake(at, what, "it is for looking closer: write one that is as short or shorter");
     }
-    let worst = guard.interval + (guard.fall - 1) * guard.fast_interval + guard.timeout;
+    // Whoever is not there fails at once, whoever hangs when its time is over.
+    let worst = guard.interval + guard.timeout + (guard.fall - 1) * guard.fast_interval.max(guard.timeout);
     if worst > SLOW {
         let what = format!("a node that no longer serves may go on announcing for {worst} seconds");
         let hint = "make `interval`, `fast_interval`, `fall` or `timeout` smaller unless that is what you want";

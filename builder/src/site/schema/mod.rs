@@ -48,7 +48,7 @@ const ALIASES: [(&str, &str); 11] = [
     ("arm64", "aarch64"),
 ];
 /// Keys that are looked for in the wrong place, and where they belong.
-const HOMES: [(&str, &str); 39] = [
+const HOMES: [(&str, &str); 40] = [
     ("v4", "anycast"),
     ("v6", "anycast"),
     ("local_asn", "bgp"),
@@ -67,6 +67,7 @@ const HOMES: [(&str, &str); 39] = [
     ("udp", "firewall"),
     ("interval", "guard"),
     ("fast_interval", "guard"),
+    ("grace", "guard"),
     ("timeout", "guard"),
     ("rise", "guard"),
     ("fall", "guard"),

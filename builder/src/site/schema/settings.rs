@@ -35,6 +35,9 @@ pub(super) fn hippo(node: Option<&Node>, findings: &mut Findings) -> Hippo {
         ("admin", "administrator-only"),
         ("admin-only", "administrator-only"),
         ("none", "closed"),
+        ("no", "closed"),
+        ("off", "closed"),
+        ("false", "closed"),
     ];
     if let Some(node) = fields.take("registration", findings)
         && let Some(registration) = fields::word(node, "`hippo.registration`", &words, &aliases, findings)

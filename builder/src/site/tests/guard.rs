@@ -43,8 +43,8 @@ fn what_is_said_of_the_guard_is_taken_as_written() {
         rise: 20,
         fall: 3,
         drain: 0,
-        metrics: 9100,
         grace: 10,
+        metrics: 9100,
         canaries: vec![
             canary("https://app.example.org/healthz", 200, None),
             canary("http://app.example.org/old?x", 301, None),

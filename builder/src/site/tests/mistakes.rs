@@ -100,7 +100,55 @@ const LINES: &[(&str, &[&str])] = &[
         "components: {nomad: '>= 1.6'}\n",
         &["6:21: `>= 1.6` is not a version; hint: write one version, not a range: a site names exactly what runs"],
     ),
-    ("components: {nomad: }\n", &["6:14: `components.nomad` has no value; hint: give it one, or remove the line"]),
+    (
+        "components: {nomad: }\n",
+        &["6:14: nothing is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {nomad: ~}\n",
+        &["6:14: `~` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {nomad: null}\n",
+        &["6:14: `null` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {nomad: no}\n",
+        &["6:21: `no` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {nomad: 'No'}\n",
+        &["6:21: `No` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {nomad: False}\n",
+        &["6:21: `False` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {nomad: off}\n",
+        &["6:21: `off` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {nomad: disabled}\n",
+        &[
+            "6:21: `disabled` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line",
+        ],
+    ),
+    (
+        "components: {nomad: None}\n",
+        &["6:21: `None` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {nomad: {version: none}}\n",
+        &["6:31: `none` is not a version of nomad; hint: write `nomad: none` to do without nomad, or remove the line"],
+    ),
+    (
+        "components: {traefik: no, consul: off}\n",
+        &[
+            "6:23: `no` is not a version of traefik; hint: remove the line: traefik comes with nomad, and `nomad: none` takes it out too",
+            "6:35: `off` is not a version of consul; hint: remove the line: a site cannot do without consul",
+        ],
+    ),
     (
         "components: {nomad: [1.6.4]}\n",
         &[
@@ -284,6 +332,51 @@ const LINES: &[(&str, &[&str])] = &[
         &[
             "6:20: `secrets.deliver` cannot be `usb`; hint: did you mean `medium`?",
             "6:25: unknown key `hippo_password` in `secrets`; hint: secrets do not belong in a site: they have a document of their own, mode 0600",
+        ],
+    ),
+    // the way outside
+    (
+        "proxy: socks5://p.example:1080\n",
+        &[
+            "6:8: `socks5://p.example:1080` is a SOCKS proxy, which is not supported; hint: write it like `http://proxy.example:3128`",
+        ],
+    ),
+    (
+        "proxy: http://joe:hunter2@p.example:3128\n",
+        &[
+            "6:8: this proxy has user and password in it; hint: secrets do not belong in a site: let the proxy know nodes by their addresses, or bring `http_proxy`, `https_proxy` and `no_proxy` in a drop-in of anymetal.service that is root's alone",
+        ],
+    ),
+    (
+        "proxy: http://p.example\n",
+        &["6:8: `http://p.example` has no port; hint: write it like `http://proxy.example:3128`"],
+    ),
+    (
+        "proxy: p.example:3128\n",
+        &["6:8: `p.example:3128` is not an http or https URL; hint: write it like `http://proxy.example:3128`"],
+    ),
+    (
+        "proxy: http://p.example:3128/x\n",
+        &[
+            "6:8: `http://p.example:3128/x` has a path, and a proxy has none; hint: write it like `http://proxy.example:3128`",
+        ],
+    ),
+    (
+        "proxy: {no_proxy: [a.example]}\n",
+        &["6:8: `proxy.url` is missing; hint: write `url: http://proxy.example:3128`"],
+    ),
+    (
+        "proxy: {url: 'http://p.example:1', no_proxy: ['a b', '*']}\n",
+        &[
+            "6:47: `a b` is no host, address or network; hint: write a name, which stands for what is below it too, an address, or a network like `192.0.2.0/24`",
+        ],
+    ),
+    ("no_proxy: [a.example]\n", &["6:1: unknown key `no_proxy`; hint: it belongs under `proxy`"]),
+    ("ca: []\n", &["6:5: `ca` names no certificate; hint: name a file of them, or remove the line"]),
+    (
+        "ca: nowhere.pem\n",
+        &[
+            "6:5: the file `nowhere.pem` of `ca`: cannot be read: No such file or directory (os error 2); hint: paths are relative to the site's file",
         ],
     ),
     // reports and origins

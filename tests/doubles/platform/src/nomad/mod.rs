@@ -25,6 +25,7 @@ mod scheduler;
 mod state;
 mod task;
 mod validate;
+mod ways;
 mod world;
 
 use std::path::Path;

@@ -11,7 +11,7 @@ use crate::clock;
 
 /// Works off what is due.
 pub fn tick(world: &World) {
-    if !world.has_leader() {
+    if !world.has_leader() || !world.is_registered() {
         return;
     }
     let due: Vec<Value> = world.read(|state| {

@@ -12,6 +12,7 @@ use super::address::{self, Address};
 use super::config::Config;
 use super::environment::Names;
 use super::state::State;
+use super::ways::Ways;
 
 /// The drivers of the node; `raw_exec` only when it is enabled.
 const DRIVERS: &[&str] = &["exec", "raw_exec"];
@@ -28,6 +29,11 @@ pub struct World {
     /// Consul's word on checks: by their ids.
     pub checks: Mutex<BTreeMap<String, String>>,
     pub leader: AtomicBool,
+    /// Whether this node is registered: until then nobody knows it, and nothing is placed on it.
+    pub registered: AtomicBool,
+    /// Whether there was no data before.
+    pub first: bool,
+    pub ways: Ways,
     /// Free where allocations live when the agent started, in MB: so much may be promised.
     pub disk: u64,
     /// Whether Consul has answered; without it services have no place.
@@ -38,6 +44,8 @@ impl World {
     /// With what an earlier run left in the data folder.
     pub fn open(config: Config, host: Names) -> Result<Self, String> {
         let path = file(&config);
+        let first = !path.exists();
+        let ways = Ways::read(&config.data_dir)?;
         let state = match std::fs::read(&path) {
             Ok(bytes) => {
                 serde_json::from_slice(&bytes).map_err(|error| format!("reading {}: {error}", path.display()))?
@@ -58,6 +66,9 @@ impl World {
             changed: Condvar::new(),
             checks: Mutex::default(),
             leader: AtomicBool::new(false),
+            registered: AtomicBool::new(!(first && ways.registration_race)),
+            first,
+            ways,
             disk,
             consul: AtomicBool::new(false),
         };
@@ -104,6 +115,11 @@ impl World {
     /// Whether there is a leader.
     pub fn has_leader(&self) -> bool {
         self.leader.load(Ordering::SeqCst)
+    }
+
+    /// Whether this node is registered.
+    pub fn is_registered(&self) -> bool {
+        self.registered.load(Ordering::SeqCst)
     }
 
     /// The drivers a task may use here.

@@ -137,3 +137,30 @@ fn a_job_that_makes_no_sense_is_refused() {
     refused(&job("a", "/bin/true", &[], &late, &json!({})), "Healthy deadline must be less than progress deadline");
     refused(&job("a", "/bin/true", &[], &json!({}), &json!({"KillTimeout": "5s"})), "time.Duration");
 }
+
+#[test]
+fn told_to_the_double_loses_its_race_at_the_first_start_and_not_at_the_second() {
+    if std::env::var_os("ANYMETAL_REAL_NOMAD").is_some() {
+        return;
+    }
+    let data = std::env::temp_dir().join(format!("nomad-ways-{}", doubles::id::make()));
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("ways.json"), r#"{"registration_race": true, "bootstrap_race": 500}"#).unwrap();
+    let mut agent = Agent::with(&json!({"data_dir": data}));
+    agent.leads();
+    let secret = json!({"BootstrapSecret": super::agent::MANAGEMENT});
+    let answer = agent.ask("POST", "/v1/acl/bootstrap", "", Some(&secret));
+    assert_eq!((answer.status, answer.text.as_str()), (500, "ACL bootstrap already done"));
+    let nodes = |agent: &Agent| agent.get("/v1/nodes").json().as_array().unwrap().len();
+    assert_eq!(nodes(&agent), 0, "the token works, and the node is not registered");
+    agent.restart();
+    assert_eq!(nodes(&agent), 1, "it has keys at its second start");
+    std::fs::remove_dir_all(&data).unwrap();
+}
+
+#[test]
+fn without_a_leader_a_stale_answer_comes_at_once() {
+    let agent = Agent::with(&json!({"server": {"enabled": true, "bootstrap_expect": 3}}));
+    let answer = agent.ask("GET", "/v1/status/leader?stale", "", None);
+    assert_eq!((answer.status, answer.text.trim()), (200, "\"\""));
+}

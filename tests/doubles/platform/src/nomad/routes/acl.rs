@@ -49,9 +49,14 @@ pub fn bootstrap(world: &World, request: &Request) -> Reply {
         if state.bootstrapped > 0 {
             return Reply::text(400, format!("ACL bootstrap already done (reset index: {})", state.bootstrapped));
         }
+        let raced = world.ways.bootstrap_race.filter(|_| !chosen.is_empty());
         let token =
             new(state, "Bootstrap Token", "management", &Value::Null, true, Some(chosen).filter(|c| !c.is_empty()));
         state.bootstrapped = state.index;
+        if let Some(status) = raced {
+            let words = if status == 400 { format!(" (reset index: {})", state.index) } else { String::new() };
+            return Reply::text(status, format!("ACL bootstrap already done{words}"));
+        }
         written(state.index, Some(&token))
     })
 }

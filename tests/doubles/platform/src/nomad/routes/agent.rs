@@ -15,6 +15,10 @@ pub fn free(world: &World, request: &Request, parts: &[&str]) -> Reply {
     }
     match parts {
         ["status", which] => {
+            // Whoever takes a stale answer is not kept waiting for a leader.
+            if request.query.contains_key("stale") && !world.has_leader() {
+                return Reply::json(&if *which == "leader" { json!("") } else { json!([]) });
+            }
             if !world.wait(HOLD, |_| world.has_leader()) {
                 return Reply::text(500, "No cluster leader");
             }

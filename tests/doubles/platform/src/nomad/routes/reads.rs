@@ -173,7 +173,7 @@ fn nodes(asked: &Asked) -> Reply {
         "StatusDescription",
         "Version",
     ];
-    let client = asked.world.config.client;
+    let client = asked.world.config.client && asked.world.is_registered();
     let read = |state: &State| Some(if client { json!([stub(&node(asked, state), &fields)]) } else { json!([]) });
     asked.read("nodes", read, "")
 }
