@@ -379,11 +379,7 @@ fn one_act(node: &Upstream, component: Component, act: &str) -> String {
             "restart" => component.restart(node),
             signal => component.signal(node, signal),
         }
-        let gone = wait::until_some(CONSEQUENCE, || {
-            let gone = node.server.withdrawn_at(mark);
-            // Nothing comes of it any more, where everything holds again.
-            gone.or((act != "STOP" && at.elapsed() > Duration::from_secs(12)).then_some(None)?)
-        });
+        let gone = wait::until_some(CONSEQUENCE, || node.server.withdrawn_at(mark));
         let from = if act == "STOP" { Instant::now() } else { at };
         if act == "STOP" {
             // The watchdog may have ended it already.
