@@ -98,8 +98,9 @@ impl Upstream {
     /// Runs a line of shell on the node, which has to succeed.
     fn run(&self, line: &str) -> String {
         let output = self.power.command("sh").args(["-euc", line]).output().unwrap();
-        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        assert!(output.status.success(), "{line}: {said}\n{}", self.status());
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let wrong = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{line}: {said}{wrong}\n{}", self.status());
         said
     }
 
