@@ -142,10 +142,11 @@ fn asked(server: &Server) -> Vec<String> {
 
 /// A proxy that has the init, for whichever server it is asked.
 fn proxy() -> Server {
-    Server::start(|request: &Request, _| match request.path.starts_with("http://") {
-        true => Response::ok(INIT),
-        false => Response::not_found(),
-    })
+    Server::start(
+        |request: &Request, _| {
+            if request.path.starts_with("http://") { Response::ok(INIT) } else { Response::not_found() }
+        },
+    )
 }
 
 #[test]

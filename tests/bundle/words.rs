@@ -5,6 +5,7 @@ use std::fs;
 use anymetal_contract::bundle::Index;
 use anymetal_contract::place;
 use anymetal_contract::plan::Arch;
+use anymetal_lab::archive::zip_of;
 use anymetal_lab::init_double::Double;
 use anymetal_lab::program;
 use anymetal_supply::bundle::header::{END, header, padding};
@@ -132,12 +133,13 @@ fn what_another_site_changes_is_said_in_words() {
     assert_eq!(desk.says(&["diff", "out/bundle.tar", "out/user-data"]), "no change for a node\n");
     desk.says(&["diff", "--exit-code", "out", "site.yaml"]);
     fs::rename(desk.path("out"), desk.path("old")).unwrap();
+    let new = zip_of("consul", 1003, 3);
     let pins = |site: String| {
         site.replace("1.21.5", "1.22.7")
-            .replace(&digest(&archives()[0].1).to_string(), &digest(b"new").to_string())
-            .replace("size: 3001", "size: 3")
+            .replace(&digest(&archives()[0].1).to_string(), &digest(&new).to_string())
+            .replace("size: 3001", "size: 1003")
     };
-    desk.cache(b"new");
+    desk.cache(&new);
     let more = "domain: example.org\nfirewall: {tcp: [8080]}\n";
     let next = pins(site())
         .replace("192.0.2.1/32", "192.0.2.1/32, 198.51.100.7/32")

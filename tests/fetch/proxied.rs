@@ -108,7 +108,9 @@ fn every_request_goes_where_curl_sends_it() {
         let seen = || proxy.requests().iter().filter(|request| !request.path.contains("consul.zip")).count();
         let before = seen();
         let mut curl = Command::new("curl");
-        PROXIES.iter().for_each(|name| _ = curl.env_remove(name));
+        for name in PROXIES {
+            curl.env_remove(name);
+        }
         let target = format!("{origin}/sha256/{}", blob.hex());
         let ran = curl.args(["-q", "-s", "-o", "/dev/null", "-m", "20", &target]).envs(variables.iter().copied());
         ran.stdin(Stdio::null()).status().expect("curl can be run");

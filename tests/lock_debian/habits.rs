@@ -55,7 +55,7 @@ fn renamed(text: &str) -> String {
 
 fn without(text: &str, fields: &[&str]) -> String {
     let is_left = |line: &&str| !fields.iter().any(|field| line.starts_with(&format!("{field}: ")));
-    text.lines().filter(is_left).map(|line| format!("{line}\n")).collect()
+    text.lines().filter(is_left).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Whether apt-get takes the archive in this folder without a word, and locks nothing of it.

@@ -18,7 +18,7 @@ use crate::server::{Power, Server, possible};
 use crate::site::Site;
 
 /// No single step takes longer; a limit against hanging, not a measure.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// How long after an act a withdrawal is still taken for its consequence: longer than the guard's grace.
 const CONSEQUENCE: Duration = Duration::from_secs(15);
 /// What is announced to the neighbour.
@@ -304,8 +304,8 @@ fn first_starts() {
         node.run("pkill -KILL -f '[a]nymetal-init run' || :");
         run.wait().unwrap();
         let took = took.unwrap_or_else(|| panic!("Nomad was not ready:\n{said}\n{table}"));
-        let note = if restarted { ", lost its race" } else { "" };
-        let line = format!("first start {start:>2}: {:>5.1} s{note}", took.as_secs_f64());
+        let by_race = if restarted { ", lost its race" } else { "" };
+        let line = format!("first start {start:>2}: {:>5.1} s{by_race}", took.as_secs_f64());
         eprintln!("{line}");
         writeln!(table, "{line}").unwrap();
         slowest = slowest.max(took);

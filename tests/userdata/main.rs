@@ -73,7 +73,7 @@ fn cloud_init_drops_the_very_bytes_that_are_pinned_and_plan_and_release_only_whe
 files = {f['path']: f for f in yaml.safe_load(open(sys.argv[1]))['write_files']}
 fetch = files['/etc/anymetal/fetch-init']
 assert fetch['permissions'] == '0755' and 'encoding' not in fetch, fetch
-assert fetch['content'].startswith('#!/bin/sh\\n# Fetches the anymetal-init')
+assert fetch['content'].startswith('#!/bin/sh\\n# Fetches anymetal-init')
 assert '/etc/systemd/system/anymetal.service' in files
 print(*files['/etc/anymetal/pins']['content'].splitlines()[:2])
 for name in 'plan', 'release':

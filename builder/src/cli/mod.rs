@@ -124,7 +124,9 @@ pub fn openable(cache: &Path, plan: &Plan) -> Outcome {
     if refused.is_empty() {
         return Ok(());
     }
-    refused.iter().for_each(|sentence| talk(format_args!("anymetal: {sentence}")));
+    for sentence in &refused {
+        talk(format_args!("anymetal: {sentence}"));
+    }
     let noun = if refused.len() == 1 { "1 archive".to_owned() } else { format!("{} archives", refused.len()) };
     Err(Failed::Input(anyhow!(
         "{noun} cannot be installed\n\

@@ -169,8 +169,8 @@ fn kind(path: &Path) -> Result<Kind> {
         return Ok(Kind::UserData(userdata::read(path, &bytes)?));
     }
     match kind_of(&bytes).as_deref() {
-        Some(document::KIND) => of_lock(bytes),
-        _ if of(path, "lock") => of_lock(bytes),
+        Some(document::KIND) => of_lock(&bytes),
+        _ if of(path, "lock") => of_lock(&bytes),
         Some(contract::KIND) => of_plan(path, bytes),
         _ if named == anymetal_contract::bundle::PLAN => of_plan(path, bytes),
         Some(manifest::KIND) => of_release(path, bytes),
@@ -268,8 +268,8 @@ fn signature(path: &Path) -> Result<Option<String>> {
     }
 }
 
-fn of_lock(bytes: Vec<u8>) -> Result<Kind> {
-    Ok(Kind::Lock(Lock::read(&bytes)?.site))
+fn of_lock(bytes: &[u8]) -> Result<Kind> {
+    Ok(Kind::Lock(Lock::read(bytes)?.site))
 }
 
 fn of_site(path: &Path) -> Result<Carried> {

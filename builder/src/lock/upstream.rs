@@ -70,8 +70,8 @@ impl Sums {
         keyring: Option<&Keyring>,
         now: SystemTime,
     ) -> Result<Self, Silent> {
-        let signed = checksums.signature.is_some();
-        let get = |url: &str| files.document(component, url, sums::LARGEST, signed).map_err(Silent::Refused);
+        let has_signature = checksums.signature.is_some();
+        let get = |url: &str| files.document(component, url, sums::LARGEST, has_signature).map_err(Silent::Refused);
         let bytes = get(&checksums.url)?;
         let place = files.place(component, &checksums.url);
         let mut witness = Witness::Checksums;

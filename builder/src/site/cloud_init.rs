@@ -30,7 +30,9 @@ pub(super) fn judge(root: &Node, findings: &mut Findings) {
             ),
             ("write_files", Kind::Sequence(files)) => files.iter().for_each(|file| written(file, findings)),
             (name @ ("runcmd" | "bootcmd"), Kind::Sequence(commands)) => {
-                commands.iter().for_each(|command| self::command(name, command, findings));
+                for command in commands {
+                    self::command(name, command, findings);
+                }
             }
             (name @ ("runcmd" | "bootcmd"), Kind::Scalar(scalar)) if !scalar.is_null() => findings.mistake(
                 node.at,
@@ -160,7 +162,6 @@ fn command(key: &str, command: &Node, findings: &mut Findings) {
 /// What Python's `str` makes of the scalar, when that is not what was written.
 fn changes(scalar: &Scalar) -> Option<String> {
     let read = match resolved(scalar) {
-        Value::String(_) => return None,
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),

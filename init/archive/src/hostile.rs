@@ -378,11 +378,12 @@ fn entries_that_are_no_members_are_passed_over() {
 fn what_stands_behind_the_gzip_stream_is_padding_or_named() {
     let whole = tar_gz(&[consul()]);
     let and = |more: &[u8]| [whole.as_slice(), more].concat();
-    for padding in [&[0; 1][..], &[0; 511], &[0; 100_000]] {
-        assert_eq!(take(Format::TarGz, &and(padding)).as_deref(), Ok(&b"program"[..]), "{} zeros", padding.len());
+    for padding in [vec![0; 1], vec![0; 511], vec![0; 100_000]] {
+        assert_eq!(take(Format::TarGz, &and(&padding)).as_deref(), Ok(&b"program"[..]), "{} zeros", padding.len());
     }
     let sentence = "archive-broken: the archive goes on behind its gzip stream";
-    for more in [&b"x"[..], b"more", b"\0\0\0x", b"\x1fx", &[7; 100_000], b"-----BEGIN PGP SIGNATURE-----\n"] {
+    let long = vec![7; 100_000];
+    for more in [&b"x"[..], b"more", b"\0\0\0x", b"\x1fx", &long, b"-----BEGIN PGP SIGNATURE-----\n"] {
         refused(Format::TarGz, &and(more), sentence);
     }
     assert!(

@@ -33,7 +33,7 @@ fn a_hostname_is_one_of_rfc_1123_or_refused_by_name() {
     {
         assert_eq!(bad_hostname(good), None, "{good:?}");
     }
-    assert_eq!(read("equinix-metal", &with("/hostname", &json!("edge-1."))).unwrap().hostname, "edge-1");
+    assert_eq!(read("equinix-metal", with("/hostname", &json!("edge-1."))).unwrap().hostname, "edge-1");
     for bad in [
         r#"x"; } agent_prefix "" { policy = "write"#,
         "edge 1",
@@ -125,7 +125,7 @@ fn addresses_that_no_machine_has_are_refused() {
 fn a_private_subnet_is_no_wider_than_private_networks_unless_the_site_names_its_own() {
     let mut plan = goldens::plan(vec![]);
     let of = |subnets: &[&str], plan: &Plan| {
-        let machine = read("equinix-metal", &with("/private_subnets", &json!(subnets))).unwrap();
+        let machine = read("equinix-metal", with("/private_subnets", &json!(subnets))).unwrap();
         let facts = facts::make(plan, &machine, &goldens::secrets(), Arch::X86_64).map(|_| ());
         let subnets =
             private_subnets(plan, &machine).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
@@ -175,7 +175,7 @@ fn a_link_local_neighbour_has_its_interface_on_every_platform() {
     let vultr = |key: &str, value: &str| {
         let mut document = document("vultr-vps.json");
         document["bgp"]["ipv6"][key] = value.into();
-        read("vultr", &document.to_string()).map_err(|failure| failure.chain())
+        read("vultr", document.to_string()).map_err(|failure| failure.chain())
     };
     let equinix = |peer: &str| {
         let text = with("/bgp_neighbors/1/peer_ips/0", &json!(peer));

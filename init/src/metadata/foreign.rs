@@ -176,7 +176,9 @@ mod tests {
 
     #[test]
     fn the_document_of_another_platform_is_recognised_by_it() {
-        let read = |name: &str| std::fs::read_to_string(crate::goldens::documents().join(name)).unwrap();
+        let read = |name: &str| {
+            String::from_utf8(crate::sys::fs::read(&crate::goldens::documents().join(name)).unwrap()).unwrap()
+        };
         let (equinix, rack) = (read("v4-multihop.json"), read("file-rack.json"));
         let vultr = r#"{"instance-v2-id":"x","hostname":"v","interfaces":[],"bgp":{}}"#;
         for (platform, text, what) in [

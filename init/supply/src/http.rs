@@ -294,11 +294,6 @@ pub(crate) fn ours(error: ureq::Error) -> anyhow::Error {
     }
 }
 
-/// Whether a request was never made, as a variable of the environment names no proxy that can be used: no use to ask again.
-pub fn proxy_unusable(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<Unusable>())
-}
-
 /// Whether a request failed because no answer came within its time: whoever was asked hangs, or is kept waiting.
 pub fn timed_out(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| match cause.downcast_ref::<ureq::Error>() {

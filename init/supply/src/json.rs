@@ -120,7 +120,10 @@ fn path(text: &str, end: usize) -> String {
             break;
         }
         match (c, levels.last_mut()) {
-            ('{', _) if offset + 1 < end => (is_key, _) = (true, levels.push(Level::Object(String::new()))),
+            ('{', _) if offset + 1 < end => {
+                is_key = true;
+                levels.push(Level::Object(String::new()));
+            }
             ('[', _) if offset + 1 < end => levels.push(Level::List(0)),
             ('}' | ']', _) => _ = levels.pop(),
             (',', Some(Level::List(place))) => *place += 1,

@@ -59,7 +59,7 @@ impl fmt::Debug for Proxy {
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, authority) = (self.uri.scheme_str(), self.uri.authority());
-        let authority = authority.map(|authority| authority.as_str()).unwrap_or_default();
+        let authority = authority.map(ureq::http::uri::Authority::as_str).unwrap_or_default();
         write!(f, "the proxy {}://{authority} of {}", scheme.unwrap_or_default(), self.variable)
     }
 }
@@ -99,7 +99,7 @@ impl Proxies {
         named.as_ref().map(|proxy| Some(&**proxy)).map_err(Clone::clone)
     }
 
-    /// As variables in lower case, for a program of the system that reads its proxies there: name and value.
+    /// Whether no variable names one.
     pub fn is_empty(&self) -> bool {
         self.http.is_none() && self.https.is_none()
     }

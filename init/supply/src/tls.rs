@@ -84,8 +84,8 @@ impl Trust {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .expect("ring has the suites of both versions");
-        let (roots, verified) = (Arc::new(roots), Arc::clone(&provider));
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), verified).build();
+        let (roots, suites) = (Arc::new(roots), Arc::clone(&provider));
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), suites).build();
         match (self, verifier) {
             (Self::Web(authorities), Ok(inner)) if !authorities.is_empty() => {
                 let own = Arc::clone(authorities);

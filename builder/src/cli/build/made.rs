@@ -99,7 +99,7 @@ impl Made {
         let Released { inits, plan, release, text } = released;
         let by = |way: Delivery| secrets.filter(|_| drafted.secrets == Some(way));
         let inside = by(Delivery::UserData);
-        let make = |Wanted { inline, max_size, .. }, machine| {
+        let user_data_of = |Wanted { inline, max_size, .. }, machine| {
             let cargo = Cargo {
                 release: &release,
                 text: &text,
@@ -111,14 +111,14 @@ impl Made {
             };
             userdata::make(site, cargo, max_size)
         };
-        let made = wanted.map(|wanted| make(wanted, None)).transpose()?;
+        let made = wanted.map(|wanted| user_data_of(wanted, None)).transpose()?;
         let (user_data, warnings) = made.map_or((None, Vec::new()), |made| (Some(made.text), made.warnings));
         let mut machines = Vec::new();
-        for (wanted, machine) in wanted.iter().flat_map(|wanted| wanted.machines.iter().map(move |one| (*wanted, one)))
-        {
-            let made =
-                make(wanted, Some(&*machine.document)).with_context(|| format!("the machine {}", machine.name))?;
-            machines.push((format!("user-data.{}", machine.name), made.text));
+        if let Some(wanted) = wanted {
+            for Machine { name, document } in wanted.machines {
+                let made = user_data_of(wanted, Some(&**document)).with_context(|| format!("the machine {name}"))?;
+                machines.push((format!("user-data.{name}"), made.text));
+            }
         }
         let lists = list::lists(site);
         let listed = lists.values().map(list::bytes).map(|bytes| (plan::digest(&bytes), bytes)).collect();

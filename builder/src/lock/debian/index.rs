@@ -2,6 +2,7 @@
 //! May not decide which package is taken: `pool` does.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::Read;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -82,7 +83,7 @@ pub fn fetch(
         let packed = match packed(fetch, &suite, form, release.by_hash, listed) {
             Ok(packed) => packed,
             // a release may list what the archive does not keep: Debian's own does, of the plain form
-            Err(why) if why.chain().any(|cause| cause.is::<Absent>()) => {
+            Err(why) if why.chain().any(<dyn std::error::Error>::is::<Absent>) => {
                 refused.get_or_insert(why);
                 continue;
             }
@@ -111,8 +112,8 @@ fn packed(fetch: &dyn Fetch, folder: &str, form: &str, by_hash: bool, listed: &L
         return Ok(bytes);
     }
     let url = format!("{folder}/Packages{form}");
-    let bytes = fetch.get(&url, listed.size)?;
-    fits(bytes, listed).with_context(|| format!("reading {}", fetch.place(&url)))
+    let bytes = fetch.get(&url, listed.size).and_then(|bytes| fits(bytes, listed));
+    bytes.with_context(|| format!("fetching {}", fetch.place(&url)))
 }
 
 fn fits(bytes: Vec<u8>, listed: &Listed) -> Result<Vec<u8>> {
@@ -240,14 +241,18 @@ fn is_name(name: &str) -> bool {
 fn place(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     let odd = |part: &&str| *part == ".." || part.contains('\\') || part.chars().any(char::is_control);
-    let is_deb = parts.last().is_some_and(|name| name.len() > ".deb".len() && name.ends_with(".deb"));
+    let is_deb = parts.last().is_some_and(|name| name.strip_suffix(".deb").is_some_and(|stem| !stem.is_empty()));
     if path.len() > 512 || !is_deb || parts.iter().any(odd) {
         return None;
     }
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._~:/".contains(&b);
     let mut place = String::new();
     for byte in parts.join("/").bytes() {
-        if plain(byte) { place.push(byte.into()) } else { place += &format!("%{byte:02X}") }
+        if plain(byte) {
+            place.push(byte.into());
+        } else {
+            let _infallible = write!(place, "%{byte:02X}");
+        }
     }
     Some(place)
 }

@@ -71,7 +71,9 @@ pub fn closure(ask: &Ask<'_>) -> Result<Closure> {
 fn release_of(ask: &Ask<'_>, source: &Source) -> Result<Release> {
     let get = |name: &str| {
         let url = format!("{}/dists/{}/{name}", source.url, source.name);
-        ask.fetch.get(&url, release::LARGEST).map(|bytes| (ask.fetch.place(&url), bytes))
+        let place = ask.fetch.place(&url);
+        let bytes = ask.fetch.get(&url, release::LARGEST).with_context(|| format!("fetching {place}"))?;
+        anyhow::Ok((place, bytes))
     };
     let previous = ask.previous.and_then(|previous| previous.suites.get(&source.name));
     match get("InRelease") {
@@ -89,7 +91,7 @@ fn release_of(ask: &Ask<'_>, source: &Source) -> Result<Release> {
 
 /// Says whether the archive is one without suites, when it was there but had none of what was asked for.
 fn without_release(ask: &Ask<'_>, source: &Source, refused: Error) -> Error {
-    if !refused.chain().any(|cause| cause.is::<Absent>()) {
+    if !refused.chain().any(<dyn std::error::Error>::is::<Absent>) {
         return refused;
     }
     let is_there = |name: &&&str| ask.fetch.get(&format!("{}/{name}", source.url), release::LARGEST).is_ok();

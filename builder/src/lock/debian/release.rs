@@ -2,6 +2,7 @@
 //! May not fetch, and may not believe a word before the signature is checked.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -63,7 +64,10 @@ impl Sum {
     pub fn of(&self, bytes: &[u8]) -> Self {
         match self {
             Self::Sha256(_) => Self::Sha256(Digest::of(sha2::Sha256::digest(bytes).into())),
-            Self::Sha512(_) => Self::Sha512(sha2::Sha512::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()),
+            Self::Sha512(_) => Self::Sha512(sha2::Sha512::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+                let _infallible = write!(hex, "{byte:02x}");
+                hex
+            })),
         }
     }
 

@@ -86,11 +86,10 @@ fn outside(characters: &[char], from: usize) -> Vec<usize> {
         match (quote, c) {
             _ if comment => comment = c != '\n',
             (Some(open), c) if c == open && before != '\\' => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') if begins => quote = Some(c),
             (None, '#') if matches!(before, '\n' | ' ' | '\t') => comment = true,
             (None, c) if lookalike(c).is_some() => found.push(at),
-            (None, _) => {}
+            _ => {}
         }
         before = c;
     }
