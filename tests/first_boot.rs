@@ -304,8 +304,9 @@ fn a_unit_that_dies_fails_the_boot_with_its_last_lines() {
 fn a_service_that_is_not_ready_is_waited_for_aloud_to_the_deadline() {
     let consul = Server::start(|_, _| Response::new(500, "No known Consul servers"));
     let node = node_of_services(&consul.url());
+    // Its last lines are told after about 20 s of half seconds.
     let mut plan = plan_of_services(&consul.url());
-    plan["deadlines"]["services"] = json!(1);
+    plan["deadlines"]["services"] = json!(30);
     node.write(place::PLAN, &plan.to_string());
     node.unit("consul.service.journal", "agent: failed to join");
     let ended = node.run();
@@ -313,7 +314,7 @@ fn a_service_that_is_not_ready_is_waited_for_aloud_to_the_deadline() {
     ended.says("consul.service waiting: its last lines so far:").says("| agent: failed to join");
     let (outcome, reason, message) = node.end("services");
     assert_eq!((outcome, reason.as_deref()), (Outcome::Failed, Some("service-not-ready")));
-    assert!(message.ends_with(", gave up after 1 s\nagent: failed to join"), "{message}");
+    assert!(message.ends_with(", gave up after 30 s\nagent: failed to join"), "{message}");
 }
 
 #[test]
