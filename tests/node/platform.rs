@@ -208,7 +208,7 @@ fn a_package_that_the_system_cannot_have_is_named_before_anything_is_unpacked() 
     if !possible() {
         return;
     }
-    let site = Site::platform_with(SHORT, |components| {
+    let site = Site::platform_with("deadlines: {install: 20}", |components| {
         let mut value: serde_yaml::Value = serde_yaml::from_str(&components).unwrap();
         value["components"]["hippo"]["packages"] = vec!["anymetal-no-such-package"].into();
         serde_yaml::to_string(&value).unwrap()
