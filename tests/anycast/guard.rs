@@ -406,8 +406,8 @@ fn health_says_nothing_and_costs_little() {
     eprint!("{text}");
     assert!(resident <= 6144, "{text}");
     // The budget is 0.2 %, and the figure is in the table. The machines this runs on are shared, and what a neighbour does to their caches is in
-    // it; over a minute a tick of the kernel's clock is a good part of it.
-    assert!(share <= if seconds < 600 { 0.5 } else { 0.3 }, "{text}");
+    // it; a minute beside other tests only finds a guard that spins, and `make soak` judges.
+    assert!(share <= if seconds < 600 { 1.0 } else { 0.3 }, "{text}");
 }
 
 /// User and system time of a process so far (`proc_pid_stat(5)`, in ticks of a hundredth of a second).
