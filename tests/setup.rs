@@ -42,7 +42,7 @@ fn run(apt: &str, wait: &str) -> (Option<i32>, String, Vec<String>) {
 fn locks_and_mirrors_that_pass_are_waited_for_with_a_word() {
     let (code, said, asked) = run(
         "case $n in 1|2) echo 'E: Could not get lock /var/lib/apt/lists/lock. It is held by process 9 (apt-get)'; exit 100;;\n\
-         4) echo 'E: Failed to fetch http://deb.debian.org/x.deb  Hash Sum mismatch'; exit 100;; esac",
+         4) echo 'E: Failed to fetch http://mirror.example/x.deb  Hash Sum mismatch'; exit 100;; esac",
         "900",
     );
     assert_eq!((code, asked.join(" ").as_str()), (Some(0), "update update update install install"), "{said}");
@@ -50,7 +50,7 @@ fn locks_and_mirrors_that_pass_are_waited_for_with_a_word() {
         "waiting, 900 s at most: E: Could not get lock /var/lib/apt/lists/lock. It is held by process 9 (apt-get)\n";
     assert_eq!(said.matches(words).count(), 1, "{said}");
     assert!(
-        said.contains("waiting, 900 s at most: E: Failed to fetch http://deb.debian.org/x.deb  Hash Sum mismatch\n"),
+        said.contains("waiting, 900 s at most: E: Failed to fetch http://mirror.example/x.deb  Hash Sum mismatch\n"),
         "{said}"
     );
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use anymetal_contract::Plan;
 use anymetal_supply::http::{Authority, Outside};
-use anymetal_supply::proxy::Proxies;
+use anymetal_supply::proxy::{EXEMPT, HTTP, HTTPS, Proxies};
 use serde::{Deserialize, Serialize};
 
 use crate::metadata::Machine;
@@ -14,15 +14,11 @@ use crate::secret::Secret;
 use crate::sys::{link, process};
 use crate::world::World;
 
-/// The variables of an environment that curl reads its proxies from.
-const VARIABLES: [&str; 7] =
-    ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"];
-
 /// What is known of the way before anybody is asked. No `Debug`: there may be a password in it.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Way {
-    /// Those of [`VARIABLES`] that are set.
+    /// Those of [`HTTP`], [`HTTPS`] and [`EXEMPT`] that are set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     proxies: BTreeMap<String, String>,
     /// Certificates of the site's own authorities, PEM.
@@ -39,7 +35,8 @@ impl std::fmt::Debug for Way {
 impl Way {
     /// The way that this process's environment names.
     pub(crate) fn of_environment() -> Self {
-        let set = VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), process::variable(name)?)));
+        let names = HTTP.into_iter().chain(HTTPS).chain(EXEMPT);
+        let set = names.filter_map(|name| Some((name.to_owned(), process::variable(name)?)));
         Self { proxies: set.collect(), ca: Vec::new() }
     }
 
@@ -70,12 +67,12 @@ impl Way {
         let first = |names: &[&str]| {
             names.iter().find_map(|name| self.proxies.get(*name).filter(|value| !value.is_empty()).cloned())
         };
-        let http = first(&["http_proxy", "all_proxy", "ALL_PROXY"]);
-        let https = first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]);
+        let http = first(&HTTP);
+        let https = first(&HTTPS);
         if http.is_none() && https.is_none() {
             return Vec::new();
         }
-        let exempt = first(&["no_proxy", "NO_PROXY"]).into_iter().chain(["localhost,127.0.0.1,::1".to_owned()]);
+        let exempt = first(&EXEMPT).into_iter().chain(["localhost,127.0.0.1,::1".to_owned()]);
         let exempt = exempt.collect::<Vec<_>>().join(",");
         let all = [("http_proxy", http), ("https_proxy", https), ("no_proxy", Some(exempt))];
         all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()

@@ -116,7 +116,7 @@ fn a_document_that_is_none_or_that_nobody_would_read_is_refused() {
             "reading other.json: it is no machine's own document: its `kind` is not \"anymetal.machine\"",
         ),
         (&["slash.json"], "reading slash.json: its `hostname` is no name of letters, digits, hyphens and dots"),
-        (&["broken.json"], "reading broken.json: it is no JSON object of a machine (line 1, column 80)"),
+        (&["broken.json"], "reading broken.json: it is no JSON object of a machine, at 1:80"),
         (&["nothing.json"], "reading nothing.json: "),
     ] {
         desk.refused(&[&["--machine"], files].concat(), said);

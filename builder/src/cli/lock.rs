@@ -102,7 +102,7 @@ pub fn run(args: &Args) -> Outcome {
 
 /// The lock that is there already.
 struct There {
-    /// What it says; none when there is none, an error when it cannot be used.
+    /// Returns its text; none when there is none. Fails when it cannot be used.
     lock: Result<Option<Lock>>,
 }
 

@@ -17,7 +17,7 @@ use crate::sys::rehearsal::{self, Given};
 use crate::sys::tools::Tool;
 use crate::{init_binary, plan};
 
-/// What `rehearse --help` says besides.
+/// The last part of `rehearse --help`.
 const NEEDS: &str = "Needs neither a lock nor secrets nor a network: what is not known yet is shown as
 <secret NAME>, and said. Where bird and nft are installed they are asked whether
 they take what is for them.";

@@ -7,7 +7,7 @@ use anymetal_contract::{Digest, terminal, text};
 /// The largest file of checksums that is read, in bytes. HashiCorp's have 3 KiB.
 pub const LARGEST: u64 = 1 << 20;
 
-/// How lines that name the algorithm call ours.
+/// Names of our algorithm in lines that name one.
 const OURS: [&str; 2] = ["SHA256", "SHA2-256"];
 
 /// One line: what it says the digest of a file is.
@@ -41,7 +41,7 @@ pub fn digest(file: &[u8], name: &str) -> Result<Option<Digest>> {
     }
 }
 
-/// What a line says, in whichever form:
+/// One line, in whichever form:
 ///
 /// ```text
 /// e3b0c442…  name          sha256sum, and shasum

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use anymetal_supply::http::{Limits, Outside};
+use anymetal_supply::percent;
 
 use super::outside::{Asker, Tell, Vouched};
 use super::read;
@@ -64,7 +65,7 @@ impl Fetch for Folders {
         let (folders, rest) =
             split(&self.0, url).with_context(|| format!("no folder is given that stands for {url}"))?;
         // an address has percent signs for what a file's name has as it is
-        let rest = decoded(rest.as_bytes());
+        let rest = percent::decoded(rest);
         let leads_on = |part: &[u8]| !matches!(part, b"" | b"." | b"..");
         ensure!(rest.split(|byte| *byte == b'/').all(leads_on), "{url} leaves the archive");
         let rest = OsString::from_vec(rest);
@@ -82,19 +83,6 @@ impl Fetch for Folders {
         let paths: Vec<_> = folders.iter().map(|folder| folder.join(rest).display().to_string()).collect();
         paths.join(" or ")
     }
-}
-
-/// Bytes with every `%2E` as the byte it stands for. The addresses are our own, so each percent sign has its digits.
-fn decoded(bytes: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let [first, others @ ..] = rest {
-        let digits = others.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        let byte = digits.filter(|_| *first == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        rest = if byte.is_some() { &others[2..] } else { others };
-        decoded.push(byte.unwrap_or(*first));
-    }
-    decoded
 }
 
 /// What stands for an upstream, and the rest of the address below it: of several upstreams that fit, the longest.

@@ -104,7 +104,7 @@ mod tests {
         let ignored = Said {
             success: true,
             ..said(
-                "W: Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  Temporary failure resolving 'deb.debian.org'\nW: Some index files failed to download. They have been ignored, or old ones used instead.\n",
+                "W: Failed to fetch http://mirror.example/debian/dists/bookworm/InRelease  Temporary failure resolving 'mirror.example'\nW: Some index files failed to download. They have been ignored, or old ones used instead.\n",
             )
         };
         let locked = said(
@@ -124,14 +124,14 @@ mod tests {
             (locked, unknown),
             (ignored, unknown),
             (said("E: The repository does not have a Release file."), unknown),
-            (said("fine"), "E: Failed to fetch http://deb.debian.org/x.deb  Hash Sum mismatch"),
+            (said("fine"), "E: Failed to fetch http://mirror.example/x.deb  Hash Sum mismatch"),
             (
                 said("fine"),
-                "E: Failed to fetch http://deb.debian.org/x.deb  File has unexpected size (1 != 2). Mirror sync in progress?",
+                "E: Failed to fetch http://mirror.example/x.deb  File has unexpected size (1 != 2). Mirror sync in progress?",
             ),
             (
                 said("fine"),
-                "E: Failed to fetch http://deb.debian.org/x.deb  503  Service Unavailable [IP: 192.0.2.1 80]",
+                "E: Failed to fetch http://mirror.example/x.deb  503  Service Unavailable [IP: 192.0.2.1 80]",
             ),
             (
                 said("fine"),

@@ -11,6 +11,7 @@ pub mod json;
 mod lane;
 pub mod origin;
 pub mod part;
+pub mod percent;
 pub mod probe;
 pub mod proxy;
 pub mod pump;

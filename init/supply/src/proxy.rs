@@ -6,7 +6,18 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use ipnet::IpNet;
 use ureq::http::Uri;
+
+use crate::percent::decoded;
+
+/// The variables of plain http's proxy, the first that is set: `http_proxy` in lower case only, since a web server sets `HTTP_PROXY` to what a client
+/// has sent (CGI).
+pub const HTTP: [&str; 3] = ["http_proxy", "all_proxy", "ALL_PROXY"];
+/// The same of https.
+pub const HTTPS: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+/// The same of what is asked directly.
+pub const EXEMPT: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
 /// The port of a proxy that names none (`CURL_DEFAULT_PROXY_PORT`).
 const PORT: u16 = 1080;
@@ -65,17 +76,16 @@ impl fmt::Display for Proxy {
 }
 
 impl Proxies {
-    /// The proxies of these variables: `http_proxy`, in lower case only, since a web server sets `HTTP_PROXY` to what a client has sent
-    /// (CGI); `https_proxy`, `all_proxy` and `no_proxy` in lower case, else in upper case. An empty one is not there.
+    /// The proxies of the variables [`HTTP`], [`HTTPS`] and [`EXEMPT`]. An empty one is not there.
     pub fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
         let first = |names: &[&'static str]| {
             names.iter().find_map(|name| Some((*name, variable(name).filter(|value| !value.is_empty())?)))
         };
         let named = |names: &[&'static str]| first(names).map(|(name, value)| Named(Proxy::read(name, &value)));
         Self {
-            http: named(&["http_proxy", "all_proxy", "ALL_PROXY"]),
-            https: named(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
-            exempt: first(&["no_proxy", "NO_PROXY"]).map(|(_, value)| value).unwrap_or_default(),
+            http: named(&HTTP),
+            https: named(&HTTPS),
+            exempt: first(&EXEMPT).map(|(_, value)| value).unwrap_or_default(),
             near: Vec::new(),
         }
     }
@@ -156,20 +166,7 @@ impl Proxy {
     }
 }
 
-/// A text without its percent signs (RFC 3986 section 2.1); what is no escape stays.
-fn decoded(text: &str) -> Vec<u8> {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
-    while let [first, more @ ..] = rest {
-        let digits = more.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let escaped = digits.filter(|digits| *first == b'%' && digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        let byte = escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { &more[2..] } else { more };
-    }
-    bytes
-}
-
-/// Whether `no_proxy` names this host, by the rules of curl's `lib/noproxy.c`: `*` alone names all; a name names itself and what is below it, with or
+/// Says whether `no_proxy` names this host, by the rules of curl's `lib/noproxy.c`: `*` alone names all; a name names itself and what is below it, with or
 /// without a dot before it; an address, with or without a prefix length, names addresses. Commas or blanks lie between them.
 fn is_exempt(host: &str, list: &str) -> bool {
     if list == "*" {
@@ -198,16 +195,9 @@ fn names_address(entry: &str, host: IpAddr) -> bool {
     if bits == 0 { network == host } else { covers(network, bits, host) }
 }
 
-/// Whether the first bits of both are alike.
+/// Says whether the network of these first bits holds the address. A length that its family does not have is no network.
 fn covers(network: IpAddr, bits: u8, host: IpAddr) -> bool {
-    let alike = |first: u128, second: u128, length: u8| {
-        bits <= length && (bits == 0 || (first ^ second) >> (length - bits) == 0)
-    };
-    match (network, host) {
-        (IpAddr::V4(network), IpAddr::V4(host)) => alike(network.to_bits().into(), host.to_bits().into(), 32),
-        (IpAddr::V6(network), IpAddr::V6(host)) => alike(network.to_bits(), host.to_bits(), 128),
-        _ => false,
-    }
+    IpNet::new(network, bits).is_ok_and(|network| network.contains(&host))
 }
 
 /// A URL's host as an address, when it is one.

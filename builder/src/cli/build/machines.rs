@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anymetal_contract::text;
+use anymetal_supply::json;
 use serde::Deserialize;
 
 use crate::site::Site;
@@ -57,13 +59,11 @@ fn one(file: &Path) -> Result<Machine> {
         id: Option<String>,
     }
     let bytes = read::bounded(file, LARGEST).map_err(|refused| refused.told(LARGEST))?;
-    let text = String::from_utf8(bytes).ok().context("it is not UTF-8\nhint: save the file as UTF-8")?;
     // what editors add, and cloud-config does not take
-    let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
+    let text = text::decode(&bytes)?.replace("\r\n", "\n");
     // the parser's own words may repeat a password
-    let named: Named = serde_json::from_str(&text).map_err(|error| {
-        anyhow::anyhow!("it is no JSON object of a machine (line {}, column {})", error.line(), error.column())
-    })?;
+    let named: Named =
+        json::parse(&text).map_err(|error| anyhow!("it is no JSON object of a machine, {}", error.place()))?;
     ensure!(
         named.kind.as_deref() == Some(KIND),
         "it is no machine's own document: its `kind` is not {KIND:?}\nhint: README has an example under \"Where the machines are\""

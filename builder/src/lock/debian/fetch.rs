@@ -7,7 +7,7 @@ use std::fmt;
 
 use anyhow::Result;
 
-/// Whoever was asked answers, and has no such file.
+/// The error of a place that answers and has no such file.
 #[derive(Debug)]
 pub struct Absent(
     /// Who, and what was asked for.
@@ -27,7 +27,7 @@ pub trait Fetch {
     /// The file at this address, when it has at most `most` bytes.
     fn get(&self, url: &str, most: u64) -> Result<Vec<u8>>;
 
-    /// Where that is, for messages: the address that is asked, or the file that is read.
+    /// Names the place in messages: the address that is asked, or the file that is read.
     fn place(&self, url: &str) -> String {
         url.to_owned()
     }

@@ -166,7 +166,7 @@ impl Stanza<'_> {
         }
     }
 
-    /// What of it counts, to be compared: two are described alike when this is alike, whatever section or description they have.
+    /// Returns the fields that are compared: two are described alike when this is alike, whatever section or description they have.
     pub fn key(&self) -> (&str, Vec<Cow<'_, str>>) {
         (&self.source.name, COUNTS.map(|field| self.field(field)).into())
     }
@@ -236,7 +236,7 @@ fn is_name(name: &str) -> bool {
         && plain(name.as_bytes()[0])
 }
 
-/// Where a `.deb` is below the archive, as it stands in an address: without the parts that lead nowhere (`./pool//x.deb`), each character that would mean
+/// Returns the path of a `.deb` below the archive, as it stands in an address: without the parts that lead nowhere (`./pool//x.deb`), each character that would mean
 /// something else there percent-encoded. `None` of a path that leads elsewhere.
 fn place(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
